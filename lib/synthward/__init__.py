@@ -1,0 +1,1 @@
+"""Differentially private synthetic health data on Apache Spark."""
