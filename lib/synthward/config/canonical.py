@@ -1,0 +1,91 @@
+"""One text for one configuration, and its digest.
+
+Approvals, charges and run identities are bound to digests, so equal content must give equal text: keys are sorted,
+numbers are written in one way, keys left at their default are written out. Comments, layout and the order of the keys
+of a YAML file therefore do not change a digest; the order of a list does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from synthward.config.fields import yaml_name
+
+_POSITIONAL = 60
+"""Decimals with more places than this are written with an exponent; only readability depends on it."""
+
+
+def canonical_json(obj: Any) -> str:
+    """ASCII JSON with sorted keys and without spaces.
+
+    A dataclass becomes an object under its YAML names, None fields included; one with a `TAG` gets its `type` key.
+    Decimals and dates become strings, because JSON readers turn numbers into binary floats. `1`, `1.0` and `1.00` are
+    one decimal.
+
+    Raises:
+        TypeError: A value has no canonical form, for instance a set or a Path.
+        ValueError: A number is NaN or infinite.
+    """
+    return json.dumps(_plain(obj), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest(obj: Any) -> str:
+    """SHA-256 of the canonical JSON, as 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(canonical_json(obj).encode("ascii")).hexdigest()
+
+
+def decimal_text(value: Decimal) -> str:
+    """The one way to write a decimal: no trailing zeros, no sign on zero, never rounded.
+
+    Raises:
+        ValueError: The value is NaN or infinite.
+    """
+    if not value.is_finite():
+        raise ValueError(f"a number must be finite, found {value}")
+    if not value:
+        return "0"
+    sign, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    kept = len(digits)
+    while digits[kept - 1] == 0:
+        kept -= 1
+    # Decimal.normalize would round to the precision of the context.
+    shortest = Decimal((sign, digits[:kept], exponent + len(digits) - kept))
+    return format(shortest, "f") if abs(shortest.adjusted()) <= _POSITIONAL else str(shortest)
+
+
+def _plain(obj: Any) -> Any:
+    if obj is None or isinstance(obj, str | bool | int):
+        return obj
+    if isinstance(obj, Decimal):
+        return decimal_text(obj)
+    if isinstance(obj, float):
+        if not math.isfinite(obj):
+            raise ValueError(f"a number must be finite, found {obj}")
+        return obj
+    if isinstance(obj, datetime.date) and not isinstance(obj, datetime.datetime):
+        return obj.isoformat()
+    if dataclasses.is_dataclass(obj) and not isinstance(obj, type):
+        return _record(obj)
+    if isinstance(obj, Mapping):
+        if not all(isinstance(name, str) for name in obj):
+            raise TypeError("a mapping in canonical JSON has text keys only")
+        return {name: _plain(value) for name, value in obj.items()}
+    if isinstance(obj, list | tuple):
+        return [_plain(item) for item in obj]
+    hint = "; write a path as text" if isinstance(obj, Path) else ""
+    raise TypeError(f"{type(obj).__name__} has no canonical JSON{hint}")
+
+
+def _record(obj: Any) -> dict[str, Any]:
+    plain = {yaml_name(field): _plain(getattr(obj, field.name)) for field in dataclasses.fields(obj) if field.init}
+    tag = getattr(type(obj), "TAG", None)
+    return plain if tag is None else {"type": tag, **plain}

@@ -1,0 +1,95 @@
+"""How a dataclass field says what its YAML key allows: documentation, limits, the key's name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass
+from decimal import Decimal
+from typing import Any
+
+_METADATA = "synthward.key"
+
+Limit = int | float | Decimal
+"""What `minimum` and its relatives may be; compared exactly, as decimals."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What is declared about one key.
+
+    The limits apply to scalars: to the value itself or, for a tuple or a dict, to each scalar item in it.
+
+    Attributes:
+        doc: One or two sentences for the reader of the YAML file; also the description in the JSON Schema.
+        choices: The only values allowed, None for any.
+        minimum: Smallest number allowed.
+        exclusive_minimum: Numbers must be above this one.
+        maximum: Largest number allowed.
+        pattern: Regular expression that must match the whole text.
+        yaml: The key's name in YAML, None when it is the field's name.
+    """
+
+    doc: str = ""
+    choices: tuple[Any, ...] | None = None
+    minimum: Limit | None = None
+    exclusive_minimum: Limit | None = None
+    maximum: Limit | None = None
+    pattern: str | None = None
+    yaml: str | None = None
+
+
+_PLAIN = Key()
+
+
+def key(
+    default: Any = MISSING,
+    *,
+    doc: str,
+    choices: tuple[Any, ...] | None = None,
+    minimum: Limit | None = None,
+    exclusive_minimum: Limit | None = None,
+    maximum: Limit | None = None,
+    pattern: str | None = None,
+    yaml: str | None = None,
+) -> Any:
+    """A dataclass field that describes its YAML key.
+
+    Args:
+        default: Value when the key is absent; without it the key is required. A dict or a list is copied per object.
+        doc: See `Key`, as for all further arguments.
+        choices: The only values allowed.
+        minimum: Smallest number allowed.
+        exclusive_minimum: Numbers must be above this one.
+        maximum: Largest number allowed.
+        pattern: Regular expression that must match the whole text.
+        yaml: The key's name in YAML when it differs from the field's name.
+
+    Returns:
+        What `dataclasses.field` returns.
+    """
+    metadata = {_METADATA: Key(doc, choices, minimum, exclusive_minimum, maximum, pattern, yaml)}
+    if isinstance(default, dict | list):
+        return dataclasses.field(default_factory=_copier(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _copier(value: Any) -> Callable[[], Any]:
+    return lambda: value.copy()
+
+
+def key_of(field: dataclasses.Field[Any]) -> Key:
+    """The `Key` of a field; a field made without `key` has one that allows everything."""
+    found = field.metadata.get(_METADATA, _PLAIN)
+    assert isinstance(found, Key)
+    return found
+
+
+def yaml_name(field: dataclasses.Field[Any]) -> str:
+    """The name under which a field stands in YAML."""
+    return key_of(field).yaml or field.name
+
+
+def is_required(field: dataclasses.Field[Any]) -> bool:
+    """Whether a document must have this key."""
+    return field.default is MISSING and field.default_factory is MISSING
