@@ -53,7 +53,7 @@ def key(
     pattern: str | None = None,
     yaml: str | None = None,
 ) -> Any:
-    """A dataclass field that describes its YAML key.
+    """A dataclass field that describes its YAML key; keyword-only, so that required keys may follow optional ones.
 
     Args:
         default: Value when the key is absent; without it the key is required. A dict or a list is copied per object.
@@ -70,8 +70,8 @@ def key(
     """
     metadata = {_METADATA: Key(doc, choices, minimum, exclusive_minimum, maximum, pattern, yaml)}
     if isinstance(default, dict | list):
-        return dataclasses.field(default_factory=_copier(default), metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+        return dataclasses.field(default_factory=_copier(default), kw_only=True, metadata=metadata)
+    return dataclasses.field(default=default, kw_only=True, metadata=metadata)
 
 
 def _copier(value: Any) -> Callable[[], Any]:
