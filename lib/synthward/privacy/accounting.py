@@ -18,7 +18,7 @@ import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -152,7 +152,7 @@ def epsilon_of(charge: Charge, delta: Decimal) -> Decimal:
     Returns:
         Epsilon, infinite when the additive deltas leave nothing of `delta` and the total is not pure.
     """
-    left = int((delta * ATTO).to_integral_value(rounding="ROUND_FLOOR")) - charge.atto_delta
+    left = int((delta * ATTO).to_integral_value(rounding=ROUND_FLOOR)) - charge.atto_delta
     by_rho = epsilon_of_rho(charge.nano_rho, left) if left >= 0 else INFINITE
     if charge.nano_epsilon is None or charge.atto_delta:
         return by_rho
@@ -194,4 +194,4 @@ def remaining_epsilon(spent: Charge, cap_epsilon: Decimal, cap_delta: Decimal) -
     Under zCDP a next release may cost less than this difference suggests; the ledger's test is `fits`, not this number.
     """
     used = epsilon_of(spent, cap_delta)
-    return max(cap_epsilon - used, Decimal(0)).quantize(Decimal("1e-9"), rounding=ROUND_CEILING)
+    return max(cap_epsilon - used, Decimal(0)).quantize(Decimal("1e-9"), rounding=ROUND_FLOOR)

@@ -1,0 +1,266 @@
+"""The declared, public description of the columns of an extract: attributes, their values, bounds and treatments.
+
+Nothing here is ever inferred from data (DESIGN 4.2). Each attribute has a code for every declared value or bin, then one
+code for what is out of its domain (`other`) and one for `missing`, so that every conceivable cell has a code and the
+encoding cannot fail.
+"""
+
+from __future__ import annotations
+
+import csv
+import zoneinfo
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from synthward.config.canonical import digest
+from synthward.config.fields import key
+from synthward.config.loader import load
+from synthward.domain.grid import FixedPoint, Grid
+from synthward.errors import ConfigError, Problem
+
+Findings = Iterator[tuple[str, str]]
+EPOCH = date(1970, 1, 1)
+MAX_VALUES = 2**20
+
+
+@dataclass(frozen=True)
+class _Common:
+    missing: tuple[str, ...] = key((), doc="Texts that mean 'missing', exactly as written in the source.")
+    required: bool = key(
+        False, doc="The release never has NULL here: missing and undeclared mass is spread over the declared values."
+    )
+
+
+@dataclass(frozen=True)
+class Numeric(_Common):
+    """A number between public bounds, kept at a public resolution."""
+
+    TAG: ClassVar[str] = "numeric"
+    bounds: tuple[Decimal, Decimal] = key(doc="Lowest and highest value; public, never taken from data.")
+    integer: bool = key(False, doc="Whole numbers: the resolution is 1 unless given, and the release holds BIGINT.")
+    resolution: Decimal | None = key(None, doc="Distance of neighbouring values in the release.")
+    bins: int | None = key(None, minimum=1, maximum=100_000, doc="Number of equal bins for marginals (default 32).")
+    edges: tuple[Decimal, ...] = key((), doc="Lower edges of the second and later bins, instead of `bins`.")
+    sentinels: tuple[Decimal, ...] = key((), doc="Numbers that mean 'missing', such as -9 or 999.")
+    outside: Literal["clip", "missing"] = key("clip", doc="What a finite number beyond the bounds becomes.")
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Values and bins."""
+        resolution = self.resolution if self.resolution is not None else Decimal(1)
+        return Grid.of(*self.bounds, resolution, bins=self.bins, edges=self.edges)
+
+    @cached_property
+    def fixed_point(self) -> FixedPoint:
+        """Scale of the sums."""
+        return FixedPoint.of(self.grid.low_float, self.grid.high_float)
+
+    @property
+    def size(self) -> int:
+        """Number of declared codes, `other` and `missing` not counted."""
+        return self.grid.bins
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if self.resolution is None and not self.integer:
+            yield "resolution", "a real number needs a resolution, for instance `resolution: 0.1`"
+            return
+        if self.integer and any(n != n.to_integral_value() for n in (*self.bounds, self.resolution or Decimal(1))):
+            yield "bounds", "an integer attribute needs whole bounds and a whole resolution"
+        if self.bins is not None and self.edges:
+            yield "edges", "give `bins` or `edges`, not both"
+        try:
+            _ = self.grid
+        except ValueError as error:
+            yield "bounds", str(error)
+
+
+@dataclass(frozen=True)
+class Categorical(_Common):
+    """One of a declared list of values."""
+
+    TAG: ClassVar[str] = "categorical"
+    values: tuple[str, ...] = key((), doc="Declared values, as text exactly as in the source.")
+    codebook: str | None = key(None, doc="CSV file with one value a row, relative to the domain file.")
+    codebook_column: str | None = key(None, doc="Column of the code book (default: its first).")
+    other: str | None = key(None, doc="Label that undeclared values get in the release; without it they become NULL.")
+
+    @property
+    def size(self) -> int:
+        """Number of declared codes, `other` and `missing` not counted."""
+        return len(self.values)
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if bool(self.values) == (self.codebook is not None):
+            yield "values", "give either `values` or `codebook`"
+        for name, found in (("values", self.values), ("missing", self.missing)):
+            repeated = sorted({value for value in found if found.count(value) > 1}) if len(found) < 10_000 else []
+            if repeated:
+                yield name, f"listed more than once: {', '.join(repeated[:5])}"
+        both = sorted(set(self.values) & set(self.missing))
+        if both:
+            yield "missing", f"also declared as a value: {', '.join(both[:5])}"
+        if self.other is not None and self.other in set(self.values):
+            yield "other", f"'{self.other}' is a declared value; undeclared values need a label of their own"
+
+
+@dataclass(frozen=True)
+class Boolean(_Common):
+    """True or false, with the texts that mean either."""
+
+    TAG: ClassVar[str] = "boolean"
+    true: tuple[str, ...] = key(("true", "t", "yes", "y", "1"), doc="Texts for true, compared in lower case.")
+    false: tuple[str, ...] = key(("false", "f", "no", "n", "0"), doc="Texts for false, compared in lower case.")
+
+    @property
+    def size(self) -> int:
+        """Number of declared codes: false is 0, true is 1."""
+        return 2
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if not self.true or not self.false:
+            yield "true", "both `true` and `false` need at least one text"
+        sets = [{text.lower() for text in texts} for texts in (self.true, self.false, self.missing)]
+        if sets[0] & sets[1] or sets[2] & (sets[0] | sets[1]):
+            yield "true", "one text stands for two of true, false and missing"
+
+
+@dataclass(frozen=True)
+class Date(_Common):
+    """A calendar date between public bounds, at a public granularity."""
+
+    TAG: ClassVar[str] = "date"
+    bounds: tuple[date, date] = key(doc="First and last date; public, never taken from data.")
+    granularity: Literal["day", "month", "year"] = key("day", doc="The release holds the first day of each period.")
+    time_zone: str = key("UTC", doc="Zone in which an instant (TIMESTAMP) becomes a date.")
+    format: str | None = key(None, doc="Pattern of a text column, such as MM/dd/yyyy; default ISO 8601.")
+    bins: int | None = key(None, minimum=1, maximum=100_000, doc="Number of equal bins for marginals (default 32).")
+    sentinels: tuple[date, ...] = key((), doc="Dates that mean 'missing', such as 1900-01-01.")
+    outside: Literal["clip", "missing"] = key("clip", doc="What a date beyond the bounds becomes.")
+
+    def ordinal(self, day: date) -> int:
+        """Days, months or years since 1970-01-01."""
+        if self.granularity == "day":
+            return (day - EPOCH).days
+        years = day.year - EPOCH.year
+        return years if self.granularity == "year" else years * 12 + day.month - 1
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Ordinals and bins."""
+        low, high = (Decimal(self.ordinal(day)) for day in self.bounds)
+        return Grid.of(low, high, Decimal(1), bins=self.bins)
+
+    @cached_property
+    def fixed_point(self) -> FixedPoint:
+        """Scale of the sums, in ordinals."""
+        return FixedPoint.of(self.grid.low_float, self.grid.high_float)
+
+    @property
+    def size(self) -> int:
+        """Number of declared codes, `other` and `missing` not counted."""
+        return self.grid.bins
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        first, last = self.bounds
+        if last < first or self.ordinal(first) == self.ordinal(last):
+            yield "bounds", f"must span at least two {self.granularity}s in ascending order, found [{first}, {last}]"
+        try:
+            zoneinfo.ZoneInfo(self.time_zone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+            yield "time_zone", f"'{self.time_zone}' is not an IANA time zone such as UTC or Europe/Berlin"
+
+
+Attribute = Numeric | Categorical | Boolean | Date
+Graded = Numeric | Date
+"""Attributes whose values lie on a grid and can be summed."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The declared attributes of an extract, in order."""
+
+    version: Literal[1] = key(doc="Version of the file's format.")
+    attributes: dict[str, Attribute] = key(doc="Attribute by column name; dots reach into structs.")
+    title: str = key("", doc="What the extract is.")
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if not self.attributes:
+            yield "attributes", "declare at least one attribute"
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the declared content, code books included."""
+        return digest(self)
+
+    def restricted_to(self, columns: tuple[str, ...]) -> Domain:
+        """The attributes of the requested columns, in the order asked for.
+
+        Raises:
+            ConfigError: A column is not declared.
+        """
+        unknown = [column for column in columns if column not in self.attributes]
+        if unknown:
+            declared = ", ".join(self.attributes)
+            raise ConfigError(
+                [
+                    Problem("columns", f"'{column}' is not declared in the domain; declared: {declared}")
+                    for column in unknown
+                ]
+            )
+        return replace(self, attributes={column: self.attributes[column] for column in columns})
+
+    @property
+    def graded(self) -> Mapping[str, Graded]:
+        """The attributes that can be summed."""
+        return {name: a for name, a in self.attributes.items() if isinstance(a, Numeric | Date)}
+
+
+def load_domain(path: Path) -> Domain:
+    """Reads a domain file and the code books it names.
+
+    Raises:
+        ConfigError: With every problem found, by file and line.
+    """
+    domain = load(path, Domain)
+    resolved: dict[str, Attribute] = {}
+    problems: list[Problem] = []
+    for name, attribute in domain.attributes.items():
+        resolved[name] = attribute
+        if isinstance(attribute, Categorical) and attribute.codebook is not None:
+            try:
+                values = _read_codebook(path.parent / attribute.codebook, attribute.codebook_column)
+            except (OSError, ValueError) as error:
+                problems.append(Problem(f"attributes.{name}.codebook", str(error), path))
+                continue
+            resolved[name] = replace(attribute, values=values, codebook=None, codebook_column=None)
+            problems += [
+                Problem(f"attributes.{name}.{key}", message, path) for key, message in resolved[name].problems()
+            ]
+    if problems:
+        raise ConfigError(problems)
+    return replace(domain, attributes=resolved)
+
+
+def _read_codebook(path: Path, column: str | None) -> tuple[str, ...]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = csv.DictReader(stream)
+        names = rows.fieldnames or []
+        if not names:
+            raise ValueError(f"{path.name} is empty; a code book is a CSV file with a header line")
+        chosen = column if column is not None else names[0]
+        if chosen not in names:
+            raise ValueError(f"{path.name} has no column '{chosen}'; it has {', '.join(names)}")
+        values = tuple(dict.fromkeys(text for row in rows if (text := row[chosen])))
+    if not 1 <= len(values) <= MAX_VALUES:
+        raise ValueError(f"{path.name} holds {len(values)} values; 1 to {MAX_VALUES} are possible")
+    return values

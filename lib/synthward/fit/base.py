@@ -1,0 +1,83 @@
+"""What every synthesizer is: a generator of public queries that is sent sealed measurements and returns a model.
+
+The pipeline drives it against the curator; a synthesizer never sees data, a session or a random generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from synthward.domain.spec import Domain
+from synthward.fit.model import Model
+from synthward.privacy.accounting import NANO, Charge, rho_for
+from synthward.privacy.measurement import Measurement, Round
+from synthward.privacy.noise import Mechanism, NoiseCall, gaussian_for, laplace_for
+from synthward.privacy.queries import Query
+from synthward.privacy.sensitivity import bound
+from synthward.privacy.unit import PrivacyUnit
+
+Rounds = Generator[Round, tuple[Measurement, ...], Model]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a synthesizer is asked to do; public.
+
+    Attributes:
+        domain: The requested attributes.
+        unit: Privacy unit and contribution bound.
+        mechanism: Noise distribution.
+        epsilon: The most that may be spent, at `delta`.
+        delta: Failure probability; 0 for pure mechanisms.
+        declared_rows: Publicly declared size of the source, for forecasts only.
+        options: The synthesizer's own options, as text.
+    """
+
+    domain: Domain
+    unit: PrivacyUnit
+    mechanism: Mechanism
+    epsilon: Decimal
+    delta: Decimal
+    declared_rows: int
+    options: Mapping[str, str]
+
+
+class Synthesizer(Protocol):
+    """A way to turn noisy answers into a model."""
+
+    name: str
+
+    def check(self, task: Task) -> list[str]:
+        """What is wrong with the task's options; empty when nothing is."""
+        ...
+
+    def charge(self, task: Task) -> Charge:
+        """The most that `rounds` will cost, known before anything is read; this is what the ledger is charged."""
+        ...
+
+    def rounds(self, task: Task) -> Rounds:
+        """Yields rounds of queries, receives their sealed measurements, returns the model."""
+        ...
+
+    def forecast(self, task: Task) -> dict[str, float]:
+        """Expected total variation distance by attribute that the noise alone causes, from public numbers."""
+        ...
+
+
+def share_out(task: Task, weights: Mapping[Query, float]) -> dict[Query, NoiseCall]:
+    """Splits the task's budget over queries in proportion to `weights`, each with its own scale.
+
+    Shares are integers rounded down and every charge is at most its share, so the sum is within the budget. Laplace
+    splits epsilon, gaussian splits rho.
+    """
+    laplace = task.mechanism == "laplace"
+    budget = int(task.epsilon * NANO) if laplace else rho_for(task.epsilon, task.delta)
+    calibrate = laplace_for if laplace else gaussian_for
+    whole = sum(weights.values())
+    return {
+        query: calibrate(int(budget * weight / whole), bound(query, task.unit, task.domain))
+        for query, weight in weights.items()
+    }

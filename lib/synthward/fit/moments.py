@@ -1,0 +1,127 @@
+"""`moments`: the simplest honest synthesizer.
+
+One round: a noisy one-way marginal of every column, and for every graded column a noisy clipped sum, sum of squares and
+presence count. A categorical column is drawn from its marginal; a graded one from the truncated normal that has its
+mean and spread, with the shares of `other` and `missing` of its marginal. Columns are independent of each other.
+
+Guarantee: that of the round's noise calls, composed by addition (see `privacy.accounting`); everything else here is
+post-processing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from synthward.domain.codes import CodeBook, codebooks
+from synthward.domain.grid import Grid
+from synthward.domain.spec import Attribute, Date, Graded, Numeric
+from synthward.fit.base import Rounds, Task, share_out
+from synthward.fit.model import ColumnModel, Model
+from synthward.fit.normal import truncated_normal
+from synthward.privacy.accounting import Charge
+from synthward.privacy.measurement import Asked, Measurement, Round
+from synthward.privacy.queries import Marginal, Population, Presence, Query, SquareSum, Sum
+
+RUNS = 1024
+"""Runs into which a graded column's density is cut; values are uniform inside a run."""
+
+WEIGHTS: dict[type[Query], float] = {Population: 0.1, Marginal: 1.0, Presence: 0.3, Sum: 0.4, SquareSum: 0.3}
+"""Shares of the budget. Marginals have many cells and a picture to show; each sum is one number."""
+
+Floats = npt.NDArray[np.float64]
+Indexes = npt.NDArray[np.int64]
+
+
+class Moments:
+    """See the module."""
+
+    name = "moments"
+
+    def check(self, task: Task) -> list[str]:
+        """Moments has no options."""
+        return [f"synthesizer moments has no option '{option}'; remove it" for option in task.options]
+
+    def charge(self, task: Task) -> Charge:
+        """Cost of the one round."""
+        return _round(task).charge
+
+    def rounds(self, task: Task) -> Rounds:
+        """One round, then the fit."""
+        sealed = yield _round(task)
+        answers = {measurement.asked.query: measurement for measurement in sealed}
+        columns = tuple(_column(book, answers) for book in codebooks(task.domain).values())
+        return Model(self.name, task.domain.digest, columns)
+
+    def forecast(self, task: Task) -> dict[str, float]:
+        """Noise share of the total variation distance of each marginal, at the declared number of rows."""
+        asked = {item.query: item.call for item in _round(task).asked}
+        books = codebooks(task.domain)
+        result = {}
+        for name, book in books.items():
+            call = asked[Marginal((name,))]
+            noise = Measurement(Asked(Marginal((name,)), call), np.zeros(1, dtype=np.int64)).deviation
+            # Half the summed mean absolute noise (.8 deviations) over the rows, and never more than 1.
+            result[name] = min(1.0, 0.4 * book.cells * noise / max(task.declared_rows, 1))
+        return result
+
+
+def _round(task: Task) -> Round:
+    queries: list[Query] = [Population(), *(Marginal((name,)) for name in task.domain.attributes)]
+    for name in task.domain.graded:
+        queries += [Presence(name), Sum(name), SquareSum(name)]
+    calls = share_out(task, {query: WEIGHTS[type(query)] for query in queries})
+    return Round("moments", tuple(Asked(query, calls[query]) for query in queries))
+
+
+def _column(book: CodeBook, answers: dict[Query, Measurement]) -> ColumnModel:
+    attribute, name = book.attribute, book.name
+    shares = shares_of(answers[Marginal((name,))].counts)
+    if not isinstance(attribute, Numeric | Date):
+        return ColumnModel(name, _required(shares, attribute, keep_other=getattr(attribute, "other", None) is not None))
+    starts = _run_starts(attribute.grid)
+    density = _density(book, attribute, starts, answers)
+    special = shares[-2:]
+    spread = np.concatenate([density * (1 - special.sum()), special])
+    return ColumnModel(name, _required(spread, attribute), starts, attribute.grid.count)
+
+
+def shares_of(counts: Floats) -> Floats:
+    """Noisy counts as probabilities: negative counts are zero; with nothing left, uniform."""
+    positive = np.maximum(counts, 0.0)
+    whole = positive.sum()
+    return positive / whole if whole > 0 else np.full(len(counts), 1 / len(counts))
+
+
+def _required(shares: Floats, attribute: Attribute, *, keep_other: bool = False) -> Floats:
+    """Spreads `missing` (and an `other` that has no label) over the declared values of a required column."""
+    if not attribute.required:
+        return shares
+    kept = shares.copy()
+    kept[-1] = 0.0
+    if not keep_other:
+        kept[-2] = 0.0
+    whole = kept.sum()
+    if whole > 0:
+        return kept / whole
+    kept[:-2] = 1 / (len(kept) - 2)
+    return kept
+
+
+def _run_starts(grid: Grid) -> Indexes:
+    width = -(-grid.count // min(RUNS, grid.count))
+    return np.arange(0, grid.count, width, dtype=np.int64)
+
+
+def _density(book: CodeBook, attribute: Graded, starts: Indexes, answers: dict[Query, Measurement]) -> Floats:
+    grid, scale = attribute.grid, attribute.fixed_point
+    rows = max(float(answers[Presence(book.name)].counts[0]), 1.0)
+    first = float(answers[Sum(book.name)].values[0]) * scale.unit / rows
+    second = float(answers[SquareSum(book.name)].values[0]) * scale.square_unit / rows
+    ends = np.append(starts[1:], grid.count)
+    step = grid.step / grid.denominator
+    points = float(grid.value(0)) + step * (starts + ends - 1) / 2
+    spread = math.sqrt(max(second - first * first, 0.0))
+    return truncated_normal(points, (ends - starts).astype(np.float64), scale.centre + first, spread)

@@ -1,0 +1,104 @@
+"""Where each query's exact answer stands in the one integer vector that a pass over the source yields; public."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from synthward.domain.cells import Packing, Table, tables
+from synthward.domain.codes import CodeBook
+from synthward.kernels.encode import encode
+from synthward.kernels.marginals import weighted_marginals
+from synthward.kernels.sums import SumCells, clipped_sums
+from synthward.privacy.queries import Marginal, Population, Presence, Query, SquareSum, Sum
+from synthward.privacy.sensitivity import WEIGHT_UNIT
+from synthward.privacy.unit import PrivacyUnit
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Cells of a set of queries.
+
+    Attributes:
+        sums: Cells of the scalar answers, which come first.
+        tables: Marginals, after them.
+        cells: Length of the vector.
+    """
+
+    sums: SumCells
+    tables: tuple[Table, ...]
+    cells: int
+
+    @classmethod
+    def of(cls, queries: Sequence[Query], books: Mapping[str, CodeBook]) -> Layout:
+        """Lays out distinct queries in a fixed order."""
+        if len(set(queries)) != len(queries):
+            raise ValueError("a round asks each query once")
+        scalars = [query for query in queries if not isinstance(query, Marginal)]
+        cell = {query: place for place, query in enumerate(scalars)}
+        sums = SumCells(
+            population=cell.get(Population()),
+            presence={query.attribute: cell[query] for query in scalars if isinstance(query, Presence)},
+            sums={query.attribute: cell[query] for query in scalars if isinstance(query, Sum)},
+            squares={query.attribute: cell[query] for query in scalars if isinstance(query, SquareSum)},
+        )
+        laid = tables(books, [query.clique for query in queries if isinstance(query, Marginal)], len(scalars))
+        return cls(sums, laid, len(scalars) + sum(table.cells for table in laid))
+
+    def part(self, query: Query) -> slice:
+        """Cells of one query."""
+        match query:
+            case Population():
+                assert self.sums.population is not None
+                start = self.sums.population
+            case Presence(attribute):
+                start = self.sums.presence[attribute]
+            case Sum(attribute):
+                start = self.sums.sums[attribute]
+            case SquareSum(attribute):
+                start = self.sums.squares[attribute]
+            case Marginal(clique):
+                table = next(table for table in self.tables if table.clique == clique)
+                return slice(table.offset, table.offset + table.cells)
+        return slice(start, start + 1)
+
+
+def exact_vector_frame(
+    rows: DataFrame, books: Mapping[str, CodeBook], layout: Layout, unit: PrivacyUnit, tasks: int
+) -> DataFrame:
+    """The exact vector as rows (cell LONG, value LONG), lazily; one action when collected.
+
+    Sums are a native aggregate and marginals an Arrow kernel; each scans the source once. Sharing one scan would ship
+    every fixed-point integer to Python and was slower (docs/performance.md).
+
+    Args:
+        rows: Columns `c0`, ... in the order of `books`, and `unit` where units own several rows.
+        books: Code books of the requested columns.
+        layout: What to compute.
+        unit: Contribution bound.
+        tasks: Number of partitions by unit, public.
+    """
+    packing = Packing.of(books)
+    encoded = encode(rows, books, packing)
+    parts = []
+    if layout.sums.cells:
+        parts.append(clipped_sums(encoded, books, layout.sums, unit.max_rows, WEIGHT_UNIT))
+    if layout.tables:
+        parts.append(weighted_marginals(encoded, packing, layout.tables, unit.max_rows, WEIGHT_UNIT, tasks))
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole.unionAll(part)
+    return whole.groupBy("cell").agg(F.sum("value").alias("value"))
+
+
+def collect_vector(frame: DataFrame, cells: int) -> npt.NDArray[np.int64]:
+    """Runs the pass and returns the vector, zero in cells that no row speaks of."""
+    table = frame.toArrow()
+    vector = np.zeros(cells, dtype=np.int64)
+    vector[table.column("cell").to_numpy()] = table.column("value").to_numpy()
+    return vector

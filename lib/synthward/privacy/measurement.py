@@ -1,0 +1,113 @@
+"""What crosses from the curator to everything else: sealed noisy integers with their public scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synthward.config.canonical import digest
+from synthward.privacy.accounting import Charge, total
+from synthward.privacy.noise import NoiseCall
+from synthward.privacy.queries import Marginal, Population, Presence, Query, SquareSum, Sum
+from synthward.privacy.sensitivity import WEIGHT_UNIT
+
+_KINDS = {kind.KIND: kind for kind in (Population, Marginal, Presence, Sum, SquareSum)}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query together with the noise it will get; public."""
+
+    query: Query
+    call: NoiseCall
+
+    def to_json(self) -> dict[str, Any]:
+        """Canonical public description, from which digests are taken."""
+        subject = (
+            list(self.query.clique) if isinstance(self.query, Marginal) else getattr(self.query, "attribute", None)
+        )
+        return {
+            "kind": self.query.KIND,
+            "subject": subject,
+            "mechanism": self.call.mechanism,
+            "scale": self.call.scale.hex(),
+            "sensitivity": self.call.sensitivity,
+        }
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Asked:
+        """Inverse of `to_json`."""
+        kind = _KINDS[body["kind"]]
+        subject = body["subject"]
+        query: Any = kind() if subject is None else kind(tuple(subject) if kind is Marginal else subject)
+        return cls(query, NoiseCall(body["mechanism"], float.fromhex(body["scale"]), body["sensitivity"]))
+
+
+@dataclass(frozen=True)
+class Round:
+    """Queries answered together, in one pass over the source.
+
+    Attributes:
+        step: Name of the step inside the run, unique; part of the seal's identity.
+        asked: Queries with their noise.
+    """
+
+    step: str
+    asked: tuple[Asked, ...]
+
+    @property
+    def charge(self) -> Charge:
+        """What the round costs."""
+        return total(item.call.charge for item in self.asked)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the public description; part of the seal's identity."""
+        return digest({"step": self.step, "asked": [item.to_json() for item in self.asked]})
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """A sealed noisy answer.
+
+    Attributes:
+        asked: The query and its noise.
+        values: Noisy integers, shape (cells,).
+    """
+
+    asked: Asked
+    values: npt.NDArray[np.int64]
+
+    @property
+    def counts(self) -> npt.NDArray[np.float64]:
+        """Values in rows (marginal, presence) or units (population); integers in fixed point otherwise."""
+        weighted = isinstance(self.asked.query, Marginal | Presence)
+        return self.values / WEIGHT_UNIT if weighted else self.values.astype(np.float64)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the noise in one cell, in the units of `counts`."""
+        weighted = isinstance(self.asked.query, Marginal | Presence)
+        return self.asked.call.deviation / (WEIGHT_UNIT if weighted else 1)
+
+
+def pack(measurements: Sequence[Measurement]) -> bytes:
+    """Noisy integers of a round as little-endian int64, one measurement after the other."""
+    return b"".join(m.values.astype("<i8").tobytes() for m in measurements)
+
+
+def unpack(asked: Sequence[Asked], cells: Sequence[int], payload: bytes) -> tuple[Measurement, ...]:
+    """Inverse of `pack`.
+
+    Raises:
+        ValueError: The payload does not have the announced number of cells.
+    """
+    flat = np.frombuffer(payload, dtype="<i8").astype(np.int64)
+    if flat.size != sum(cells):
+        raise ValueError(f"a seal of {sum(cells)} cells was announced, its payload holds {flat.size}")
+    parts = np.split(flat, np.cumsum(cells)[:-1])
+    return tuple(Measurement(item, part) for item, part in zip(asked, parts, strict=True))
