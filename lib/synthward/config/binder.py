@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import difflib
 import math
 import re
@@ -31,7 +31,8 @@ MAX_EXPONENT = 100
 """Decimals must lie within 10^-100 .. 10^100: exact arithmetic with larger exponents never ends."""
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*(_[0-9]+)*)")
-_DECIMAL = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+DECIMAL = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+"""How a decimal is written; also in the JSON Schema."""
 _NOT_FINITE = re.compile(r"[-+]?\.?(inf|infinity|nan)", re.IGNORECASE)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -41,7 +42,7 @@ _EXPECTED: dict[type, str] = {
     float: "a number, for instance 0.5",
     bool: "true or false",
     Decimal: "a decimal number, for instance 0.5",
-    datetime.date: "a date, for instance 2027-06-30",
+    dt.date: "a date, for instance 2027-06-30",
 }
 
 
@@ -219,7 +220,7 @@ def _integer(node: Scalar) -> int:
 def _decimal(node: Scalar) -> Decimal:
     if _NOT_FINITE.fullmatch(node.text):
         raise ValueError(f"found {node.text!r}, but a number must be finite")
-    if not _DECIMAL.fullmatch(node.text):
+    if not DECIMAL.fullmatch(node.text):
         raise ValueError
     value = Decimal(node.text)
     if len(value.as_tuple().digits) > MAX_EXPONENT or (value and abs(value.adjusted()) > MAX_EXPONENT):
@@ -241,11 +242,11 @@ def _bool(node: Scalar) -> bool:
     return node.text == "true"
 
 
-def _date(node: Scalar) -> datetime.date:
+def _date(node: Scalar) -> dt.date:
     if not _DATE.fullmatch(node.text):
         raise ValueError
     try:
-        return datetime.date.fromisoformat(node.text)
+        return dt.date.fromisoformat(node.text)
     except ValueError:
         raise ValueError(f"found {node.text!r}, which is not a day of the calendar") from None
 
@@ -256,7 +257,7 @@ _PARSERS: dict[type, Callable[[Scalar], Any]] = {
     float: _float,
     bool: _bool,
     Decimal: _decimal,
-    datetime.date: _date,
+    dt.date: _date,
 }
 
 

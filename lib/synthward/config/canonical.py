@@ -8,7 +8,7 @@ of a YAML file therefore do not change a digest; the order of a list does.
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import hashlib
 import json
 import math
@@ -71,7 +71,7 @@ def _plain(obj: Any) -> Any:
         if not math.isfinite(obj):
             raise ValueError(f"a number must be finite, found {obj}")
         return obj
-    if isinstance(obj, datetime.date) and not isinstance(obj, datetime.datetime):
+    if isinstance(obj, dt.date) and not isinstance(obj, dt.datetime):
         return obj.isoformat()
     if dataclasses.is_dataclass(obj) and not isinstance(obj, type):
         return _record(obj)

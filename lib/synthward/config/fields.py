@@ -74,8 +74,8 @@ def key(
     return dataclasses.field(default=default, kw_only=True, metadata=metadata)
 
 
-def _copier(value: Any) -> Callable[[], Any]:
-    return lambda: value.copy()
+def _copier(value: dict[Any, Any] | list[Any]) -> Callable[[], Any]:
+    return value.copy
 
 
 def key_of(field: dataclasses.Field[Any]) -> Key:

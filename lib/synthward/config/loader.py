@@ -7,8 +7,9 @@ class knows, nothing else is reported, because nothing else can be judged.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from synthward.config.binder import REFUSED, Binder
 from synthward.config.fields import Key
@@ -19,13 +20,41 @@ from synthward.errors import ConfigError, Problem
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Document(Generic[T]):
+    """A bound document that still knows its lines, for checks that need more than the document.
+
+    Attributes:
+        value: The bound object.
+        file: Where it was read, None for a text.
+        binder: Holds the lines.
+    """
+
+    value: T
+    file: Path | None
+    binder: Binder
+
+    def problem(self, path: str, message: str) -> Problem:
+        """A problem at a key of this document, for instance `columns[2]`."""
+        return Problem(path, message, self.file, self.binder.line_of(path))
+
+
 def load(path: Path, cls: type[T]) -> T:
     """Read a YAML file (UTF-8) into a dataclass.
 
     Raises:
         ConfigError: The file cannot be read or has problems; all of them are listed.
     """
-    return bind(read_text(path), cls, path)
+    return load_document(path, cls).value
+
+
+def load_document(path: Path, cls: type[T]) -> Document[T]:
+    """Like `load`, and keeps the lines.
+
+    Raises:
+        ConfigError: The file cannot be read or has problems; all of them are listed.
+    """
+    return bind_document(read_text(path), cls, path)
 
 
 def read_text(path: Path) -> str:
@@ -47,6 +76,15 @@ def read_text(path: Path) -> str:
 
 def bind(text: str, cls: type[T], file: Path | None = None) -> T:
     """Bind a YAML text to a dataclass.
+
+    Raises:
+        ConfigError: The text has problems; all of them are listed, in the order of the lines.
+    """
+    return bind_document(text, cls, file).value
+
+
+def bind_document(text: str, cls: type[T], file: Path | None = None) -> Document[T]:
+    """Like `bind`, and keeps the lines.
 
     Args:
         text: The YAML text.
@@ -73,10 +111,10 @@ def restore(text: str, cls: type[T]) -> T:
         node = from_json(text)
     except ValueError:
         raise ConfigError([Problem("", f"a stored {cls.__name__} is not valid JSON")]) from None
-    return _bound(node, cls, None, [])
+    return _bound(node, cls, None, []).value
 
 
-def _bound(node: Node, cls: type[T], file: Path | None, problems: list[Problem]) -> T:
+def _bound(node: Node, cls: type[T], file: Path | None, problems: list[Problem]) -> Document[T]:
     binder = Binder()
     value: Any = REFUSED
     if isinstance(node, Scalar) and node.is_null:
@@ -89,7 +127,7 @@ def _bound(node: Node, cls: type[T], file: Path | None, problems: list[Problem])
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line))
     assert isinstance(value, cls)
-    return value
+    return Document(value, file, binder)
 
 
 def _known_version(node: Node, cls: type, binder: Binder) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import functools
 import types
 import typing
@@ -13,7 +13,7 @@ from typing import Any, Literal, Union
 
 from synthward.config.fields import Key, is_required, key_of, yaml_name
 
-SCALARS: tuple[type, ...] = (str, int, float, bool, Decimal, datetime.date)
+SCALARS: tuple[type, ...] = (str, int, float, bool, Decimal, dt.date)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _variant(classes: tuple[Any, ...]) -> VariantShape:
     tags = [_tag(cls) for cls in classes]
     if None in tags or len(set(tags)) < len(tags):
         raise TypeError(f"a union needs dataclasses with different TAG texts, found {classes} with {tags}")
-    return VariantShape(tuple(sorted(zip(typing.cast(list[str], tags), classes, strict=True))))
+    return VariantShape(tuple(sorted(zip(typing.cast("list[str]", tags), classes, strict=True))))
 
 
 def _tag(cls: Any) -> str | None:

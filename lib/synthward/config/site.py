@@ -1,0 +1,96 @@
+"""The site file: where policy, ledger and zones are. It belongs to the platform team, never to a requester."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from synthward.config.canonical import digest
+from synthward.config.fields import key
+from synthward.config.loader import load_document
+from synthward.config.locations import has_scheme, overlapping, resolve, resolve_tracking, resolve_zone, zone_fault
+from synthward.errors import ConfigError
+
+ZONES = ("ledger", "protected", "releases")
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where runs are logged in MLflow."""
+
+    uri: str = key(doc="MLflow tracking URI, for instance databricks, https://..., sqlite:///mlflow.db, ./mlruns.")
+    experiment: str = key("synthward", doc="Experiment for publishable numbers.")
+    restricted_experiment: str | None = key(
+        None, doc="Experiment for numbers that touch real rows; restrict access to it. Without it none are logged."
+    )
+    enabled: bool = key(True, doc="Whether to log at all.")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Cross-field checks for the loader."""
+        if self.restricted_experiment == self.experiment:
+            yield "restricted_experiment", f"is {self.experiment!r} as well; restricted numbers need their own"
+
+
+@dataclass(frozen=True)
+class SiteDocument:
+    """A site file as written."""
+
+    version: Literal[1] = key(doc="Format version of this file.")
+    name: str = key(doc="Name of the site, shown in reports.", pattern=r"[\s\S]*\S[\s\S]*")
+    policy: str = key(doc="The policy file, relative to this file.")
+    ledger: str = key(doc="Zone of the privacy ledger: a folder, a URI or catalog.schema.")
+    protected: str = key(doc="Zone of seals, approvals, restricted records and staging: a folder, URI or schema.")
+    releases: str = key(doc="Zone of published releases: a folder, a URI or catalog.schema.")
+    tracking: Tracking | None = key(None, doc="MLflow; without it nothing is logged.")
+    publish: Literal["clone", "copy"] = key(
+        "clone", doc="clone: the published table shares files with staging; copy: it stands alone."
+    )
+    single_writer: bool = key(
+        False, doc="Only one job at a time ever writes the ledger; allows s3a:// without a multi-cluster LogStore."
+    )
+    target_file_rows: int = key(
+        2**21, minimum=2**10, maximum=2**31, doc="Rows of one file of a release; decides the number of write tasks."
+    )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Cross-field checks for the loader."""
+        if has_scheme(self.policy):
+            yield "policy", f"found {self.policy!r}, expected a file that the driver can open, not a URI"
+        zones = {name: getattr(self, name) for name in ZONES}
+        faults = {name: fault for name in ZONES if (fault := zone_fault(zones[name])) is not None}
+        yield from faults.items()
+        yield from overlapping({name: zones[name] for name in ZONES if name not in faults})
+
+
+@dataclass(frozen=True)
+class Site(SiteDocument):
+    """A site file with its locations resolved against its folder.
+
+    Attributes:
+        digest: SHA-256 of the content as written, so that it does not depend on where the file lies.
+    """
+
+    digest: str = field(kw_only=True)
+
+
+def load_site(path: Path) -> Site:
+    """Read a site file.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    document = load_document(path, SiteDocument)
+    written, base = document.value, path.parent
+    zones = {name: resolve_zone(base, getattr(written, name)) for name in ZONES}
+    conflicts = [document.problem(name, message) for name, message in overlapping(zones)]
+    if conflicts:
+        raise ConfigError(conflicts)
+    tracking = written.tracking
+    if tracking is not None:
+        tracking = dataclasses.replace(tracking, uri=resolve_tracking(base, tracking.uri))
+    values = {item.name: getattr(written, item.name) for item in dataclasses.fields(SiteDocument)}
+    values |= {**zones, "policy": resolve(base, written.policy), "tracking": tracking}
+    return Site(**values, digest=digest(written))

@@ -1,0 +1,351 @@
+"""The request for a release: who wants what for which purpose, from which source, at which privacy cost.
+
+A request names no policy, ledger or zone: those are the site's, or its author could point at a fresh ledger.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from synthward.config.canonical import canonical_json, digest
+from synthward.config.fields import key
+from synthward.config.loader import load_document, restore
+from synthward.config.locations import resolve
+from synthward.domain.spec import Domain, load_domain
+from synthward.errors import ConfigError
+
+Audience = Literal["enclave", "team", "organisation", "partner", "public"]
+AUDIENCES: tuple[Audience, ...] = ("enclave", "team", "organisation", "partner", "public")
+"""From the narrowest to the widest; each includes the ones before it."""
+
+MAX_PATIENTS = 2**34
+MAX_ROWS = 2**36
+MAX_ROWS_PER_PATIENT = 1023
+MAX_RELEASE_ROWS = 10**10
+SMALLEST_DELTA = Decimal("1e-18")
+"""Delta is charged in these units."""
+
+NOT_BLANK = r"[\s\S]*\S[\s\S]*"
+SCOPE = r"[a-z0-9][a-z0-9_.-]{0,63}"
+_NAME = r"[a-z][a-z0-9_]{0,99}"
+_TABLE = r"[^.`\s]+(\.[^.`\s]+){0,2}"
+
+Findings = Iterator[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Requester:
+    """The person who asks; never one of the approvers."""
+
+    name: str = key(doc="Account name of the requester, as the approvers know it.", pattern=NOT_BLANK)
+    role: str = key(doc="The requester's role, one of the policy's.")
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What the release is for."""
+
+    code: str = key(doc="One of the policy's purposes.")
+    text: str = key(doc="The purpose in a sentence, for the approvers.", pattern=NOT_BLANK)
+    ticket: str = key(doc="Ticket, protocol or research plan the run is tied to.", pattern=NOT_BLANK)
+
+
+@dataclass(frozen=True)
+class CsvOptions:
+    """How a CSV source is written."""
+
+    delimiter: str = key(",", pattern=r"[\s\S]", doc="The character between columns.")
+    quote: str = key('"', pattern=r"[\s\S]?", doc="The character around texts; an empty text for none.")
+    escape: str = key('"', pattern=r"[\s\S]?", doc="The character before a quote inside of quotes.")
+    encoding: Literal["UTF-8", "US-ASCII", "ISO-8859-1", "UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32"] = key(
+        "UTF-8", doc="Character encoding."
+    )
+    header: bool = key(True, doc="Whether the first line names the columns.")
+    multiline: bool = key(False, doc="Whether a quoted text may hold line breaks.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One table to read: files at a path, or a table of the catalog."""
+
+    format: Literal["csv", "parquet", "delta"] = key("delta", doc="Format of the files or of the table.")
+    path: str | None = key(None, pattern=NOT_BLANK, doc="Folder or file; relative to the request's folder.")
+    table: str | None = key(None, pattern=_TABLE, doc="Name in the catalog, for instance main.ehr.encounters.")
+    snapshot: Literal["pin", "materialize"] = key(
+        "pin", doc="pin: read one version; materialize: copy into the protected zone first (views, filtered tables)."
+    )
+    csv: CsvOptions | None = key(None, doc="For format csv only.")
+
+    @property
+    def location(self) -> str:
+        """The path or the table name."""
+        return self.path if self.path is not None else self.table or ""
+
+    @property
+    def csv_options(self) -> CsvOptions:
+        """The CSV options, defaults where the request gives none."""
+        return self.csv if self.csv is not None else CsvOptions()
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if (self.path is None) == (self.table is None):
+            yield "path", "give either `path` or `table`" + ("" if self.path is None else ", not both")
+        if self.csv is not None and self.format != "csv":
+            yield "csv", f"applies to `format: csv` only, found `format: {self.format}`"
+        if self.table is not None and self.format == "csv":
+            yield "format", "a table of the catalog is delta or parquet, found csv; give a `path` for CSV files"
+
+
+@dataclass(frozen=True)
+class PathStep:
+    """One foreign-key step towards the patient: a plain inner join."""
+
+    source: Source = key(doc="The table to join.")
+    on: dict[str, str] = key(doc="Column of what was read so far: column of this table.")
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if not self.on:
+            yield "on", "name at least one pair of columns, for instance `on: {hadm_id: hadm_id}`"
+
+
+@dataclass(frozen=True)
+class Patient:
+    """The privacy unit, how to find it, and the contribution bound."""
+
+    unit: Literal["patient", "row"] = key(
+        "patient", doc="What the guarantee protects; row is for benchmarks and needs the policy's allow_other_unit."
+    )
+    path: tuple[PathStep, ...] = key((), doc="Foreign-key path to the patient's id: inner joins, in order.")
+    max_rows_per_patient: int = key(
+        minimum=1,
+        maximum=MAX_ROWS_PER_PATIENT,
+        doc="Contribution bound K: rows of a patient beyond it are weighed down. A public choice, never from data.",
+    )
+    # Last, because from here on the name is the field and no longer the function.
+    key: str | None = key(
+        None,
+        pattern=NOT_BLANK,
+        doc="Column with the patient's id, after all joins of `path`; required for unit patient.",
+    )
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if self.unit == "patient" and self.key is None:
+            yield "key", "the key is missing; unit patient needs the column with the patient's id"
+        if self.unit == "row":
+            if self.key is not None:
+                yield "key", "unit row has no key; remove it, or use `unit: patient`"
+            if self.path:
+                yield "path", "unit row has no path; remove it, or use `unit: patient`"
+            if self.max_rows_per_patient != 1:
+                yield "max_rows_per_patient", f"found {self.max_rows_per_patient}, but unit row allows 1 only"
+
+
+@dataclass(frozen=True)
+class Population:
+    """Public statements about the people in the source; they own the budget."""
+
+    scope: str = key(pattern=SCOPE, doc="Name of the population whose budget is charged.")
+    declared_patients: int = key(
+        minimum=1, maximum=MAX_PATIENTS, doc="Number of patients, as publicly known; round it, do not count."
+    )
+    declared_rows: int = key(
+        minimum=1, maximum=MAX_ROWS, doc="Number of rows, as publicly known; round it, do not count."
+    )
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if self.declared_rows < self.declared_patients:
+            yield "declared_rows", f"found {self.declared_rows}, below declared_patients {self.declared_patients}"
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """The guarantee asked for: (epsilon, delta)-DP for neighbours that differ in one patient."""
+
+    mechanism: Literal["laplace", "gaussian"] = key(doc="laplace: pure epsilon; gaussian: zCDP, needs a delta.")
+    epsilon: Decimal = key(exclusive_minimum=0, doc="Epsilon of the whole release.")
+    delta: Decimal = key(Decimal(0), minimum=0, doc="Delta of the whole release; 0 for laplace.")
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if self.delta >= 1:
+            yield "delta", f"found {self.delta}, allowed is less than 1, and far less than 1 / declared_patients"
+        elif self.mechanism == "laplace" and self.delta:
+            yield "delta", f"found {self.delta}, but laplace is pure: remove delta, or use `mechanism: gaussian`"
+        elif self.mechanism == "gaussian" and self.delta < SMALLEST_DELTA:
+            yield "delta", f"found {self.delta}, but gaussian needs {SMALLEST_DELTA} or more, for instance 1e-9"
+
+
+@dataclass(frozen=True)
+class Synthesizer:
+    """Which synthesizer fits the model."""
+
+    name: str = key("moments", pattern=_NAME, doc="Name of the synthesizer.")
+    options: dict[str, str] = key({}, doc="Options of the synthesizer, as texts.")
+
+
+@dataclass(frozen=True)
+class Output:
+    """The release asked for."""
+
+    name: str = key(pattern=_NAME, doc="Name of the published table: lower-case letters, digits, underscores.")
+    rows: int = key(minimum=1, maximum=MAX_RELEASE_ROWS, doc="Rows of the release; chosen, never counted.")
+    keys: Literal["omit", "fresh"] = key(
+        "omit", doc="omit: the release has no key columns; fresh: `key_columns` get new ids, unrelated to the source's."
+    )
+    key_columns: tuple[str, ...] = key((), pattern=NOT_BLANK, doc="Key columns that get fresh ids.")
+    sampling_seed: int = key(
+        1, minimum=0, maximum=2**63 - 1, doc="Public seed of the sampling, which is post-processing; noise has no seed."
+    )
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        yield from _repeated("key_columns", self.key_columns)
+        if self.keys == "fresh" and not self.key_columns:
+            yield "key_columns", "`keys: fresh` needs the key columns to fill, for instance [encounter_id]"
+        if self.keys == "omit" and self.key_columns:
+            yield "key_columns", "`keys: omit` has no key columns; remove them, or use `keys: fresh`"
+
+
+@dataclass(frozen=True)
+class Utility:
+    """Thresholds the release must keep, declared before anything is measured."""
+
+    max_out_of_domain_share: Decimal = key(
+        minimum=0, maximum=1, doc="Largest noisy share of values outside of the declared domain."
+    )
+    max_mean_tvd: Decimal | None = key(
+        None, minimum=0, maximum=1, doc="Largest mean total variation distance to the noisy marginals; null for none."
+    )
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request for a synthetic release."""
+
+    version: Literal[1] = key(doc="Format version of this file.")
+    title: str = key(doc="Title of the request.", pattern=NOT_BLANK)
+    requester: Requester = key(doc="Who asks.")
+    purpose: Purpose = key(doc="What for.")
+    audience: Audience = key(doc="Who will get the release; with the policy it decides the tier.")
+    expires: dt.date = key(doc="Last day on which the request may run.")
+    source: Source = key(doc="The table with the columns.")
+    patient: Patient = key(doc="The privacy unit and its contribution bound.")
+    population: Population = key(doc="Public statements about the population.")
+    domain: str = key(doc="The domain file, relative to this file.", pattern=NOT_BLANK)
+    columns: tuple[str, ...] = key(doc="The columns of the release; no other column is read.", pattern=NOT_BLANK)
+    privacy: Privacy = key(doc="The guarantee asked for.")
+    synthesizer: Synthesizer = key(Synthesizer(), doc="Which synthesizer fits the model.")
+    output: Output = key(doc="The release asked for.")
+    utility: Utility = key(doc="Thresholds, declared before anything is measured.")
+
+    @property
+    def linking_columns(self) -> frozenset[str]:
+        """Lower-case names of every key of the request: they are read or made afresh, never reproduced."""
+        names = {*self.output.key_columns, *([self.patient.key] if self.patient.key is not None else [])}
+        for step in self.patient.path:
+            names |= {*step.on.keys(), *step.on.values()}
+        return frozenset(name.lower() for name in names)
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if not self.columns:
+            yield "columns", "name at least one column"
+        yield from _repeated("columns", self.columns)
+        for index, column in enumerate(self.columns):
+            if column.lower() in self.linking_columns:
+                yield (
+                    f"columns[{index}]",
+                    f"{column!r} is a key of this request; keys are never reproduced (see `output.keys: fresh`)",
+                )
+
+
+@dataclass(frozen=True)
+class RequestFile:
+    """A request as read from its file.
+
+    Attributes:
+        path: The file.
+        request: Its content as written, with the source override applied.
+        domain: The domain it names, code books included, with all declared attributes.
+        digest: Digest of request and domain; what approvals are bound to.
+    """
+
+    path: Path
+    request: Request
+    domain: Domain
+    digest: str
+
+    def resolved(self, source: Source) -> Source:
+        """A source of this request with its path resolved against the request's folder."""
+        return source if source.path is None else dataclasses.replace(source, path=self.resolve(source.path))
+
+    def resolve(self, location: str) -> str:
+        """A location in this request, resolved against the request's folder."""
+        return resolve(self.path.parent, location)
+
+
+def load_request(path: Path, *, source_override: str | None = None) -> RequestFile:
+    """Read a request and the domain it names.
+
+    Args:
+        path: The request file.
+        source_override: Replaces the source's path or table name, whichever the request gives; a relative path counts
+            from the request's folder. It is part of the digest, so that an approval covers what is read.
+
+    Raises:
+        ConfigError: With every problem found in the request or, if it has none, in the domain.
+    """
+    document = load_document(path, Request)
+    request = document.value
+    if source_override is not None:
+        request = _override(request, source_override, path)
+    domain = load_domain(Path(resolve(path.parent, request.domain)))
+    unknown = [
+        document.problem(
+            f"columns[{index}]", f"{column!r} is not declared in the domain {request.domain}; declare it there"
+        )
+        for index, column in enumerate(request.columns)
+        if column not in domain.attributes
+    ]
+    if unknown:
+        raise ConfigError(unknown)
+    return RequestFile(path, request, domain, request_digest(request, domain.digest))
+
+
+def request_digest(request: Request, domain_digest: str) -> str:
+    """Digest of a request, as written, together with the domain it names."""
+    return digest({"request": request, "domain": domain_digest})
+
+
+def _override(request: Request, location: str, file: Path) -> Request:
+    """The request with another source of the same kind; the source's own checks apply again."""
+    if request.source.path is not None:
+        other = dataclasses.replace(request.source, path=location)
+    else:
+        other = dataclasses.replace(request.source, table=location)
+    try:
+        source = restore(canonical_json(other), Source)
+    except ConfigError as error:
+        problems = [
+            dataclasses.replace(problem, path=f"source.{problem.path}", file=file) for problem in error.problems
+        ]
+        raise ConfigError(problems) from None
+    return dataclasses.replace(request, source=source)
+
+
+def _repeated(path: str, names: tuple[str, ...]) -> Findings:
+    """Names listed twice; Spark does not tell upper and lower case of column names apart."""
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name.lower() in first:
+            yield f"{path}[{index}]", f"{name!r} is listed again (case does not matter); keep one"
+        first.setdefault(name.lower(), index)
