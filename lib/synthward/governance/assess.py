@@ -1,0 +1,159 @@
+"""Risk assessment: a request and a policy give a tier, controls, caps and refusals. A pure function, reads no data.
+
+It is monotone: a wider audience, one more sensitive column, a smaller declared population or another unit never lowers
+the tier.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fnmatch
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+
+from synthward.config.canonical import digest
+from synthward.governance.policy import Policy, Tier
+from synthward.governance.request import Request
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What policy says about a request.
+
+    Attributes:
+        tier: Name of the tier, for instance T2.
+        title: The tier in words.
+        raised_by: Which conditions raised it: sensitive_columns, declared_patients_below, unit_other.
+        controls: Controls that apply.
+        approvals_needed: Roles that must approve, each a different person.
+        max_epsilon: Largest epsilon of the release.
+        max_delta: Largest delta of the release.
+        max_epsilon_per_scope: Largest epsilon of the scope after the charge.
+        max_delta_per_scope: Delta at which the scope's epsilon is stated.
+        min_declared_patients: Smallest declared population; the noisy count is tested against it later.
+        reasons: Why it is this tier, in sentences.
+        refusals: Every violation of the policy: found, allowed, fix. Empty when the request may go on to approval.
+    """
+
+    tier: str
+    title: str
+    raised_by: tuple[str, ...]
+    controls: tuple[str, ...]
+    approvals_needed: tuple[str, ...]
+    max_epsilon: Decimal
+    max_delta: Decimal
+    max_epsilon_per_scope: Decimal
+    max_delta_per_scope: Decimal
+    min_declared_patients: int
+    reasons: tuple[str, ...]
+    refusals: tuple[str, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the decision; the sentences are left out, because refusals depend on the day."""
+        return digest(
+            {
+                "tier": self.tier,
+                "raised_by": self.raised_by,
+                "controls": self.controls,
+                "approvals_needed": self.approvals_needed,
+                "max_epsilon": self.max_epsilon,
+                "max_delta": self.max_delta,
+                "max_epsilon_per_scope": self.max_epsilon_per_scope,
+                "max_delta_per_scope": self.max_delta_per_scope,
+                "min_declared_patients": self.min_declared_patients,
+            }
+        )
+
+
+def assess(request: Request, policy: Policy, *, today: dt.date, sensitive: frozenset[str] = frozenset()) -> Assessment:
+    """Assess a request.
+
+    Args:
+        request: The request.
+        policy: The site's policy.
+        today: The day on which the request is to run.
+        sensitive: Columns known to be sensitive, in addition to those the policy recognises by name.
+    """
+    names = list(policy.tiers)
+    base = policy.base_tier(request.audience)
+    raised = list(_raises(request, policy, sensitive))
+    tier_name = names[min(names.index(base) + len(raised), len(names) - 1)]
+    tier = policy.tiers[tier_name]
+    return Assessment(
+        tier=tier_name,
+        title=tier.title,
+        raised_by=tuple(code for code, _ in raised),
+        controls=tier.controls,
+        approvals_needed=tier.approvals,
+        max_epsilon=tier.max_epsilon_per_release,
+        max_delta=tier.delta_cap(request.population.declared_patients),
+        max_epsilon_per_scope=tier.max_epsilon_per_scope,
+        max_delta_per_scope=tier.max_delta_per_scope,
+        min_declared_patients=tier.min_declared_patients,
+        reasons=(f"audience {request.audience} starts in {base}", *(reason for _, reason in raised)),
+        refusals=tuple(_refusals(request, policy, tier_name, tier, today)),
+    )
+
+
+def sensitive_columns(request: Request, policy: Policy, sensitive: frozenset[str]) -> tuple[str, ...]:
+    """The requested columns that are sensitive: known to be, or recognised by the policy's name patterns."""
+    known = {name.lower() for name in sensitive}
+    patterns = [pattern.lower() for pattern in policy.raise_tier_when.sensitive_columns]
+    return tuple(
+        column
+        for column in request.columns
+        if column.lower() in known or any(fnmatch.fnmatchcase(column.lower(), pattern) for pattern in patterns)
+    )
+
+
+def _raises(request: Request, policy: Policy, sensitive: frozenset[str]) -> Iterator[tuple[str, str]]:
+    columns = sensitive_columns(request, policy, sensitive)
+    if columns:
+        yield "sensitive_columns", f"raised by one tier: sensitive columns {', '.join(columns)}"
+    limit, declared = policy.raise_tier_when.declared_patients_below, request.population.declared_patients
+    if limit is not None and declared < limit:
+        yield "declared_patients_below", f"raised by one tier: {declared} declared patients are fewer than {limit}"
+    if policy.raise_tier_when.unit_other and request.patient.unit != "patient":
+        yield "unit_other", f"raised by one tier: the privacy unit is the {request.patient.unit}, NOT the patient"
+
+
+def _refusals(request: Request, policy: Policy, name: str, tier: Tier, today: dt.date) -> Iterator[str]:
+    if request.purpose.code not in policy.purposes:
+        yield (
+            f"purpose.code: found {request.purpose.code}, allowed are {', '.join(policy.purposes)}; "
+            "choose one, or ask the policy's owner to add the purpose"
+        )
+    if request.requester.role not in policy.roles:
+        yield f"requester.role: found {request.requester.role}, allowed are {', '.join(policy.roles)}; choose one"
+    last = today + dt.timedelta(days=policy.max_request_days)
+    if request.expires < today:
+        yield f"expires: found {request.expires}, allowed is {today} or later; set a new date and have it approved"
+    elif request.expires > last:
+        yield (
+            f"expires: found {request.expires}, allowed is {last} or earlier ({policy.max_request_days} days); "
+            "choose an earlier date"
+        )
+    privacy, declared = request.privacy, request.population.declared_patients
+    if privacy.epsilon > tier.max_epsilon_per_release:
+        yield (
+            f"privacy.epsilon: found {privacy.epsilon}, allowed in {name} is {tier.max_epsilon_per_release} or less; "
+            "lower epsilon or narrow the audience"
+        )
+    if privacy.delta > tier.delta_cap(declared):
+        yield (
+            f"privacy.delta: found {privacy.delta}, allowed in {name} for {declared} declared patients is "
+            f"{tier.delta_cap(declared)} or less; lower delta"
+        )
+    if declared < tier.min_declared_patients:
+        yield (
+            f"population.declared_patients: found {declared}, {name} needs {tier.min_declared_patients} or more; "
+            "use a larger population or narrow the audience"
+        )
+    if request.patient.unit != "patient" and not policy.allow_other_unit:
+        yield (
+            f"patient.unit: found {request.patient.unit}, allowed is patient; name the patient's key "
+            "(the policy's allow_other_unit is for benchmarks on public data)"
+        )

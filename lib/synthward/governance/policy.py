@@ -1,0 +1,163 @@
+"""The policy: purposes, roles, tiers and their numbers. All numbers live in the policy file, none in code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from synthward.config.canonical import digest
+from synthward.config.fields import key
+from synthward.config.loader import load
+from synthward.governance.request import AUDIENCES, NOT_BLANK, Audience
+
+_ATTO = Decimal("1e-18")
+_CODE = r"[a-z][a-z0-9_]{0,63}"
+
+Findings = Iterator[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Tier:
+    """What one risk tier allows and demands."""
+
+    title: str = key(doc="The tier in a few words.", pattern=NOT_BLANK)
+    audiences: tuple[Audience, ...] = key((), doc="Audiences that start in this tier.")
+    max_epsilon_per_release: Decimal = key(minimum=0, doc="Largest epsilon of one release; 0 refuses every request.")
+    max_delta: Decimal = key(minimum=0, maximum=1, doc="Largest delta of one release.")
+    max_delta_times_patients: Decimal | None = key(
+        None, minimum=0, doc="Largest delta times declared patients, for instance 0.1 for delta <= 1 / (10 N)."
+    )
+    max_epsilon_per_scope: Decimal = key(
+        minimum=0, doc="Largest epsilon of all releases of a scope together, for a request of this tier to be charged."
+    )
+    max_delta_per_scope: Decimal = key(minimum=0, maximum=1, doc="Delta at which a scope's total epsilon is stated.")
+    min_declared_patients: int = key(minimum=0, doc="Smallest declared population.")
+    approvals: tuple[str, ...] = key((), doc="Roles that must approve, each a different person, none the requester.")
+    controls: tuple[str, ...] = key((), doc="Controls that apply, as named in the site's procedures.")
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if self.max_epsilon_per_scope < self.max_epsilon_per_release:
+            yield "max_epsilon_per_scope", f"found {self.max_epsilon_per_scope}, below max_epsilon_per_release"
+        if self.max_delta_per_scope < self.max_delta:
+            yield "max_delta_per_scope", f"found {self.max_delta_per_scope}, below max_delta"
+        for name in ("approvals", "controls"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                yield name, "lists one entry twice; keep one"
+
+    def delta_cap(self, declared_patients: int) -> Decimal:
+        """Largest delta of one release for a population of this size, in whole 10^-18, rounded down."""
+        if self.max_delta_times_patients is None:
+            return self.max_delta
+        relative = self.max_delta_times_patients / declared_patients
+        return self.max_delta if relative >= self.max_delta else relative.quantize(_ATTO, rounding=ROUND_FLOOR)
+
+
+@dataclass(frozen=True)
+class RaiseTierWhen:
+    """Conditions each of which raises a request by one tier, up to the highest."""
+
+    sensitive_columns: tuple[str, ...] = key(
+        (), pattern=NOT_BLANK, doc="Column names, * for any text, case does not matter, for instance *hiv*."
+    )
+    declared_patients_below: int | None = key(None, minimum=1, doc="A declared population below this one.")
+    unit_other: bool = key(True, doc="A privacy unit other than the patient.")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A site's policy."""
+
+    version: Literal[1] = key(doc="Format version of this file.")
+    name: str = key(doc="Name and edition of the policy, shown in reports.", pattern=NOT_BLANK)
+    purposes: tuple[str, ...] = key(pattern=_CODE, doc="Closed list of the purposes a request may have.")
+    roles: tuple[str, ...] = key(pattern=_CODE, doc="Closed list of the roles people have.")
+    max_request_days: int = key(minimum=1, maximum=3660, doc="Days a request may lie ahead of its expiry.")
+    allow_other_unit: bool = key(
+        False, doc="Allow privacy units other than the patient. For benchmarks on public data, never for patients."
+    )
+    tiers: dict[str, Tier] = key(doc="Tiers T0, T1, ... from the lowest to the highest risk.")
+    raise_tier_when: RaiseTierWhen = key(RaiseTierWhen(), doc="Conditions that raise the tier.")
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content; approvals and charges are bound to it."""
+        return digest(self)
+
+    def base_tier(self, audience: Audience) -> str:
+        """The tier in which an audience starts."""
+        return next(name for name, tier in self.tiers.items() if audience in tier.audiences)
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        for name in ("purposes", "roles"):
+            values = getattr(self, name)
+            if not values:
+                yield name, "list at least one"
+            if len(set(values)) < len(values):
+                yield name, "lists one entry twice; keep one"
+        yield from self._tier_names()
+        yield from self._audiences()
+        yield from self._order()
+        for name, tier in self.tiers.items():
+            for index, role in enumerate(tier.approvals):
+                if role not in self.roles:
+                    yield (
+                        f"tiers.{name}.approvals[{index}]",
+                        f"{role!r} is not one of the roles: {', '.join(self.roles)}",
+                    )
+
+    def _tier_names(self) -> Findings:
+        expected = [f"T{index}" for index in range(len(self.tiers))]
+        if not 1 <= len(self.tiers) <= 10 or list(self.tiers) != expected:
+            found = ", ".join(self.tiers) or "none"
+            yield "tiers", f"found {found}; name them T0, T1, ... (at most T9) in the order of rising risk"
+
+    def _audiences(self) -> Findings:
+        """Every audience starts in one tier, a wider one never in a lower tier: else widening could lower the tier."""
+        rank = -1
+        for audience in AUDIENCES:
+            found = [index for index, tier in enumerate(self.tiers.values()) if audience in tier.audiences]
+            listed = sum(tier.audiences.count(audience) for tier in self.tiers.values())
+            if listed != 1:
+                fix = "give it a tier, one with max_epsilon_per_release: 0 to refuse it" if not found else "keep one"
+                yield "tiers", f"the audience {audience} is listed {listed} times, expected once; {fix}"
+            elif found[0] < rank:
+                yield "tiers", f"the audience {audience} starts in T{found[0]}, a narrower audience in T{rank}"
+            rank = max([rank, *found])
+
+    def _order(self) -> Findings:
+        """A higher tier is never the more generous one, from the first tier that has an audience on."""
+        names = list(self.tiers)
+        first = next((index for index, name in enumerate(names) if self.tiers[name].audiences), len(names))
+        for low, high in zip(names[first:], names[first + 1 :], strict=False):
+            below, above = self.tiers[low], self.tiers[high]
+            for cap in ("max_epsilon_per_release", "max_delta", "max_epsilon_per_scope", "max_delta_per_scope"):
+                if getattr(above, cap) > getattr(below, cap):
+                    yield f"tiers.{high}.{cap}", f"found {getattr(above, cap)}, above {low}'s {getattr(below, cap)}"
+            if (above.max_delta_times_patients is None and below.max_delta_times_patients is not None) or (
+                above.max_delta_times_patients is not None
+                and below.max_delta_times_patients is not None
+                and above.max_delta_times_patients > below.max_delta_times_patients
+            ):
+                yield f"tiers.{high}.max_delta_times_patients", f"allows more than {low}'s"
+            if above.min_declared_patients < below.min_declared_patients:
+                yield f"tiers.{high}.min_declared_patients", f"found {above.min_declared_patients}, below {low}'s"
+            for name in ("approvals", "controls"):
+                lost = [entry for entry in getattr(below, name) if entry not in getattr(above, name)]
+                if lost:
+                    yield f"tiers.{high}.{name}", f"lacks what {low} demands: {', '.join(lost)}"
+
+
+def load_policy(path: Path) -> Policy:
+    """Read a policy file.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    return load(path, Policy)
