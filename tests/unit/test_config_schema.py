@@ -1,0 +1,142 @@
+"""The shipped JSON Schemas agree with the classes and with the loader."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jsonschema
+import pytest
+import yaml
+
+import synthward.config
+from synthward.cli import schemas
+from synthward.config.loader import bind
+from synthward.config.schema import DRAFT, shipped
+from synthward.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+REQUEST = """\
+version: 1
+title: Readmission prototype
+requester: {name: ada, role: data_engineer}
+purpose: {code: prototyping, text: Try the pipeline., ticket: EHR-123}
+audience: team
+expires: 2027-06-30
+source: {path: data/x.csv, format: csv, csv: {delimiter: ;}}
+patient:
+  key: patient_nbr
+  max_rows_per_patient: 4
+  path:
+    - {source: {format: csv, path: adm.csv}, on: {hadm_id: hadm_id}}
+population: {scope: diabetes130, declared_patients: 70000, declared_rows: 100000}
+domain: ../domains/diabetes130.yaml
+columns: [race, gender, 00845]
+privacy: {mechanism: gaussian, epsilon: 1.0, delta: 1e-9}
+output: {name: diabetes130_synthetic, rows: 100000, keys: fresh, key_columns: [encounter_id]}
+utility: {max_out_of_domain_share: 0.2, max_mean_tvd: null}
+"""
+
+DOMAIN = """\
+version: 1
+attributes:
+  race: {type: categorical, values: [A, B, 3, No]}
+  age: {type: numeric, bounds: [0, 120], integer: true}
+  seen: {type: date, bounds: [1999-01-01, 2008-12-31], granularity: month}
+"""
+
+
+def samples() -> dict[str, str]:
+    site, policy = ((ROOT / "conf" / f"{name}.yaml").read_text(encoding="utf-8") for name in ("site", "policy"))
+    return {"site": site, "policy": policy, "request": REQUEST, "domain": DOMAIN}
+
+
+class Editor(yaml.SafeLoader):
+    """YAML as editors read it: only true and false are booleans, so the key `on` is a text."""
+
+    yaml_implicit_resolvers: ClassVar[Any] = {
+        first: [(tag, pattern) for tag, pattern in pairs if first in "tf" or not tag.endswith(":bool")]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def as_json(text: str) -> Any:
+    """What a validator sees: dates are texts."""
+    return json.loads(json.dumps(yaml.load(text, Loader=Editor), default=lambda day: day.isoformat()))  # noqa: S506
+
+
+def validator(name: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(shipped(name)))
+
+
+def test_shipped_schemas_are_up_to_date() -> None:
+    folder = Path(synthward.config.__path__[0]) / "schemas"
+    assert schemas.stale(folder) == [], "run: python -m synthward.cli.schemas"
+    assert sorted(path.name for path in folder.glob("*.json")) == [f"{name}.json" for name in sorted(schemas.DOCUMENTS)]
+    assert schemas.main(["--check"]) == 0
+
+
+def test_missing_and_old_schemas_are_noticed(tmp_path: Path) -> None:
+    assert schemas.stale(tmp_path) == ["domain", "policy", "request", "site"]
+    for name, text in schemas.schemas().items():
+        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    (tmp_path / "site.json").write_text("{}", encoding="utf-8")
+    assert schemas.stale(tmp_path) == ["site"]
+
+
+@pytest.mark.parametrize("name", sorted(schemas.DOCUMENTS))
+def test_schemas_are_valid_and_accept_what_the_loader_accepts(name: str) -> None:
+    schema = json.loads(shipped(name))
+    assert schema["$schema"] == DRAFT
+    jsonschema.Draft202012Validator.check_schema(schema)
+    text = samples()[name]
+    bind(text, schemas.DOCUMENTS[name][0])
+    validator(name).validate(as_json(text))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("request", "audience: team", "audience: friends"),
+        ("request", "title: Readmission prototype", "titel: x"),
+        ("request", "max_rows_per_patient: 4", "max_rows_per_patient: 4000"),
+        ("request", "scope: diabetes130", "scope: Diabetes 130"),
+        ("request", "epsilon: 1.0", "epsilon: 0"),
+        ("request", "version: 1", "version: 2"),
+        ("request", "rows: 100000", "rows: many"),
+        ("request", "columns: [race, gender, 00845]", "columns: race"),
+        ("site", "publish: clone", "publish: move"),
+        ("site", "name: Local demonstration", "nome: x"),
+        ("policy", "max_request_days: 400", "max_request_days: 0"),
+        ("policy", "audiences: [enclave]", "audiences: [everybody]"),
+        ("domain", "type: numeric", "type: number"),
+        ("domain", "bounds: [0, 120]", "bounds: [0]"),
+    ],
+)
+def test_schemas_refuse_what_the_loader_refuses(name: str, old: str, new: str) -> None:
+    text = samples()[name].replace(old, new, 1)
+    assert text != samples()[name]
+    with pytest.raises(ConfigError):
+        bind(text, schemas.DOCUMENTS[name][0])
+    assert not validator(name).is_valid(as_json(text))
+
+
+def test_every_key_is_documented() -> None:
+    def undocumented(schema: Any, path: str) -> list[str]:
+        found = []
+        for name, value in schema.get("properties", {}).items():
+            if "description" not in value and "const" not in value:
+                found.append(f"{path}.{name}")
+        for name, definition in schema.get("$defs", {}).items():
+            found += undocumented(definition, f"{path}.{name}")
+        return found
+
+    assert [entry for name in schemas.DOCUMENTS for entry in undocumented(json.loads(shipped(name)), name)] == []
+
+
+def test_defaults_are_stated() -> None:
+    request = json.loads(shipped("request"))
+    assert request["$defs"]["Output"]["properties"]["keys"]["default"] == "omit"
+    assert request["$defs"]["Privacy"]["properties"]["delta"]["default"] == "0"
