@@ -98,7 +98,7 @@ class Source:
             yield "path", "give either `path` or `table`" + ("" if self.path is None else ", not both")
         if self.csv is not None and self.format != "csv":
             yield "csv", f"applies to `format: csv` only, found `format: {self.format}`"
-        if self.table is not None and self.format == "csv":
+        if self.table is not None and self.path is None and self.format == "csv":
             yield "format", "a table of the catalog is delta or parquet, found csv; give a `path` for CSV files"
 
 

@@ -1,0 +1,198 @@
+"""Approvals: separation of duties, edits, revocation, expiry, number of runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthward.config.canonical import canonical_json
+from synthward.errors import ConfigError
+from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections
+from synthward.governance.assess import Assessment
+
+A, B, C, OTHER = "a" * 64, "b" * 64, "c" * 64, "0" * 64
+DIGESTS = Digests(request=A, assessment=B, policy=C)
+TODAY = dt.date(2026, 12, 1)
+
+
+def assessment(*roles: str) -> Assessment:
+    return Assessment(
+        tier="T2", title="", raised_by=(), controls=(), approvals_needed=roles, max_epsilon=1, max_delta=0,  # type: ignore[arg-type]
+        max_epsilon_per_scope=1, max_delta_per_scope=0, min_declared_patients=0, reasons=(), refusals=(),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def decision(by: str, role: str, what: str = "approve", **changes: object) -> Approval:
+    made = Approval(
+        by=by, role=role, decision=what, request_digest=A, assessment_digest=B, policy_digest=C,  # type: ignore[arg-type]
+        at="2026-11-30T10:00:00Z",
+    )  # fmt: skip
+    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+
+
+STEWARD = decision("lee", "data_steward")
+OFFICER = decision("kim", "privacy_officer")
+
+
+def verdict(
+    *approvals: Approval, run_number: int = 1, roles: tuple[str, ...] = ("data_steward", "privacy_officer")
+) -> Verdict:
+    return covering(
+        approvals, requester="ada", assessment=assessment(*roles), digests=DIGESTS, today=TODAY, run_number=run_number
+    )
+
+
+def test_two_people_in_two_roles_cover_the_run() -> None:
+    found = verdict(OFFICER, STEWARD)
+    assert found == Verdict(ok=True, reasons=(), missing_roles=(), counted=(STEWARD, OFFICER))
+
+
+def test_without_approvals_the_roles_are_named() -> None:
+    found = verdict()
+    assert not found.ok
+    assert found.missing_roles == ("data_steward", "privacy_officer")
+    assert found.reasons == ("approval is missing from: data_steward, privacy_officer",)
+
+
+def test_a_tier_that_needs_no_approval() -> None:
+    assert verdict(roles=()) == Verdict(ok=True, reasons=(), missing_roles=(), counted=())
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (decision("ada", "data_steward"), "ada made the request and cannot approve it"),
+        (decision(" ADA ", "data_steward"), "made the request"),
+        (decision("lee", "data_steward", request_digest=OTHER), "the request or its domain was edited after approval"),
+        (decision("lee", "data_steward", policy_digest=OTHER), "the policy was edited after approval"),
+        (decision("lee", "data_steward", assessment_digest=OTHER), "the assessment changed after approval"),
+        (decision("lee", "data_steward", expires=dt.date(2026, 11, 30)), "the approval expired on 2026-11-30"),
+        (decision("lee", "data_steward", "revoke"), "it was revoked"),
+        (decision("lee", "janitor"), "decided as janitor, but the roles needed are data_steward, privacy_officer"),
+    ],
+)
+def test_decisions_that_do_not_count(bad: Approval, words: str) -> None:
+    found = verdict(bad, OFFICER)
+    assert not found.ok
+    assert found.missing_roles == ("data_steward",)
+    assert words in found.reasons[0]
+    assert found.counted == (OFFICER,)
+
+
+def test_one_person_cannot_hold_two_roles() -> None:
+    found = verdict(STEWARD, decision("Lee", "privacy_officer"))
+    assert found.missing_roles == ("data_steward", "privacy_officer")
+    assert "one person holds one role, found data_steward and privacy_officer" in found.reasons[0]
+    others = verdict(STEWARD, decision("lee", "privacy_officer"), decision("mo", "data_steward"), OFFICER)
+    assert others.ok
+    assert [approval.by for approval in others.counted] == ["mo", "kim"]
+    revoked = verdict(STEWARD, decision("lee", "privacy_officer"), decision("lee", "data_steward", "revoke"))
+    assert revoked.missing_roles == ("data_steward",)
+
+
+@pytest.mark.parametrize("what", ["revoke", "reject"])
+def test_the_last_decision_of_a_person_in_a_role_counts(what: str) -> None:
+    assert not verdict(STEWARD, OFFICER, decision("kim", "privacy_officer", what)).ok
+    assert verdict(STEWARD, decision("kim", "privacy_officer", what), OFFICER).ok
+    assert verdict(STEWARD, OFFICER, decision("kim", "data_steward", "revoke")).ok
+    assert verdict(STEWARD, OFFICER, decision("mo", "privacy_officer", "revoke")).ok
+
+
+def test_a_revocation_counts_whatever_the_policy_is_by_now() -> None:
+    assert not verdict(STEWARD, OFFICER, decision("kim", "privacy_officer", "revoke", policy_digest=OTHER)).ok
+
+
+def test_a_revocation_of_another_version_leaves_this_one_alone() -> None:
+    assert verdict(STEWARD, OFFICER, decision("kim", "privacy_officer", "revoke", request_digest=OTHER)).ok
+
+
+def test_a_standing_rejection_cannot_be_outvoted() -> None:
+    rejection = decision("mo", "privacy_officer", "reject")
+    found = verdict(STEWARD, rejection, OFFICER)
+    assert not found.ok
+    assert found.missing_roles == ()
+    assert found.reasons == ("mo (privacy_officer): rejected; only the same person can withdraw it",)
+    assert verdict(STEWARD, rejection, OFFICER, decision("mo", "privacy_officer", "revoke")).ok
+    assert verdict(STEWARD, OFFICER, decision("mo", "janitor", "reject")).ok
+
+
+def test_an_approval_states_how_many_runs_it_covers() -> None:
+    steward, officer = (dataclasses.replace(approval, runs=3) for approval in (STEWARD, OFFICER))
+    assert verdict(steward, officer, run_number=3).ok
+    assert "covers 3 run(s) and this is run 4" in verdict(steward, officer, run_number=4).reasons[0]
+    assert verdict(steward, OFFICER, run_number=2).missing_roles == ("privacy_officer",)
+
+
+def test_expiry_is_inclusive() -> None:
+    assert verdict(STEWARD, dataclasses.replace(OFFICER, expires=TODAY)).ok
+
+
+def test_verification_of_authors_is_a_parameter() -> None:
+    def only_kim(approval: Approval) -> str | None:
+        return None if approval.by == "kim" else "the signature is not valid"
+
+    found = covering(
+        [STEWARD, OFFICER, decision("lee", "privacy_officer", "reject")],
+        requester="ada", assessment=assessment("data_steward", "privacy_officer"), digests=DIGESTS, today=TODAY,
+        verify=only_kim,
+    )  # fmt: skip
+    assert found.missing_roles == ("data_steward",)
+    assert found.counted == (OFFICER,)
+    assert "lee (data_steward): not counted, the signature is not valid" in found.reasons
+
+
+def test_objections_at_the_moment_of_the_decision() -> None:
+    needed = ("data_steward",)
+    assert objections(STEWARD, requester="ada", needed=needed) == []
+    assert len(objections(decision("ada", "janitor"), requester="ada", needed=needed)) == 2
+    assert objections(decision("ada", "data_steward", "reject"), requester="ada", needed=needed) == []
+    assert "no approval is needed" in objections(STEWARD, requester="ada", needed=())[0]
+
+
+def test_bodies_are_canonical_and_come_back() -> None:
+    approval = decision("lee", "data_steward", expires=TODAY, note="fine \u00e9 \U0001f600\u2028", runs=12)
+    body = approval.body()
+    assert body == canonical_json(json.loads(body))
+    assert Approval.from_body(body) == approval
+
+
+@pytest.mark.parametrize(
+    "changes", [{"runs": 0}, {"request_digest": "A" * 64}, {"at": "yesterday"}, {"by": " "}, {"decision": "maybe"}]
+)
+def test_bodies_that_are_no_approval(changes: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        Approval.from_body(dataclasses.replace(STEWARD, **changes).body())  # type: ignore[arg-type]
+
+
+people = st.sampled_from(["ada", "lee", "kim", "Lee "])
+roles = st.sampled_from(["data_steward", "privacy_officer", "janitor"])
+
+
+@given(
+    st.lists(
+        st.builds(
+            decision,
+            people,
+            roles,
+            st.sampled_from(["approve", "approve", "reject", "revoke"]),
+            policy_digest=st.sampled_from([C, C, OTHER]),
+            runs=st.integers(1, 2),
+        ),
+        max_size=8,
+    )
+)
+def test_whatever_counts_keeps_duties_apart(decisions: list[Approval]) -> None:
+    found = verdict(*decisions, run_number=2)
+    names = [approval.by.strip().lower() for approval in found.counted]
+    assert "ada" not in names
+    assert len(set(names)) == len(names)
+    assert all(approval.decision == "approve" and approval.runs == 2 for approval in found.counted)
+    assert all(approval.policy_digest == C for approval in found.counted)
+    assert len(found.counted) + len(found.missing_roles) == 2
+    assert not (found.ok and found.missing_roles)
+    assert found.ok or found.reasons
