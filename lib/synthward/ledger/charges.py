@@ -1,0 +1,126 @@
+"""Charges: what a run paid, and the receipt for it. Pure: no Spark.
+
+Costs are stored as plain integers that were rounded up when they were made (`privacy.accounting.Charge`), so adding
+them again gives the same total anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from synthward.errors import LedgerCorrupt
+from synthward.privacy.accounting import Charge
+from synthward.store.links import Link
+
+CHARGE = "charge"
+"""Kind of a charge's link."""
+
+
+@dataclass(frozen=True)
+class ChargeRecord:
+    """One charge as it stands in the ledger.
+
+    Attributes:
+        seq: Position in the scope's chain.
+        at: When, UTC.
+        run_id: The run that paid.
+        attempt: Its attempt; a retry of the same attempt pays nothing.
+        request_digest: Digest of the request.
+        policy_digest: Digest of the policy.
+        site_digest: Digest of the site configuration.
+        cost: What was charged.
+        release_id: The release it pays for.
+        delta_report: The delta at which that release states its epsilon.
+        single_writer: Whether the site had promised one writer instead of a safe log store.
+        hash: Hash of the link.
+    """
+
+    seq: int
+    at: str
+    run_id: str
+    attempt: int
+    request_digest: str
+    policy_digest: str
+    site_digest: str
+    cost: Charge
+    release_id: str
+    delta_report: Decimal
+    single_writer: bool
+    hash: str
+
+    def receipt(self, genesis_hash: str, is_new: bool) -> ChargeReceipt:
+        """The receipt for this charge."""
+        return ChargeReceipt(self.seq, self.hash, genesis_hash, is_new)
+
+
+@dataclass(frozen=True)
+class ChargeReceipt:
+    """Proof of a charge, to be kept by the run and the release.
+
+    Attributes:
+        seq: Position of the charge in its scope's chain.
+        head_hash: Hash of the charge's link.
+        genesis_hash: Hash of the ledger's genesis.
+        is_new: False when the charge had been made before; nothing was spent then.
+    """
+
+    seq: int
+    head_hash: str
+    genesis_hash: str
+    is_new: bool
+
+
+def charge_body(
+    *,
+    run_id: str,
+    attempt: int,
+    request_digest: str,
+    policy_digest: str,
+    site_digest: str,
+    cost: Charge,
+    release_id: str,
+    delta_report: Decimal,
+    single_writer: bool,
+) -> dict[str, Any]:
+    """Body of a `charge` link; the cost in plain integers."""
+    return {
+        "run_id": run_id,
+        "attempt": attempt,
+        "request_digest": request_digest,
+        "policy_digest": policy_digest,
+        "site_digest": site_digest,
+        "nano_epsilon": cost.nano_epsilon,
+        "nano_rho": cost.nano_rho,
+        "atto_delta": cost.atto_delta,
+        "release_id": release_id,
+        "delta_report": delta_report,
+        "single_writer": single_writer,
+    }
+
+
+def record_of(link: Link) -> ChargeRecord:
+    """A `charge` link as a record.
+
+    Raises:
+        LedgerCorrupt: The body does not have what a charge has.
+    """
+    try:
+        facts = link.facts
+        return ChargeRecord(
+            seq=link.seq,
+            at=link.at,
+            run_id=facts["run_id"],
+            attempt=facts["attempt"],
+            request_digest=facts["request_digest"],
+            policy_digest=facts["policy_digest"],
+            site_digest=facts["site_digest"],
+            cost=Charge(facts["nano_epsilon"], facts["nano_rho"], facts["atto_delta"]),
+            release_id=facts["release_id"],
+            delta_report=Decimal(facts["delta_report"]),
+            single_writer=facts["single_writer"],
+            hash=link.hash,
+        )
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise LedgerCorrupt(f"scope '{link.key}': link {link.seq} is not a charge this version can read") from error

@@ -1,0 +1,312 @@
+"""The ledger: opens scopes, charges them at most once per run and attempt, and finds what was tampered with.
+
+Two drivers that charge one scope at the same time cannot overspend it: a charge is a compare-and-append on the head
+that the decision was based on; whoever loses reads again and decides again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from synthward.errors import BudgetError, LedgerCorrupt, StoreConflict, UsageError
+from synthward.ledger.charges import CHARGE, ChargeReceipt, charge_body, record_of
+from synthward.ledger.scopes import (
+    OPEN,
+    HistoryLine,
+    ScopeState,
+    ScopeTerms,
+    find,
+    fold,
+    history,
+    refuse_overspending,
+    scope_states,
+    terms_body,
+    verify_scope,
+)
+from synthward.privacy.accounting import Charge
+from synthward.store import delta
+from synthward.store.chain import KEY, Chain, DeltaLinks, HeadMoved, Link, LinkStore
+from synthward.store.delta import Zone
+from synthward.store.lock import lock_for, multi_cluster_log_store, on_databricks, refuse_unsafe
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+GENESIS_KEY = "_ledger"
+"""Chain with the random identity of the ledger."""
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+class Ledger:
+    """The budgets of all scopes of a site, in the table `charges` of the ledger zone."""
+
+    def __init__(
+        self,
+        spark: SparkSession | None,
+        zone: Zone,
+        *,
+        single_writer: bool = False,
+        clock: Callable[[], dt.datetime] = _now,
+        retries: int = delta.RETRIES,
+        sleep: Callable[[float], None] = time.sleep,
+        store: LinkStore | None = None,
+    ) -> None:
+        """Nothing is read or made before the first use.
+
+        Args:
+            spark: The session; only a ledger with its own `store` does without.
+            zone: Where the table is.
+            single_writer: The site's promise for object stores without a safe log store; recorded in every link.
+            clock: The time that links carry.
+            retries: Bound on retries against other writers.
+            sleep: For tests.
+            store: Where links are kept instead of the Delta table.
+
+        Raises:
+            EnvironmentProblem: The zone is not safe for several drivers.
+        """
+        ref = zone.table("charges")
+        self._spark = spark
+        self._single_writer = single_writer
+        self._retries = retries
+        self._sleep = sleep
+        self._chain = Chain(spark, ref, lock=lock_for(ref), clock=clock, retries=retries, sleep=sleep, store=store)
+        self._safe = spark is None
+        self._genesis: Link | None = None
+        if ref.path is not None:
+            self._refuse_unsafe(ref.path)
+
+    def _refuse_unsafe(self, location: str) -> None:
+        if self._spark is not None:
+            refuse_unsafe(
+                location,
+                self._single_writer,
+                multi_cluster_log_store(self._spark, location),
+                on_databricks(self._spark),
+            )
+
+    def _prepare(self) -> None:
+        """Before the first write: the table is there with its safety properties, in a place that is safe."""
+        store = self._chain.store
+        if not self._safe and isinstance(store, DeltaLinks):
+            store.prepare()
+            # A catalog's table may lie on an object store after all.
+            self._refuse_unsafe(store.location)
+        self._safe = True
+
+    def genesis(self) -> Link:
+        """The ledger's first record, with a random 128-bit id; made on first use.
+
+        Raises:
+            LedgerCorrupt: There is more than one.
+        """
+        if self._genesis is None:
+            self._prepare()
+            link, _ = self._chain.get_or_append(
+                GENESIS_KEY, "genesis", lambda link: link.seq == 0, lambda: ({"id": secrets.token_hex(16)}, None)
+            )
+            self._genesis = link
+        return self._genesis
+
+    def open_scope(
+        self,
+        scope: str,
+        *,
+        max_epsilon: Decimal,
+        max_delta: Decimal,
+        declared_patients: int,
+        unit: str,
+        by: str,
+        policy_digest: str,
+        site_digest: str,
+        note: str = "",
+    ) -> ScopeState:
+        """Open a scope with a budget, or find it open with the same one.
+
+        Args:
+            scope: Name of the population, `[a-z0-9.-][a-z0-9_.-]*`, 80 characters at most.
+            max_epsilon: Cap on the scope's epsilon.
+            max_delta: The delta at which that cap is stated.
+            declared_patients: Declared size of the population.
+            unit: The privacy unit.
+            by: Who opens it.
+            policy_digest: Digest of the policy in force.
+            site_digest: Digest of the site configuration in force.
+            note: Free text for the record.
+
+        Returns:
+            The state; `is_new` tells whether this call opened it.
+
+        Raises:
+            BudgetError: The scope is open with another budget.
+            UsageError: The name or a number makes no sense.
+        """
+        _check_scope(scope)
+        terms = ScopeTerms(max_epsilon, max_delta, declared_patients, unit, by, policy_digest, site_digest, note)
+        _check_terms(scope, terms)
+        genesis = self.genesis().hash
+        link, is_new = self._chain.get_or_append(
+            scope,
+            OPEN,
+            lambda link: link.seq == 0,
+            lambda: (terms_body(scope, terms, genesis, self._single_writer), None),
+        )
+        state = fold(scope, [link], genesis) if is_new else self.state(scope)
+        if not state.terms.same_budget(terms):
+            was = state.terms
+            raise BudgetError(
+                f"scope '{scope}': is open since {link.at} with max_epsilon {was.max_epsilon}, max_delta "
+                f"{was.max_delta}, {was.declared_patients} declared patients, unit {was.unit}; asked for "
+                f"{max_epsilon}, {max_delta}, {declared_patients}, {unit}. A budget is never changed: use these terms, "
+                "or open a scope under another name for another population"
+            )
+        return dataclasses.replace(state, is_new=is_new)
+
+    def scopes(self) -> tuple[ScopeState, ...]:
+        """All scopes by name, each verified.
+
+        Raises:
+            LedgerCorrupt: A chain is broken.
+        """
+        chains = self._chain.read_all()
+        genesis = chains.get(GENESIS_KEY)
+        return scope_states(chains, genesis[0].hash) if genesis else ()
+
+    def state(self, scope: str) -> ScopeState:
+        """One scope, verified.
+
+        Raises:
+            BudgetError: The scope is not open in this ledger.
+            LedgerCorrupt: Its chain is broken, or it belongs to another ledger.
+        """
+        _check_scope(scope)
+        links = self._chain.read(scope)
+        if not links:
+            raise BudgetError(
+                f"scope '{scope}': is not open in the ledger at {self._chain.ref}; a privacy officer opens it once: "
+                f"synthward budget open {scope} --epsilon ... --delta ... --patients ..."
+            )
+        return fold(scope, links, self._genesis_hash(scope))
+
+    def _genesis_hash(self, scope: str) -> str:
+        if self._genesis is None:
+            found = self._chain.read(GENESIS_KEY)
+            if not found:
+                raise LedgerCorrupt(
+                    f"scope '{scope}': frozen, the ledger at {self._chain.ref} has no genesis; the scope was copied in"
+                )
+            self._genesis = found[0]
+        return self._genesis.hash
+
+    def charge(
+        self,
+        scope: str,
+        *,
+        run_id: str,
+        attempt: int,
+        request_digest: str,
+        policy_digest: str,
+        site_digest: str,
+        cost: Charge,
+        release_id: str,
+        delta_report: Decimal,
+    ) -> ChargeReceipt:
+        """Charge a scope, once per (run, attempt): a retry gets the receipt again and spends nothing.
+
+        When it returns, the charge is durable and was read back. Nothing is ever refunded.
+
+        Args:
+            scope: The population that pays.
+            run_id: The run.
+            attempt: The run's attempt.
+            request_digest: Digest of the request.
+            policy_digest: Digest of the policy.
+            site_digest: Digest of the site configuration.
+            cost: What the run will spend, rounded up.
+            release_id: The release it pays for.
+            delta_report: The delta at which the release states its epsilon.
+
+        Raises:
+            BudgetExceeded: The scope's total would be above its cap; nothing was spent.
+            BudgetError: The scope is not open.
+            IntegrityError: The same run and attempt were charged for another request or cost.
+            LedgerCorrupt: The scope's chain is broken.
+            StoreConflict: Other writers won every time; running again is safe.
+        """
+        _check_scope(scope)
+        self._prepare()
+        body = charge_body(
+            run_id=run_id,
+            attempt=attempt,
+            request_digest=request_digest,
+            policy_digest=policy_digest,
+            site_digest=site_digest,
+            cost=cost,
+            release_id=release_id,
+            delta_report=delta_report,
+            single_writer=self._single_writer,
+        )
+        for turn in range(self._retries + 1):
+            with self._chain.exclusive():
+                state = self.state(scope)
+                made = find(state, run_id, attempt, request_digest, cost)
+                if made is not None:
+                    return made.receipt(state.genesis_hash, is_new=False)
+                refuse_overspending(state, cost)
+                try:
+                    link = self._chain.append(scope, CHARGE, body, None, state.head)
+                except HeadMoved:
+                    link = None
+            if link is not None:
+                return record_of(link).receipt(state.genesis_hash, is_new=True)
+            self._sleep(delta.pause(turn))
+        raise StoreConflict(
+            f"scope '{scope}': other charges came first {self._retries + 1} times; run the same command again"
+        )
+
+    def history(self, scope: str) -> tuple[HistoryLine, ...]:
+        """Every charge of a scope with the running account.
+
+        Raises:
+            BudgetError: The scope is not open.
+            LedgerCorrupt: Its chain is broken.
+        """
+        return history(self.state(scope))
+
+    def verify(self, scope: str, receipts: Iterable[tuple[int, str, str]] = ()) -> list[str]:
+        """Everything wrong with a scope: broken chain, cut, doubled charge, above its cap, foreign genesis.
+
+        Args:
+            scope: Its name.
+            receipts: (seq, hash, genesis hash) that runs and releases have kept; only they show a cut at the end.
+
+        Returns:
+            Problems, empty when all is well.
+        """
+        _check_scope(scope)
+        return verify_scope(scope, self._chain.rows(scope), self._chain.rows(GENESIS_KEY), receipts)
+
+
+def _check_scope(scope: str) -> None:
+    if not KEY.fullmatch(scope) or scope.startswith("_"):
+        raise UsageError(
+            f"scope '{scope}': only a-z, 0-9, '_', '.' and '-' are allowed, not '_' at the start, 80 at most"
+        )
+
+
+def _check_terms(scope: str, terms: ScopeTerms) -> None:
+    if not terms.max_epsilon.is_finite() or terms.max_epsilon <= 0:
+        raise UsageError(f"scope '{scope}': max_epsilon must be a positive number, found {terms.max_epsilon}")
+    if not terms.max_delta.is_finite() or not 0 <= terms.max_delta < 1:
+        raise UsageError(f"scope '{scope}': max_delta must be at least 0 and below 1, found {terms.max_delta}")
+    if terms.declared_patients < 1:
+        raise UsageError(f"scope '{scope}': declared_patients must be at least 1, found {terms.declared_patients}")

@@ -1,0 +1,273 @@
+"""Scopes: what was agreed, what is spent, whether a charge fits, whether the record is whole. Pure: no Spark.
+
+A scope is a population that owns a budget; tables derived from it share that budget. Its chain is one `open` link with
+the terms, then `charge` links. Nothing is ever refunded, edited or removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from synthward.errors import BudgetError, BudgetExceeded, IntegrityError, LedgerCorrupt
+from synthward.ledger.charges import CHARGE, ChargeRecord, record_of
+from synthward.privacy import accounting
+from synthward.privacy.accounting import Charge
+from synthward.store.links import Link, verify_chain
+
+OPEN = "open"
+"""Kind of the link that opens a scope."""
+
+
+@dataclass(frozen=True)
+class ScopeTerms:
+    """What a scope was opened with.
+
+    Attributes:
+        max_epsilon: Cap on the epsilon of everything charged to the scope, at `max_delta`.
+        max_delta: The delta of that statement; additive deltas of charges come out of it.
+        declared_patients: Size of the population as declared, never as counted.
+        unit: The privacy unit, `patient` unless policy allowed another.
+        by: Who opened it.
+        policy_digest: Digest of the policy in force.
+        site_digest: Digest of the site configuration in force.
+        note: Free text.
+    """
+
+    max_epsilon: Decimal
+    max_delta: Decimal
+    declared_patients: int
+    unit: str
+    by: str
+    policy_digest: str
+    site_digest: str
+    note: str = ""
+
+    def same_budget(self, other: ScopeTerms) -> bool:
+        """Whether caps, population and unit are equal; people, notes and digests may change."""
+        return self._budget() == other._budget()
+
+    def _budget(self) -> tuple[Decimal, Decimal, int, str]:
+        return self.max_epsilon, self.max_delta, self.declared_patients, self.unit
+
+
+@dataclass(frozen=True)
+class ScopeState:
+    """A scope, folded from its chain.
+
+    Attributes:
+        scope: Name of the population that owns the budget.
+        terms: What it was opened with.
+        charges: In the order in which they were made.
+        spent: Their sum.
+        head: Last link of the chain.
+        genesis_hash: Hash of the genesis of the ledger that the scope belongs to.
+        is_new: True only in the answer of the call that opened the scope.
+    """
+
+    scope: str
+    terms: ScopeTerms
+    charges: tuple[ChargeRecord, ...]
+    spent: Charge
+    head: Link
+    genesis_hash: str
+    is_new: bool = False
+
+    @property
+    def epsilon_spent(self) -> Decimal:
+        """Epsilon of everything charged, at the scope's delta, rounded up; infinite when delta is used up."""
+        return accounting.epsilon_of(self.spent, self.terms.max_delta)
+
+    @property
+    def remaining(self) -> Decimal:
+        """Cap minus epsilon spent; under zCDP a next release may cost less than its own epsilon."""
+        return accounting.remaining_epsilon(self.spent, self.terms.max_epsilon, self.terms.max_delta)
+
+
+@dataclass(frozen=True)
+class HistoryLine:
+    """One charge with the scope's account after it.
+
+    Attributes:
+        charge: The charge.
+        spent: Sum of all charges up to it.
+        epsilon: Epsilon of that sum at the scope's delta.
+        remaining: What was left of the cap.
+    """
+
+    charge: ChargeRecord
+    spent: Charge
+    epsilon: Decimal
+    remaining: Decimal
+
+
+def terms_body(scope: str, terms: ScopeTerms, genesis_hash: str, single_writer: bool) -> dict[str, Any]:
+    """Body of an `open` link."""
+    return {
+        "scope": scope,
+        "max_epsilon": terms.max_epsilon,
+        "max_delta": terms.max_delta,
+        "declared_patients": terms.declared_patients,
+        "unit": terms.unit,
+        "by": terms.by,
+        "policy_digest": terms.policy_digest,
+        "site_digest": terms.site_digest,
+        "note": terms.note,
+        "genesis": genesis_hash,
+        "single_writer": single_writer,
+    }
+
+
+def terms_of(link: Link) -> tuple[ScopeTerms, str]:
+    """Terms and genesis hash of an `open` link.
+
+    Raises:
+        LedgerCorrupt: The body does not have what an opening has.
+    """
+    try:
+        facts = link.facts
+        terms = ScopeTerms(
+            max_epsilon=Decimal(facts["max_epsilon"]),
+            max_delta=Decimal(facts["max_delta"]),
+            declared_patients=facts["declared_patients"],
+            unit=facts["unit"],
+            by=facts["by"],
+            policy_digest=facts["policy_digest"],
+            site_digest=facts["site_digest"],
+            note=facts["note"],
+        )
+        return terms, facts["genesis"]
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise LedgerCorrupt(f"scope '{link.key}': link {link.seq} is not an opening this version can read") from error
+
+
+def fold(scope: str, links: Sequence[Link], genesis_hash: str) -> ScopeState:
+    """State of a scope from its verified chain.
+
+    Raises:
+        LedgerCorrupt: The scope was copied from another ledger, or its links are not one opening and then charges.
+    """
+    terms, genesis = terms_of(links[0])
+    if links[0].kind != OPEN or any(link.kind != CHARGE for link in links[1:]):
+        raise LedgerCorrupt(f"scope '{scope}': frozen, its links are not one opening followed by charges")
+    if genesis != genesis_hash:
+        raise LedgerCorrupt(
+            f"scope '{scope}': frozen, it belongs to another ledger (genesis {genesis[:12]}, "
+            f"here {genesis_hash[:12]}); point site.yaml at the ledger in which it was opened"
+        )
+    charges = tuple(record_of(link) for link in links[1:])
+    spent = accounting.total(charge.cost for charge in charges)
+    return ScopeState(scope, terms, charges, spent, links[-1], genesis_hash)
+
+
+def find(state: ScopeState, run_id: str, attempt: int, request_digest: str, cost: Charge) -> ChargeRecord | None:
+    """The charge of (run, attempt), if it was made.
+
+    Raises:
+        IntegrityError: It was made for another request or another cost.
+    """
+    for charge in state.charges:
+        if (charge.run_id, charge.attempt) == (run_id, attempt):
+            if charge.request_digest != request_digest or charge.cost != cost:
+                what = "request" if charge.request_digest != request_digest else "cost"
+                raise IntegrityError(
+                    f"scope '{state.scope}': run {run_id}, attempt {attempt} was charged for another {what}; "
+                    "an edited request is another run, give it its own run id"
+                )
+            return charge
+    return None
+
+
+def refuse_overspending(state: ScopeState, cost: Charge) -> None:
+    """Check that the scope's total with `cost` stays within its cap.
+
+    Raises:
+        BudgetExceeded: It does not; nothing was spent. The message has asked, spent, cap and left.
+    """
+    terms = state.terms
+    after = state.spent + cost
+    if accounting.fits(after, terms.max_epsilon, terms.max_delta):
+        return
+    raise BudgetExceeded(
+        f"scope '{state.scope}': the charge does not fit. Asked: epsilon "
+        f"{_shown(accounting.epsilon_of(cost, terms.max_delta))} on its own; spent: {_shown(state.epsilon_spent)}; "
+        f"together: {_shown(accounting.epsilon_of(after, terms.max_delta))}; cap: {_shown(terms.max_epsilon)}; "
+        f"left: {_shown(state.remaining)} (all at delta {terms.max_delta}). Nothing was spent. Ask for a smaller "
+        "epsilon, or have the privacy officer decide on a scope for another population; spent budget does not come back"
+    )
+
+
+def _shown(epsilon: Decimal) -> str:
+    return "more than delta allows" if epsilon.is_infinite() else f"{epsilon.normalize():f}"
+
+
+def history(state: ScopeState) -> tuple[HistoryLine, ...]:
+    """Every charge with the running account."""
+    lines = []
+    spent = accounting.ZERO
+    for charge in state.charges:
+        spent = spent + charge.cost
+        terms = state.terms
+        epsilon = accounting.epsilon_of(spent, terms.max_delta)
+        left = accounting.remaining_epsilon(spent, terms.max_epsilon, terms.max_delta)
+        lines.append(HistoryLine(charge, spent, epsilon, left))
+    return tuple(lines)
+
+
+def verify_scope(
+    scope: str, links: Sequence[Link], genesis: Sequence[Link], receipts: Iterable[tuple[int, str, str]]
+) -> list[str]:
+    """Everything wrong with a scope's chain, and with the chain against receipts kept elsewhere.
+
+    Args:
+        scope: Its name.
+        links: Its chain as it stands, unverified.
+        genesis: The ledger's own chain as it stands, unverified.
+        receipts: (seq, hash of the charge, genesis hash) as noted by runs and releases.
+
+    Returns:
+        Problems; empty when the ledger is sound and has every receipt.
+    """
+    problems = [f"genesis: {problem}" for problem in verify_chain(genesis)]
+    if len(genesis) != 1:
+        problems.append(f"genesis: one link is due, {len(genesis)} found")
+    problems += verify_chain(links)
+    if not links:
+        problems.append(f"scope '{scope}': has no links; it was never opened here, or the table was replaced")
+    if links and not problems:
+        problems += _verify_contents(scope, links, genesis[0].hash)
+    by_seq = {link.seq: link for link in links}
+    for seq, head_hash, genesis_hash in receipts:
+        if not genesis or genesis_hash != genesis[0].hash:
+            problems.append(f"receipt {seq}: was issued by another ledger (genesis {genesis_hash[:12]})")
+        elif seq not in by_seq:
+            problems.append(f"receipt {seq}: the charge is missing; the ledger was cut or restored to an older state")
+        elif by_seq[seq].hash != head_hash:
+            problems.append(f"receipt {seq}: another charge stands there; the ledger was cut and written again")
+    return problems
+
+
+def _verify_contents(scope: str, links: Sequence[Link], genesis_hash: str) -> list[str]:
+    try:
+        state = fold(scope, links, genesis_hash)
+    except BudgetError as error:
+        return [str(error)]
+    problems = []
+    paid: dict[tuple[str, int], int] = {}
+    for line in history(state):
+        key = (line.charge.run_id, line.charge.attempt)
+        if key in paid:
+            problems.append(f"link {line.charge.seq}: the same run and attempt were charged at link {paid[key]}")
+        paid.setdefault(key, line.charge.seq)
+        if line.epsilon > state.terms.max_epsilon:
+            problems.append(f"link {line.charge.seq}: brings the scope above its cap of {state.terms.max_epsilon}")
+    return problems
+
+
+def scope_states(chains: Mapping[str, Sequence[Link]], genesis_hash: str) -> tuple[ScopeState, ...]:
+    """States of all scopes, by name; keys that begin with `_` are the ledger's own."""
+    return tuple(
+        fold(key, links, genesis_hash) for key, links in sorted(chains.items()) if not key.startswith("_") and links
+    )

@@ -1,0 +1,314 @@
+"""Hash chains in a Delta table: read and verify, compare-and-append.
+
+Two plain Delta appends never conflict, so "read, decide, append" lets two drivers write the same position. Here a link
+is appended by an insert-only MERGE whose predicates are literals, `t.key = '...' AND t.seq = n`, on a table that is
+partitioned by key, serializable and without deletion vectors: two writers of one key always conflict, writers of two
+keys never do. An append has succeeded when one row was inserted *and* exactly one row, with our hash, is read back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from synthward.errors import IntegrityError, LedgerCorrupt, StoreConflict, UsageError
+from synthward.store import delta
+from synthward.store.delta import TableRef
+from synthward.store.links import ORIGIN, Link, next_link, verify_chain, verify_link
+from synthward.store.lock import Lock
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["ORIGIN", "Chain", "DeltaLinks", "HeadMoved", "Link", "LinkStore", "verify_chain", "verify_link"]
+
+KEY = re.compile(r"[a-z0-9_.-]{1,80}")
+_KIND = re.compile(r"[a-z0-9_]{1,40}")
+_COLUMNS = ("key", "seq", "kind", "body", "payload", "at", "prev", "hash")
+SCHEMA = (
+    "key STRING NOT NULL, seq BIGINT NOT NULL, kind STRING NOT NULL, body STRING NOT NULL, payload BINARY, "
+    "at STRING NOT NULL, prev STRING NOT NULL, hash STRING NOT NULL"
+)
+SAFETY = {
+    "delta.appendOnly": "true",
+    "delta.isolationLevel": "Serializable",
+    "delta.enableDeletionVectors": "false",
+}
+"""Properties without which two writers might not conflict, or links could be edited."""
+# Statistics of bodies and hashes would cost time and help nobody.
+_PROPERTIES = {**SAFETY, "delta.dataSkippingStatsColumns": "seq"}
+
+
+class HeadMoved(StoreConflict):
+    """Somebody else appended to the chain first; read it again and decide again."""
+
+
+class LinkStore(Protocol):
+    """Where links are kept. The Delta table is the real one; tests use a list."""
+
+    def fetch(self, key: str | None, since: int, payloads: bool) -> list[Link]:
+        """Links of `key` (None: of every key) from position `since`, by key and position, unverified."""
+        ...
+
+    def insert(self, link: Link) -> int:
+        """One try to insert, unless the position is taken; the number of rows inserted."""
+        ...
+
+
+class DeltaLinks:
+    """Links as rows of one Delta table, made on first use."""
+
+    def __init__(self, spark: SparkSession, ref: TableRef) -> None:
+        self._spark = spark
+        self.ref = ref
+        self._there = False
+        self._ready = False
+        self.location = ""
+
+    def prepare(self) -> None:
+        """Create the table if absent and check the properties that safety rests on, once a session.
+
+        Raises:
+            EnvironmentProblem: The table was made by somebody else without them.
+        """
+        if not self._ready:
+            delta.create_if_absent(self._spark, self.ref, SCHEMA, ("key",), _PROPERTIES)
+            found = delta.detail(self._spark, self.ref)
+            delta.require_properties(self.ref, found.properties, SAFETY)
+            self.location = found.location
+            self._ready = self._there = True
+
+    def fetch(self, key: str | None, since: int, payloads: bool) -> list[Link]:
+        """See `LinkStore`; a table that is not there yet has no links."""
+        self._there = self._there or delta.exists(self._spark, self.ref)
+        if not self._there:
+            return []
+        payload = "payload" if payloads else "CAST(NULL AS BINARY) AS payload"
+        where = f"seq >= {since}L" + (f" AND key = '{_checked(key)}'" if key is not None else "")
+        rows = self._spark.sql(
+            f"SELECT key, seq, kind, body, {payload}, sha2(payload, 256) AS payload_sha256, at, prev, hash "
+            f"FROM {self.ref.sql} WHERE {where}"
+        ).collect()
+        links = [
+            Link(**{**row.asDict(), "payload": None if row["payload"] is None else bytes(row["payload"])})
+            for row in rows
+        ]
+        # Sorted here: a sort in Spark would be one more shuffle for a handful of rows.
+        return sorted(links, key=lambda link: (link.key, link.seq, link.hash))
+
+    def insert(self, link: Link) -> int:
+        """See `LinkStore`."""
+        self.prepare()
+        row = tuple(getattr(link, name) for name in _COLUMNS)
+        source = self._spark.createDataFrame([row], SCHEMA)
+        return delta.insert_if_absent(source, self.ref, f"t.key = '{_checked(link.key)}' AND t.seq = {link.seq}L")
+
+
+def _checked(key: str) -> str:
+    if not KEY.fullmatch(key):
+        raise UsageError(f"chain key '{key}': only a-z, 0-9, '_', '.' and '-' are allowed, 80 at most")
+    return key
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+class Chain:
+    """Hash-chained, append-only records, many keys in one table."""
+
+    def __init__(
+        self,
+        spark: SparkSession | None,
+        ref: TableRef,
+        *,
+        lock: Lock | None = None,
+        clock: Callable[[], dt.datetime] = _now,
+        retries: int = delta.RETRIES,
+        sleep: Callable[[float], None] = time.sleep,
+        store: LinkStore | None = None,
+    ) -> None:
+        """Nothing is read or made before the first use.
+
+        Args:
+            spark: The session; only a chain with its own `store` does without.
+            ref: The table.
+            lock: Makes the lock that is held around a compare-and-append (`store.lock.lock_for`); None for none.
+            clock: The time that links carry; with a zone.
+            retries: Bound on retries, after commit conflicts and after a moved head.
+            sleep: For tests.
+            store: Where links are kept instead of the Delta table `ref`.
+        """
+        if store is None:
+            if spark is None:
+                raise UsageError(f"chain table {ref}: needs a Spark session")
+            store = DeltaLinks(spark, ref)
+        self.ref = ref
+        self.store = store
+        self._lock = lock
+        self._clock = clock
+        self._retries = retries
+        self._sleep = sleep
+        self._held = threading.local()
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock over a longer read-decide-append, so that neighbours on this machine queue up in order.
+
+        Appends inside it do not lock again. Without a lock it does nothing.
+        """
+        if self._lock is None or getattr(self._held, "here", False):
+            yield
+            return
+        with self._lock():
+            self._held.here = True
+            try:
+                yield
+            finally:
+                self._held.here = False
+
+    def rows(self, key: str, payloads: bool = True) -> tuple[Link, ...]:
+        """The links of `key` in order of position, as they stand, unverified."""
+        return tuple(self.store.fetch(_checked(key), 0, payloads))
+
+    def read(self, key: str, payloads: bool = True) -> tuple[Link, ...]:
+        """The links of `key`, verified; empty when there are none.
+
+        Args:
+            key: The chain.
+            payloads: False leaves payloads in the table and verifies with the digests that Spark computes there.
+
+        Raises:
+            LedgerCorrupt: The chain is edited, has gaps or a doubled position.
+        """
+        return self._verified(key, self.rows(key, payloads))
+
+    def read_all(self, payloads: bool = True) -> dict[str, tuple[Link, ...]]:
+        """Every chain of the table, by key, verified; one scan.
+
+        Raises:
+            LedgerCorrupt: A chain is broken.
+        """
+        chains: dict[str, list[Link]] = {}
+        for link in self.store.fetch(None, 0, payloads):
+            chains.setdefault(link.key, []).append(link)
+        return {key: self._verified(key, links) for key, links in chains.items()}
+
+    def _verified(self, key: str, links: Sequence[Link]) -> tuple[Link, ...]:
+        problems = verify_chain(links)
+        if problems:
+            raise LedgerCorrupt(
+                f"chain '{key}' in table {self.ref}: frozen, because its record is broken: {'; '.join(problems)}. "
+                "Nothing more is appended; find out who wrote to the table, then go on under a new key"
+            )
+        return tuple(links)
+
+    def append(
+        self, key: str, kind: str, body: Mapping[str, Any], payload: bytes | None, expected_head: Link | None
+    ) -> Link:
+        """Append one link right after `expected_head` (None: as the first), if that is still the head.
+
+        Returns:
+            The link, which is durable and was read back.
+
+        Raises:
+            HeadMoved: Somebody else has that position.
+            StoreConflict: Concurrent writers of the table won every time.
+            LedgerCorrupt: The position is doubled, or `expected_head` is gone.
+        """
+        if not _KIND.fullmatch(kind):
+            raise UsageError(f"link kind '{kind}': only a-z, 0-9 and '_' are allowed, 40 at most")
+        if expected_head is not None and expected_head.key != key:
+            raise UsageError(f"chain '{key}': the expected head belongs to chain '{expected_head.key}'")
+        link = next_link(expected_head, key=_checked(key), kind=kind, body=body, payload=payload, at=self._clock())
+        outcome_unknown = False
+        for attempt in range(self._retries + 1):
+            failure: Exception | None = None
+            inserted = 0
+            with self.exclusive():
+                try:
+                    inserted = self.store.insert(link)
+                except Exception as error:  # noqa: BLE001  it may have been committed: what is read back decides
+                    failure = error
+                    outcome_unknown = True
+                landed = self._landed(link, expected_head)
+            if landed is not None:
+                # An equal row that this call cannot have written is another driver's: the loser must know.
+                if landed.hash == link.hash and (inserted == 1 or outcome_unknown):
+                    return link
+                raise HeadMoved(f"chain '{key}' in table {self.ref}: position {link.seq} was taken by another writer")
+            if failure is None:
+                raise IntegrityError(
+                    f"chain '{key}' in table {self.ref}: link {link.seq} was committed and cannot be read back; the "
+                    "storage lost it, which a ledger must not sit on"
+                )
+            if not delta.is_conflict(failure):
+                raise failure
+            self._sleep(delta.pause(attempt))
+        raise StoreConflict(
+            f"chain '{key}' in table {self.ref}: {self._retries} retries lost against concurrent writers; "
+            "run the same command again"
+        )
+
+    def _landed(self, link: Link, head: Link | None) -> Link | None:
+        """What stands at the link's position now; also that the head it follows is still there, once."""
+        found = self.store.fetch(link.key, link.seq if head is None else head.seq, payloads=False)
+        here = [row for row in found if row.seq == link.seq]
+        before = [row for row in found if head is not None and row.seq == head.seq]
+        if len(here) > 1 or len(before) > 1:
+            raise LedgerCorrupt(
+                f"chain '{link.key}' in table {self.ref}: frozen, because two links stand at one position; the table "
+                "let two writers through at once"
+            )
+        if head is not None and [row.hash for row in before] != [head.hash]:
+            raise LedgerCorrupt(
+                f"chain '{link.key}' in table {self.ref}: frozen, because link {head.seq} is gone or was replaced; the "
+                "table was restored or rewritten while it was in use"
+            )
+        if here and verify_link(here[0]):
+            raise LedgerCorrupt(f"chain '{link.key}' in table {self.ref}: frozen, {'; '.join(verify_link(here[0]))}")
+        return here[0] if here else None
+
+    def get_or_append(
+        self,
+        key: str,
+        kind: str,
+        match: Callable[[Link], bool],
+        make_body: Callable[[], tuple[Mapping[str, Any], bytes | None]],
+    ) -> tuple[Link, bool]:
+        """First wins: the link that matches if there is one, else a new one at the head.
+
+        Args:
+            key: The chain.
+            kind: Kind of the new link.
+            match: Tells whether a link is the one that is wanted.
+            make_body: Makes body and payload; called once at most, without a lock held, so it may take its time. Its
+                result is thrown away when another driver's link gets there first.
+
+        Returns:
+            The link and whether this call appended it.
+
+        Raises:
+            StoreConflict: The head moved every time.
+            LedgerCorrupt: The chain is broken.
+        """
+        made: tuple[Mapping[str, Any], bytes | None] | None = None
+        for attempt in range(self._retries + 1):
+            links = self.read(key)
+            found = next((link for link in links if match(link)), None)
+            if found is not None:
+                return found, False
+            if made is None:
+                made = make_body()
+            try:
+                return self.append(key, kind, made[0], made[1], links[-1] if links else None), True
+            except HeadMoved:
+                self._sleep(delta.pause(attempt))
+        raise StoreConflict(
+            f"chain '{key}' in table {self.ref}: the head moved {self._retries + 1} times; run the same command again"
+        )

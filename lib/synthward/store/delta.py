@@ -1,0 +1,375 @@
+"""Delta tables by SQL: names and paths, create if absent, insert if absent, read back.
+
+Everything here works on classic Spark and on Spark Connect. Names and paths are quoted in one place, `TableRef.sql`.
+Values never become SQL text: they travel as a one-row DataFrame. (Named parameters are no way out: with Delta's parser
+on Spark 4.2 they are reported as unbound. Binary literals of some megabytes exhaust the driver's heap.)
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import types as T  # noqa: N812  (Spark's own convention)
+
+from synthward.errors import EnvironmentProblem, IntegrityError, StoreConflict, UsageError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+RETRIES = 12
+"""Default bound on retries after a commit conflict: about a minute with the pauses below."""
+
+_TABLE_NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:@/+-]{1,200}")
+_ABSENT = (
+    "PATH_NOT_FOUND",
+    "DELTA_PATH_DOES_NOT_EXIST",
+    "DELTA_MISSING_DELTA_TABLE",
+    "DELTA_TABLE_NOT_FOUND",
+    "DELTA_SCHEMA_NOT_SET",
+    "TABLE_OR_VIEW_NOT_FOUND",
+    "SCHEMA_NOT_FOUND",
+)
+_CONFLICT = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED")
+
+
+@dataclass(frozen=True)
+class TableRef:
+    """A Delta table: a directory (`path`) or a catalog name (`parts`), never both.
+
+    Attributes:
+        path: Directory or URI, as Hadoop understands it: no percent-decoding.
+        parts: Catalog, schema and table, as far as given.
+    """
+
+    path: str | None = None
+    parts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (not self.parts) or self.path == "" or not all(self.parts):
+            raise UsageError(f"a table is a path or a catalog name, found path {self.path!r} and name {self.parts}")
+
+    @classmethod
+    def parse(cls, text: str) -> TableRef:
+        """A text with a `/` is a path, any other a catalog name such as `main.synthward.releases`."""
+        return cls(path=text) if "/" in text else cls(parts=tuple(text.split(".")))
+
+    @property
+    def sql(self) -> str:
+        """The table as it stands in a SQL statement, quoted."""
+        if self.path is not None:
+            return f"delta.{_quoted(self.path)}"
+        return ".".join(_quoted(part) for part in self.parts)
+
+    def __str__(self) -> str:
+        return self.path if self.path is not None else ".".join(self.parts)
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A place for tables: a directory URI (it contains a `/`) or a catalog schema such as `main.synthward`."""
+
+    location: str
+
+    def __post_init__(self) -> None:
+        if not self.location.strip("/ ") or (not self.is_path and not all(self.location.split("."))):
+            raise UsageError(
+                f"zone '{self.location}': not a place; use a directory URI such as 'file:/data/ledger' "
+                "or a catalog schema such as 'main.synthward'"
+            )
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the zone is a directory."""
+        return "/" in self.location
+
+    def table(self, name: str) -> TableRef:
+        """The table `name` of this zone.
+
+        Raises:
+            UsageError: The name has other characters than letters, digits, `_` and `-`.
+        """
+        if not _TABLE_NAME.fullmatch(name):
+            raise UsageError(f"table name '{name}': only letters, digits, '_' and '-' are allowed, 200 at most")
+        if self.is_path:
+            return TableRef(path=f"{self.location.rstrip('/')}/{name}")
+        return TableRef(parts=(*self.location.split("."), name))
+
+
+def _quoted(text: str) -> str:
+    return "`" + text.replace("`", "``") + "`"
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What `DESCRIBE DETAIL` says and this package relies on."""
+
+    location: str
+    partition_by: tuple[str, ...]
+    properties: Mapping[str, str]
+
+
+def condition_of(error: BaseException) -> str:
+    """Spark's error condition, for instance `DELTA_CONCURRENT_APPEND.WITH_HINT`; empty where there is none.
+
+    Exception classes and messages differ between classic Spark, Connect and vendors; the condition does not.
+    """
+    return (error.getCondition() or "") if isinstance(error, PySparkException) else ""
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether a commit lost against a concurrent one, so that trying again makes sense."""
+    return condition_of(error).startswith(_CONFLICT)
+
+
+def pause(attempt: int) -> float:
+    """Seconds to wait before retry number `attempt` (from 0): doubling, at most 8, half of it random.
+
+    The random half comes from the operating system: seeded generators would keep two drivers in step.
+    """
+    longest = min(0.2 * 2.0**attempt, 8.0)
+    return longest * (0.5 + 0.5 * int.from_bytes(os.urandom(4), "big") / 2.0**32)
+
+
+def exists(spark: SparkSession, ref: TableRef) -> bool:
+    """Whether `ref` is a Delta table; analysis only, no Spark job."""
+    try:
+        _ = read(spark, ref).schema
+    except PySparkException as error:
+        if condition_of(error).startswith(_ABSENT):
+            return False
+        raise
+    return True
+
+
+def create_if_absent(
+    spark: SparkSession,
+    ref: TableRef,
+    schema_ddl: str,
+    partition_by: Sequence[str] = (),
+    properties: Mapping[str, str] | None = None,
+) -> None:
+    """Create an empty Delta table, or leave the one that is there. Safe when several drivers do it at once.
+
+    Nothing is registered in a metastore for a table with a path.
+
+    Args:
+        spark: The session.
+        ref: The table.
+        schema_ddl: Columns, for instance `id STRING NOT NULL, n BIGINT`.
+        partition_by: Partition columns.
+        properties: Table properties; an existing table is not changed (see `require_properties`).
+
+    Raises:
+        EnvironmentProblem: The schema of a catalog zone does not exist.
+    """
+    if exists(spark, ref):
+        return
+    partitioned = f" PARTITIONED BY ({', '.join(map(_quoted, partition_by))})" if partition_by else ""
+    pairs = ", ".join(f"{_text(name)} = {_text(value)}" for name, value in (properties or {}).items())
+    with_properties = f" TBLPROPERTIES ({pairs})" if pairs else ""
+    statement = f"CREATE TABLE IF NOT EXISTS {ref.sql} ({schema_ddl}) USING delta{partitioned}{with_properties}"
+    for attempt in range(RETRIES + 1):
+        try:
+            spark.sql(statement).collect()
+            return
+        except PySparkException as error:
+            if condition_of(error).startswith("SCHEMA_NOT_FOUND"):
+                raise EnvironmentProblem(
+                    f"table {ref}: its schema does not exist; have it made once: "
+                    f"CREATE SCHEMA {'.'.join(map(_quoted, ref.parts[:-1]))}"
+                ) from error
+            # A driver that lost the race sees one of many conditions; that the table is there now is what counts.
+            if exists(spark, ref):
+                return
+            if attempt == RETRIES or not is_conflict(error):
+                raise
+        time.sleep(pause(attempt))
+
+
+def _text(value: str) -> str:
+    """A string literal that reads the same whatever `escapedStringLiterals` says."""
+    if "'" in value or "\\" in value:
+        raise UsageError(f"property text {value!r}: quotes and backslashes are not allowed")
+    return f"'{value}'"
+
+
+def detail(spark: SparkSession, ref: TableRef) -> Detail:
+    """Location, partition columns and properties of a table (one small Spark job)."""
+    row = spark.sql(f"DESCRIBE DETAIL {ref.sql}").select("location", "partitionColumns", "properties").collect()[0]
+    return Detail(row["location"], tuple(row["partitionColumns"]), dict(row["properties"] or {}))
+
+
+def require_properties(ref: TableRef, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """Refuse a table that somebody made without the properties that its safety rests on.
+
+    Raises:
+        EnvironmentProblem: A property is missing or differs; the message has the statement that repairs it.
+    """
+    wrong = {name: value for name, value in wanted.items() if found.get(name) != value}
+    if wrong:
+        pairs = ", ".join(f"'{name}' = '{value}'" for name, value in wrong.items())
+        raise EnvironmentProblem(
+            f"table {ref}: not safe for concurrent appends, {', '.join(sorted(wrong))} not as needed; "
+            f"run once: ALTER TABLE {ref.sql} SET TBLPROPERTIES ({pairs})"
+        )
+
+
+def read(spark: SparkSession, ref: TableRef, version: int | None = None) -> DataFrame:
+    """The table's rows, at `version` where one is given."""
+    at = "" if version is None else f" VERSION AS OF {int(version)}"
+    return spark.sql(f"SELECT * FROM {ref.sql}{at}")
+
+
+def version_of(spark: SparkSession, ref: TableRef) -> int:
+    """Number of the latest Delta commit."""
+    return int(spark.sql(f"DESCRIBE HISTORY {ref.sql} LIMIT 1").select("version").collect()[0][0])
+
+
+def insert_if_absent(source: DataFrame, ref: TableRef, predicate: str) -> int:
+    """One try of an insert-only MERGE: insert the one row of `source` unless a row of `ref` meets `predicate`.
+
+    Args:
+        source: One row; its columns are the ones inserted.
+        ref: The table.
+        predicate: Over the target `t`, of literals only. With literals on partition columns two writers of different
+            partitions do not conflict, two writers of one partition always do.
+
+    Returns:
+        Number of rows inserted, 0 or 1.
+    """
+    columns = ", ".join(map(_quoted, source.columns))
+    values = ", ".join(f"s.{_quoted(column)}" for column in source.columns)
+    # `{source}` is filled in by Spark, every other brace must be doubled.
+    merge = f"MERGE INTO {ref.sql} t USING ".replace("{", "{{").replace("}", "}}") + "{source}"
+    insert = f" s ON {predicate} WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
+    # coalesce: a classic session splits a local row over as many tasks as the cluster has cores.
+    done = source.sparkSession.sql(merge + insert.replace("{", "{{").replace("}", "}}"), source=source.coalesce(1))
+    return int(done.select("num_inserted_rows").collect()[0][0])
+
+
+def append_if_absent(
+    spark: SparkSession,
+    ref: TableRef,
+    *,
+    keys: Mapping[str, str | int],
+    values: Mapping[str, Any],
+    retries: int = RETRIES,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Insert one row into a small keyed table unless its key is there; then compare with what is there.
+
+    Args:
+        spark: The session.
+        ref: The table, which must be there.
+        keys: Key columns and their values: integers, or text of letters, digits and `_ . : @ / + -`.
+        values: The other columns; columns of the table that are not named become NULL.
+        retries: Bound on retries after commit conflicts.
+        sleep: For tests.
+
+    Returns:
+        True when the row was inserted, False when an equal row was there already.
+
+    Raises:
+        IntegrityError: A different row, or more than one, stands under that key.
+        StoreConflict: Concurrent writers won every time.
+        UsageError: A column is not in the table, or a key has other characters.
+    """
+    row = {**keys, **values}
+    schema = read(spark, ref).schema
+    unknown = sorted(set(row) - set(schema.names))
+    if unknown:
+        raise UsageError(f"table {ref}: no column {', '.join(unknown)}; it has {', '.join(schema.names)}")
+    named = T.StructType([T.StructField(field.name, field.dataType) for field in schema.fields if field.name in row])
+    source = spark.createDataFrame([tuple(row[name] for name in named.names)], named)
+    predicate = " AND ".join(f"t.{_quoted(name)} = {_literal(name, value)}" for name, value in keys.items())
+    where = predicate.replace("t.`", "`")
+    for attempt in range(retries + 1):
+        failure: Exception | None = None
+        inserted = 0
+        try:
+            inserted = insert_if_absent(source, ref, predicate)
+        except Exception as error:  # noqa: BLE001  it may have been committed all the same: what is there decides
+            failure = error
+        found = read(spark, ref).where(where).select(*named.names).limit(2).collect()
+        if len(found) > 1:
+            raise IntegrityError(
+                f"table {ref}: more than one row where {where}; keep the right one and remove the rest"
+            )
+        if found:
+            wanted = source.collect()[0]
+            differing = [name for name in named.names if not _same(found[0][name], wanted[name])]
+            if differing:
+                raise IntegrityError(
+                    f"table {ref}: the row where {where} is there with other contents in {', '.join(differing)}; "
+                    "a record is never replaced, use a new key"
+                )
+            return inserted == 1 or failure is not None
+        if failure is None:
+            raise IntegrityError(f"table {ref}: the row where {where} was committed and cannot be read back")
+        if not is_conflict(failure):
+            raise failure
+        sleep(pause(attempt))
+    raise StoreConflict(f"table {ref}: {retries} retries lost against concurrent writers; run the same command again")
+
+
+def _literal(name: str, value: str | int) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value}L"
+    if isinstance(value, str) and _SAFE_TEXT.fullmatch(value):
+        return f"'{value}'"
+    raise UsageError(
+        f"key column {name}: only integers and text of letters, digits and '_.:@/+-' (200 at most) can be a key"
+    )
+
+
+def _same(one: Any, other: Any) -> bool:
+    both_nan = isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other)
+    return both_nan or one == other
+
+
+def local_path(location: str) -> Path | None:
+    """The directory of a `file:` URI or a plain absolute path; None for any other place.
+
+    A plain path may still mean another file system (Spark's default one): callers look whether it is there.
+    """
+    plain = re.sub(r"^file:(//(?=/))?", "", location)
+    return Path(plain) if plain.startswith("/") else None
+
+
+def drop(spark: SparkSession, ref: TableRef) -> None:
+    """Remove a run-scoped table with its data files, for instance the copy of a source that was measured.
+
+    In a catalog this is DROP TABLE. For a path DROP TABLE does nothing at all, so the directory is removed where this
+    machine sees it; elsewhere the table is replaced by an empty one that keeps no deleted files, and vacuumed: its
+    transaction log stays, so such copies are best written without column statistics.
+
+    A table that is not there is fine. Never call it for a record: ledger, journal and releases are append-only.
+    """
+    if ref.path is None:
+        spark.sql(f"DROP TABLE IF EXISTS {ref.sql}").collect()
+        return
+    folder = local_path(ref.path)
+    if folder is not None and (folder / "_delta_log").is_dir():
+        shutil.rmtree(folder)
+        return
+    if exists(spark, ref):
+        empty_and_vacuum(spark, ref)
+
+
+def empty_and_vacuum(spark: SparkSession, ref: TableRef) -> None:
+    """Delete all data files of a table by SQL alone; the transaction log stays."""
+    spark.sql(
+        f"CREATE OR REPLACE TABLE {ref.sql} (dropped BOOLEAN) USING delta "
+        "TBLPROPERTIES ('delta.deletedFileRetentionDuration' = 'interval 0 hours')"
+    ).collect()
+    spark.sql(f"VACUUM {ref.sql}").collect()

@@ -1,0 +1,123 @@
+"""Links of a hash chain: how they are written, hashed and checked. Pure: no Spark, no input or output.
+
+A chain is the append-only record of one key (a budget scope, a run). Each link carries the hash of the one before it,
+so an edit, a swap or a missing link in the middle shows in the chain itself. A cut at the *end* does not: that is found
+by comparing with a hash that was noted somewhere else (a receipt).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from synthward.config.canonical import canonical_json
+
+ORIGIN = "0" * 64
+"""`prev` of the first link."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link.
+
+    Attributes:
+        key: The chain it belongs to.
+        seq: Position, from 0 without gaps.
+        kind: What it records, for instance `charge`.
+        body: Canonical JSON of the facts.
+        payload: Bytes that belong to the facts; None where there are none or where they were not fetched.
+        payload_sha256: SHA-256 of the payload in hexadecimal, None where the link has none.
+        at: Time of writing, UTC, ISO 8601.
+        prev: Hash of the link before, `ORIGIN` for the first.
+        hash: Hash of all of the above.
+    """
+
+    key: str
+    seq: int
+    kind: str
+    body: str
+    payload: bytes | None
+    payload_sha256: str | None
+    at: str
+    prev: str
+    hash: str
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The body as a mapping; decimals stay text, as canonical JSON writes them."""
+        parsed = json.loads(self.body)
+        if not isinstance(parsed, dict):
+            raise ValueError(f"link {self.seq} of chain '{self.key}': the body is not a JSON object")
+        return parsed
+
+
+def sha256(payload: bytes | None) -> str | None:
+    """Hexadecimal SHA-256 of a payload, None for none."""
+    return None if payload is None else hashlib.sha256(payload).hexdigest()
+
+
+def utc_text(moment: dt.datetime) -> str:
+    """ISO 8601 in UTC with microseconds, for instance `2026-01-31T09:00:00.000000Z`.
+
+    Raises:
+        ValueError: The time has no zone, so that it could mean anything.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a clock must return times with a zone, for instance datetime.now(timezone.utc)")
+    return moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _hash(key: str, seq: int, kind: str, body: str, payload_sha256: str | None, at: str, prev: str) -> str:
+    text = canonical_json(
+        {"key": key, "seq": seq, "kind": kind, "body": body, "payload": payload_sha256, "at": at, "prev": prev}
+    )
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def next_link(
+    head: Link | None, *, key: str, kind: str, body: Mapping[str, Any], payload: bytes | None, at: dt.datetime
+) -> Link:
+    """The link that follows `head` (None: the first of its chain)."""
+    seq, prev = (0, ORIGIN) if head is None else (head.seq + 1, head.hash)
+    text, sha, when = canonical_json(body), sha256(payload), utc_text(at)
+    return Link(key, seq, kind, text, payload, sha, when, prev, _hash(key, seq, kind, text, sha, when, prev))
+
+
+def verify_link(link: Link) -> list[str]:
+    """Problems of one link by itself: contents that do not give its hash, a payload that does not give its digest."""
+    problems = []
+    if link.payload is not None and sha256(link.payload) != link.payload_sha256:
+        problems.append(f"link {link.seq}: the payload does not match its digest")
+    found = _hash(link.key, link.seq, link.kind, link.body, link.payload_sha256, link.at, link.prev)
+    if found != link.hash:
+        problems.append(f"link {link.seq}: the contents do not give the recorded hash (edited after it was written)")
+    return problems
+
+
+def verify_chain(links: Iterable[Link]) -> list[str]:
+    """Everything wrong with one chain, in the order given; empty when it is sound.
+
+    Finds edited links, gaps, swapped, reordered and doubled positions, links of another key. It cannot see a cut at the
+    end, which leaves a sound shorter chain.
+    """
+    links = list(links)
+    problems: list[str] = []
+    before: Link | None = None
+    for place, link in enumerate(links):
+        problems += verify_link(link)
+        if before is not None and link.key != before.key:
+            problems.append(f"link {link.seq}: belongs to chain '{link.key}', not '{before.key}'")
+        if before is not None and link.seq == before.seq:
+            problems.append(f"link {link.seq}: stands there more than once (two writers were let through)")
+        else:
+            due = 0 if before is None else before.seq + 1
+            if link.seq != due:
+                problems.append(f"link {link.seq}: found at place {place}, where link {due} is due")
+            if link.prev != (ORIGIN if before is None else before.hash):
+                problems.append(f"link {link.seq}: does not follow from the link before it")
+        before = link
+    return problems

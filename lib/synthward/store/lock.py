@@ -1,0 +1,131 @@
+"""A file lock for local tables, and the question whether a place is safe for several drivers.
+
+The lock is a courtesy: it saves conflicts and retries between processes of one machine. What keeps two writers apart is
+the compare-and-append of `chain`, with or without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyspark.errors import PySparkException
+
+from synthward.errors import EnvironmentProblem, StoreConflict
+from synthward.store.delta import TableRef, local_path
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Lock = Callable[[], AbstractContextManager[None]]
+
+_SAFE_SCHEMES = {"", "file", "hdfs", "viewfs", "abfs", "abfss", "wasb", "wasbs", "gs", "dbfs"}
+"""Where Delta's own log store commits atomically from any number of drivers."""
+_UNSUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+
+
+def lock_for(ref: TableRef, timeout: float = 120.0) -> Lock:
+    """The lock of one table: `flock` on a hidden file beside a local table, nothing for any other place.
+
+    Args:
+        ref: The table.
+        timeout: Seconds to wait for another process before giving up.
+    """
+    folder = local_path(ref.path) if ref.path is not None else None
+    if folder is None or sys.platform == "win32":
+        return contextlib.nullcontext
+    return lambda: file_lock(folder.parent / f".{folder.name}.lock", timeout)
+
+
+@contextlib.contextmanager
+def file_lock(path: Path, timeout: float) -> Iterator[None]:
+    """Hold an exclusive `flock` on `path`; the operating system releases it when the process dies.
+
+    Does nothing where the folder is not on this machine (the path then belongs to another file system) or the file
+    system knows no locks.
+
+    Raises:
+        StoreConflict: Another process held it for `timeout` seconds.
+        EnvironmentProblem: The lock file cannot be opened.
+    """
+    import fcntl
+
+    if not path.parent.is_dir():
+        yield
+        return
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"lock file {path}: cannot be opened ({error.strerror}); this user needs write access to {path.parent}"
+        ) from error
+    try:
+        give_up = time.monotonic() + timeout
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno in _UNSUPPORTED:
+                    break
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EINTR):
+                    raise
+            if time.monotonic() >= give_up:
+                raise StoreConflict(
+                    f"lock file {path}: held by another process for more than {timeout:g} s; wait for the other run "
+                    "to end, or find the process that holds it, and run the same command again"
+                )
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def refuse_unsafe(location: str, single_writer: bool, log_store_configured: bool, on_databricks: bool = False) -> None:
+    """Refuse a ledger where a later overwrite could erase a charge after it was read back.
+
+    Open-source Delta has no log store for `s3a://` that several drivers may use at once, unless one is configured.
+
+    Args:
+        location: Directory URI or catalog name of the table.
+        single_writer: The site promises that only one driver ever writes (recorded in every charge).
+        log_store_configured: A multi-cluster LogStore is set for the scheme.
+        on_databricks: Databricks coordinates commits itself.
+
+    Raises:
+        EnvironmentProblem: The place is not safe.
+    """
+    scheme = location.split(":", 1)[0].lower() if ":" in location.split("/", 1)[0] else ""
+    if scheme in _SAFE_SCHEMES or single_writer or log_store_configured or on_databricks:
+        return
+    raise EnvironmentProblem(
+        f"ledger at {location}: {scheme}:// has no safe log store for several drivers, a charge could be lost; "
+        f"set spark.delta.logStore.{scheme}.impl to a multi-cluster LogStore, or use a file:, hdfs:, abfss: or gs: "
+        "directory or a catalog, or say `single_writer: true` in site.yaml if only one driver ever writes"
+    )
+
+
+def multi_cluster_log_store(spark: SparkSession, location: str) -> bool:
+    """Whether the session has a LogStore for the scheme of `location` other than the single-driver one."""
+    scheme = location.split(":", 1)[0].lower()
+    found = _conf(spark, f"spark.delta.logStore.{scheme}.impl") or _conf(spark, "spark.delta.logStore.class")
+    return bool(found) and "SingleDriver" not in found
+
+
+def on_databricks(spark: SparkSession) -> bool:
+    """Whether the session runs on Databricks, from a notebook or through Databricks Connect."""
+    return "DATABRICKS_RUNTIME_VERSION" in os.environ or bool(_conf(spark, "spark.databricks.workspaceUrl"))
+
+
+def _conf(spark: SparkSession, name: str) -> str:
+    try:
+        return spark.conf.get(name, None) or ""
+    except PySparkException:  # serverless refuses to name settings that are not on its list
+        return ""

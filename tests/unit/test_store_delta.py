@@ -1,0 +1,193 @@
+"""Names, paths, error conditions, locks: what needs no JVM."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from pyspark.errors import PySparkException
+
+from synthward.errors import EnvironmentProblem, StoreConflict, UsageError
+from synthward.store import delta
+from synthward.store.delta import TableRef, Zone, local_path
+from synthward.store.lock import file_lock, lock_for, refuse_unsafe
+
+
+@pytest.mark.parametrize(
+    ("location", "sql"),
+    [
+        ("/data/zone", "delta.`/data/zone/t`"),
+        ("file:/data/zone/", "delta.`file:/data/zone/t`"),
+        ("abfss://c@a.example/z", "delta.`abfss://c@a.example/z/t`"),
+        ("/it's a `zone`", "delta.`/it's a ``zone``/t`"),
+        ("main.synthward", "`main`.`synthward`.`t`"),
+        ("synth-ward", "`synth-ward`.`t`"),
+    ],
+)
+def test_zone_quotes_names_and_paths(location: str, sql: str) -> None:
+    assert Zone(location).table("t").sql == sql
+
+
+@pytest.mark.parametrize("location", ["", "/", " ", "main..x", ".main"])
+def test_zone_must_be_a_place(location: str) -> None:
+    with pytest.raises(UsageError, match="zone"):
+        Zone(location)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "../x", "a`b", "x" * 201])
+def test_table_names_are_plain(name: str) -> None:
+    with pytest.raises(UsageError, match="table name"):
+        Zone("/z").table(name)
+
+
+def test_table_ref_is_a_path_or_a_name() -> None:
+    assert TableRef.parse("a.b.c").parts == ("a", "b", "c")
+    assert TableRef.parse("s3a://b/t").path == "s3a://b/t"
+    assert str(TableRef.parse("a.b")) == "a.b"
+    for wrong in ({}, {"path": ""}, {"path": "/x", "parts": ("y",)}, {"parts": ("a", "")}):
+        with pytest.raises(UsageError):
+            TableRef(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ("/a/b", "/a/b"),
+        ("file:/a/b", "/a/b"),
+        ("file:///a/b%20c", "/a/b%20c"),
+        ("hdfs://n/a", None),
+        ("s3a://b/a", None),
+        ("dbfs:/a", None),
+    ],
+)
+def test_local_paths(location: str, path: str | None) -> None:
+    assert local_path(location) == (None if path is None else Path(path))
+
+
+def test_conflicts_are_told_by_condition_only() -> None:
+    class Named(PySparkException):
+        def __init__(self, condition: str | None) -> None:
+            super().__init__("DELTA_CONCURRENT_APPEND in the text means nothing")
+            self.condition = condition
+
+        def getCondition(self) -> str | None:
+            return self.condition
+
+    assert delta.is_conflict(Named("DELTA_CONCURRENT_APPEND.WITHOUT_HINT"))
+    assert delta.is_conflict(Named("DELTA_METADATA_CHANGED"))
+    assert not delta.is_conflict(Named("DIVIDE_BY_ZERO"))
+    assert not delta.is_conflict(Named(None))
+    assert not delta.is_conflict(RuntimeError("DELTA_CONCURRENT_APPEND"))
+
+
+def test_pauses_grow_are_bounded_and_differ() -> None:
+    for attempt in range(20):
+        assert 0.1 <= delta.pause(attempt) <= 8.0
+    assert delta.pause(3) <= 1.6
+    assert len({delta.pause(10) for _ in range(5)}) > 1
+
+
+def test_missing_safety_properties_are_refused_with_the_repair() -> None:
+    wanted = {"delta.appendOnly": "true", "delta.isolationLevel": "Serializable"}
+    delta.require_properties(TableRef(path="/t"), {**wanted, "more": "x"}, wanted)
+    with pytest.raises(EnvironmentProblem, match=r"ALTER TABLE delta.`/t` SET TBLPROPERTIES.*Serializable"):
+        delta.require_properties(TableRef(path="/t"), {"delta.appendOnly": "true"}, wanted)
+
+
+# --- locks ---
+
+
+def _hold(path: str, started: object, release: object) -> None:
+    with file_lock(Path(path), 5):
+        started.set()  # type: ignore[attr-defined]
+        release.wait(10)  # type: ignore[attr-defined]
+
+
+def test_lock_keeps_other_processes_out_and_names_its_path(tmp_path: Path) -> None:
+    context = mp.get_context("spawn")
+    started, release = context.Event(), context.Event()
+    path = tmp_path / ".t.lock"
+    holder = context.Process(target=_hold, args=(str(path), started, release))
+    holder.start()
+    try:
+        assert started.wait(20)
+        with pytest.raises(StoreConflict, match=r"\.t\.lock"), file_lock(path, 0.2):
+            pass
+    finally:
+        release.set()
+        holder.join(10)
+    with file_lock(path, 0.2):
+        pass
+
+
+def test_lock_is_released_when_the_holder_dies(tmp_path: Path) -> None:
+    context = mp.get_context("spawn")
+    started, release = context.Event(), context.Event()
+    holder = context.Process(target=_hold, args=(str(tmp_path / "l"), started, release))
+    holder.start()
+    assert started.wait(20)
+    holder.kill()
+    holder.join(10)
+    with file_lock(tmp_path / "l", 1):
+        pass
+
+
+def test_lock_queues_threads(tmp_path: Path) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def work() -> None:
+        with file_lock(tmp_path / "l", 10):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1, 1]
+
+
+def test_lock_only_where_the_folder_is_on_this_machine(tmp_path: Path) -> None:
+    with lock_for(TableRef(path=f"file:{tmp_path}/t"))():
+        assert (tmp_path / ".t.lock").exists()
+    with lock_for(TableRef(path="/not/on/this/machine/t"))():
+        pass
+    assert not Path("/not").exists()
+    for elsewhere in ("hdfs://n/a/t", "s3a://b/t", "a.b"):
+        with lock_for(TableRef.parse(elsewhere))():
+            pass
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_lock_without_write_access_says_so(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(EnvironmentProblem, match="write access"), file_lock(tmp_path / "l", 1):
+        pass
+
+
+# --- where a ledger may be ---
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["/x/y", "file:/x", "hdfs://n/x", "abfss://c@a/x", "gs://b/x", "dbfs:/x", "main.ledger", "FILE:/x", "/odd:name/x"],
+)
+def test_safe_places(location: str) -> None:
+    refuse_unsafe(location, single_writer=False, log_store_configured=False)
+
+
+@pytest.mark.parametrize("location", ["s3a://b/x", "s3://b/x", "S3A://b/x", "oss://b/x", "unknown://b/x"])
+def test_unsafe_places_are_refused_unless_somebody_vouches(location: str) -> None:
+    with pytest.raises(EnvironmentProblem, match="single_writer: true"):
+        refuse_unsafe(location, single_writer=False, log_store_configured=False)
+    refuse_unsafe(location, single_writer=True, log_store_configured=False)
+    refuse_unsafe(location, single_writer=False, log_store_configured=True)
+    refuse_unsafe(location, single_writer=False, log_store_configured=False, on_databricks=True)
