@@ -165,6 +165,14 @@ def test_limits_are_inclusive() -> None:
         assert refusals(request(expires=expires, privacy=privacy, population=declared(100_000))) == ()
 
 
+def test_the_smallest_population_is_inclusive() -> None:
+    unraised = dataclasses.replace(POLICY, raise_tier_when=RaiseTierWhen())
+    assert refusals(request(population=declared(1000)), unraised) == ()
+    assert len(refusals(request(population=declared(999)), unraised)) == 1
+    assert assess(request(population=declared(2000)), POLICY, today=TODAY).tier == "T2"
+    assert assess(request(population=declared(1999)), POLICY, today=TODAY).tier == "T3"
+
+
 def test_delta_is_capped_relative_to_the_population() -> None:
     tier = POLICY.tiers["T2"]
     assert tier.delta_cap(1000) == Decimal("1e-6")
@@ -188,6 +196,25 @@ def test_the_digest_is_of_the_decision_and_not_of_the_day() -> None:
     assert assess(request(audience="partner"), POLICY, today=TODAY).digest != first.digest
     stricter = bind(edited(("max_epsilon_per_release: 4", "max_epsilon_per_release: 3")), Policy)
     assert assess(request(), stricter, today=TODAY).digest != first.digest
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tier", "T9"),
+        ("raised_by", ("unit_other",)),
+        ("controls", ("other",)),
+        ("approvals_needed", ("other",)),
+        ("max_epsilon", Decimal(9)),
+        ("max_delta", Decimal(9)),
+        ("max_epsilon_per_scope", Decimal(9)),
+        ("max_delta_per_scope", Decimal(9)),
+        ("min_declared_patients", 9),
+    ],
+)
+def test_every_part_of_the_decision_is_in_the_digest(field: str, value: object) -> None:
+    found = assess(request(), POLICY, today=TODAY)
+    assert dataclasses.replace(found, **{field: value}).digest != found.digest  # type: ignore[arg-type]
 
 
 audiences = st.sampled_from(AUDIENCES)
