@@ -1,1 +1,33 @@
-"""Differentially private synthetic health data on Apache Spark."""
+"""Differentially private synthetic health data on Apache Spark.
+
+Importing this package imports nothing else: Spark executors unpack it from a zip for the sake of a few small worker
+modules, and have neither the time nor always the packages for the rest. Public names load on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public name -> where it lives.
+_PUBLIC = {"open": ("synthward.api", "open_ward")}
+
+__all__ = ["__version__", "open"]  # noqa: F822, RUF100 - `open` comes from __getattr__
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use."""
+    try:
+        module, attribute = _PUBLIC[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted({*globals(), *_PUBLIC})

@@ -1,0 +1,86 @@
+# `make help` lists the targets. Only `setup` needs the network; every other target runs from what it left in .venv and jars.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The first Python that is new enough; `make setup PYTHON=...` picks another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+VENV  := .venv
+PY    := $(VENV)/bin/python
+STAMP := $(VENV)/.ready
+PIP   := $(PY) -m pip --disable-pip-version-check --retries 5 --timeout 60 install --quiet --constraint constraints.txt
+TESTS := tests/integration tests/property tests/e2e
+FAST  := not slow
+
+##@ Start
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) jars ## the environment in .venv and Delta's JARs in jars/ (network, once)
+
+$(STAMP): pyproject.toml constraints.txt
+	@.ci/preflight "$(PYTHON)"
+	@test -x $(PY) || "$(PYTHON)" -m venv $(VENV)
+	@for attempt in 1 2 3; do \
+		$(PIP) hatchling editables && $(PIP) --no-build-isolation --editable '.[dev]' && exit 0; \
+		echo "pip: attempt $$attempt of 3 failed" >&2; sleep $$((attempt * 3)); \
+	done; exit 1
+	@touch $@
+
+jars: $(STAMP) ## Delta's two JARs in jars/, fetched once, compared with conf/jars.lock
+	@$(PY) -m synthward.spark.fetch jars conf/jars.lock
+
+run: setup ## the demo: request, policy, budget, release, report
+	$(PY) jobs/demo.py
+
+demo-diabetes: setup ## the demo on the UCI diabetes data: make demo-diabetes DATA=../shared/data
+	$(PY) jobs/demo.py --diabetes "$(or $(DATA),../shared/data)"
+
+doctor: setup ## versions, Java, JARs, a Delta table, the workers' Python, the tracking server
+	$(PY) -m synthward.cli.main doctor
+
+##@ Test
+test: setup check test-unit ## what every change must pass: check, then all tests that are not slow, in both lanes
+	$(PY) -m pytest $(TESTS) -m "$(FAST)"
+	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m "connect and $(FAST)"
+
+test-unit: $(STAMP) ## unit tests: no JVM, seconds
+	$(PY) -m pytest tests/unit
+
+test-all: setup check test-unit ## everything: slow tests too, both lanes, mutants
+	$(PY) -m pytest $(TESTS)
+	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect
+	$(MAKE) mutants
+
+mutants: $(STAMP) ## break each guarantee on purpose; a test must notice
+	$(PY) tests/mutants/run.py
+
+check: $(STAMP) ## lint, format, types, import layers
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
+
+fmt: $(STAMP) ## format, and fix what ruff can fix
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+bench-kernels: setup ## speed of the measuring kernels against the targets
+	$(PY) tests/benchmarks/bench_kernels.py
+
+##@ Ship
+zip: $(STAMP) ## build/synthward.zip for spark-submit --py-files
+	@$(PY) -m synthward.spark.package build/synthward.zip
+
+wheel: $(STAMP) ## dist/*.whl, for Databricks and for pip
+	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+clean: ## remove build results and caches; keeps .venv and jars
+	rm -rf build dist spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find lib tests jobs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help setup jars run demo-diabetes doctor test test-unit test-all mutants check fmt bench-kernels zip wheel clean

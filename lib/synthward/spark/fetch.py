@@ -1,0 +1,179 @@
+"""Fetch Delta's two JARs once into a directory: `python -m synthward.spark.fetch jars conf/jars.lock` (`make jars`).
+
+Spark's own resolver does the work, so mirrors and proxies configured for Spark apply, and a JAR it has cached already
+is not fetched again. Every file is compared with a checked-in sha256 lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from synthward.errors import EnvironmentProblem, SynthwardError, UsageError
+from synthward.spark.jars import (
+    check_pair,
+    coordinates,
+    installed_version,
+    jar_names,
+    spark_home,
+    spark_version,
+    three_ways,
+)
+from synthward.spark.java import find_java
+
+ATTEMPTS = 3
+# Long enough for a slow mirror; without it a proxy that drops packets would hang the build for good.
+_RESOLVE_SECONDS = 600
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_lock(path: Path) -> dict[str, str]:
+    """File name -> sha256 from a `sha256sum`-style file; empty when there is none."""
+    text = path.read_text("utf-8") if path.is_file() else ""
+    rows = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return {name: digest for digest, name in rows}
+
+
+def verify(jar: Path, lock: Mapping[str, str]) -> None:
+    """Compare a JAR with the lock.
+
+    Raises:
+        EnvironmentProblem: The lock does not know the file, or its digest is another one.
+    """
+    expected = lock.get(jar.name)
+    if expected is None:
+        raise EnvironmentProblem(
+            f"{jar.name}: not in the lock, which has {', '.join(lock) or 'nothing'}. Fix: install the locked versions "
+            "(constraints.txt), or check the file and add its sha256 to conf/jars.lock"
+        )
+    if sha256(jar) != expected:
+        raise EnvironmentProblem(
+            f"{jar}: sha256 is not the locked {expected}. Fix: delete the file and run `make jars`"
+        )
+
+
+def fetch(target: Path, lock_file: Path, environ: Mapping[str, str]) -> list[Path]:
+    """Put the JARs of the installed pyspark and delta-spark into `target`, reusing what is there.
+
+    Args:
+        target: Directory, created when missing.
+        lock_file: `sha256sum`-style file that knows both JARs.
+        environ: The environment, usually `os.environ`.
+
+    Returns:
+        The two files.
+
+    Raises:
+        EnvironmentProblem: Versions that do not fit, no Java, no network, or a file that is not the locked one.
+    """
+    spark, delta = spark_version(), installed_version("delta-spark")
+    if delta is None:
+        raise EnvironmentProblem(f"delta-spark: not installed for this Python.\n{three_ways(spark, delta)}")
+    check_pair(spark, delta)
+    names = jar_names(spark, delta)
+    lock = read_lock(lock_file)
+    target.mkdir(parents=True, exist_ok=True)
+    if not all((target / name).is_file() for name in names):
+        caches = list(_ivy_caches())
+        cached = next((cache for cache in caches if all(_cached(cache, name) for name in names)), None)
+        cache = cached or _resolve(spark, delta, environ)
+        for name in names:
+            source = _cached(cache, name)
+            if source is None:
+                raise EnvironmentProblem(
+                    f"{name}: Spark's resolver did not leave it in {cache}.\n{three_ways(spark, delta)}"
+                )
+            _copy(source, target / name, lock)
+    for name in names:
+        verify(target / name, lock)
+    return [target / name for name in names]
+
+
+def _ivy_caches() -> Iterator[Path]:
+    """Where Spark 4 and older releases keep resolved JARs."""
+    for folder in (".ivy2.5.2", ".ivy2"):
+        yield Path.home() / folder / "jars"
+
+
+def _cached(cache: Path, name: str) -> Path | None:
+    """A JAR in a resolver's cache, which puts the organisation in front of the name."""
+    return next((path for path in (cache / f"io.delta_{name}", cache / name) if path.is_file()), None)
+
+
+def _copy(source: Path, target: Path, lock: Mapping[str, str]) -> None:
+    """Copy under another name first: a killed copy must not look like a JAR."""
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    shutil.copyfile(source, partial)
+    try:
+        if target.name in lock and sha256(partial) != lock[target.name]:
+            raise EnvironmentProblem(
+                f"{source}: sha256 is not the locked {lock[target.name]}. Fix: delete it, `make jars`"
+            )
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _resolve(spark: str, delta: str, environ: Mapping[str, str]) -> Path:
+    """Let spark-submit resolve the coordinates around an empty program; the directory it names in its log."""
+    find_java(environ)
+    home = spark_home(environ)
+    assert home is not None, "spark_version found pyspark"
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "nothing.py"
+        program.write_text("", "utf-8")
+        command = [str(home / "bin" / "spark-submit"), "--master", "local[1]", "--packages", coordinates(spark, delta)]
+        problem = ""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                done = subprocess.run(
+                    [*command, str(program)],
+                    capture_output=True,
+                    text=True,
+                    timeout=_RESOLVE_SECONDS,
+                    check=False,
+                    env={**environ, "PYSPARK_PYTHON": sys.executable},
+                )
+            except subprocess.TimeoutExpired:
+                problem = f"no answer in {_RESOLVE_SECONDS} s"
+            else:
+                stored = re.search(r"jars for the packages stored in: (.+)", done.stderr)
+                if done.returncode == 0 and stored:
+                    return Path(stored.group(1).strip())
+                lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+                problem = next(
+                    (line for line in lines if "Exception" in line or "unresolved" in line), "no reason given"
+                )
+            if attempt < ATTEMPTS:
+                time.sleep(2.0 * attempt)
+    raise EnvironmentProblem(f"{coordinates(spark, delta)}: not resolved ({problem}).\n{three_ways(spark, delta)}")
+
+
+def main(arguments: list[str]) -> int:
+    """Fetch into `arguments[0]`, locked by `arguments[1]`; the exit code."""
+    try:
+        if len(arguments) != 2:
+            raise UsageError(f"two arguments, the directory and the lock file; got {len(arguments)}")
+        jars = fetch(Path(arguments[0]), Path(arguments[1]), os.environ)
+    except SynthwardError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return problem.exit_code
+    sys.stdout.write("".join(f"{jar} (sha256 as locked)\n" for jar in jars))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
