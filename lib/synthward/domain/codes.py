@@ -102,6 +102,8 @@ class CodeBook:
             return _numeric_place(attribute, value)
         if isinstance(attribute, Date):
             return _date_place(attribute, value)
+        if isinstance(attribute, Boolean) and isinstance(value, bool):
+            return int(value)
         text = _text(value)
         if text in attribute.missing or (isinstance(attribute, Boolean) and not text.strip(" ")):
             return MISSING

@@ -128,7 +128,9 @@ def _parse(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
         text = _plain(raw, data_type)
         missing = raw.isNull() | _listed(text, attribute.missing)
         value = text
-        if isinstance(attribute, Boolean):
+        if isinstance(attribute, Boolean) and isinstance(data_type, T.BooleanType):
+            value = raw  # a column that is boolean already needs no texts
+        elif isinstance(attribute, Boolean):
             missing = missing | (F.trim(text) == "")
             value = F.lower(F.trim(text))
     return [value.alias(f"v{place}"), missing.alias(f"m{place}")]
@@ -169,7 +171,9 @@ def _place(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
         return [_date_place(value, missing, attribute).alias(f"s{place}")]
     if isinstance(attribute, Categorical) and attribute.size > LOOKUP_VALUES:
         return [F.when(missing, MISSING).otherwise(OTHER).cast("long").alias(f"s{place}"), value]
-    if isinstance(attribute, Boolean):
+    if isinstance(attribute, Boolean) and isinstance(data_type, T.BooleanType):
+        position = value.cast("long")
+    elif isinstance(attribute, Boolean):
         found = F.when(value.isin(*(t.lower() for t in attribute.true)), 1).when(
             value.isin(*(t.lower() for t in attribute.false)), 0
         )

@@ -24,6 +24,7 @@ from synthward.ledger.scopes import (
     find,
     fold,
     history,
+    refuse_extra_run,
     refuse_overspending,
     scope_states,
     terms_body,
@@ -219,6 +220,7 @@ class Ledger:
         cost: Charge,
         release_id: str,
         delta_report: Decimal,
+        runs_allowed: int | None = None,
     ) -> ChargeReceipt:
         """Charge a scope, once per (run, attempt): a retry gets the receipt again and spends nothing.
 
@@ -234,8 +236,10 @@ class Ledger:
             cost: What the run will spend, rounded up.
             release_id: The release it pays for.
             delta_report: The delta at which the release states its epsilon.
+            runs_allowed: How many runs of the request the approvals cover; None for any number.
 
         Raises:
+            PolicyRefused: The approvals do not cover one more run of the request; nothing was spent.
             BudgetExceeded: The scope's total would be above its cap; nothing was spent.
             BudgetError: The scope is not open.
             IntegrityError: The same run and attempt were charged for another request or cost.
@@ -261,6 +265,7 @@ class Ledger:
                 made = find(state, run_id, attempt, request_digest, cost)
                 if made is not None:
                     return made.receipt(state.genesis_hash, is_new=False)
+                refuse_extra_run(state, request_digest, runs_allowed)
                 refuse_overspending(state, cost)
                 try:
                     link = self._chain.append(scope, CHARGE, body, None, state.head)

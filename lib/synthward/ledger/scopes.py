@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from synthward.errors import BudgetError, BudgetExceeded, IntegrityError, LedgerCorrupt
+from synthward.errors import BudgetError, BudgetExceeded, IntegrityError, LedgerCorrupt, PolicyRefused
 from synthward.ledger.charges import CHARGE, ChargeRecord, record_of
 from synthward.privacy import accounting
 from synthward.privacy.accounting import Charge
@@ -197,6 +197,24 @@ def refuse_overspending(state: ScopeState, cost: Charge) -> None:
         f"left: {_shown(state.remaining)} (all at delta {terms.max_delta}). Nothing was spent. Ask for a smaller "
         "epsilon, or have the privacy officer decide on a scope for another population; spent budget does not come back"
     )
+
+
+def refuse_extra_run(state: ScopeState, request_digest: str, runs_allowed: int | None) -> None:
+    """Check that the approvals of a request cover one more run of it.
+
+    Decided on the chain that the charge is appended to, so that two drivers cannot both take the last covered run.
+
+    Raises:
+        PolicyRefused: They do not.
+    """
+    done = sum(charge.request_digest == request_digest for charge in state.charges)
+    if runs_allowed is not None and done >= runs_allowed:
+        raise PolicyRefused(
+            [
+                f"the approvals of this request cover {runs_allowed} run(s), and {done} are charged to scope "
+                f"'{state.scope}'; have it approved for more runs (synthward approve ... --runs N). Nothing was spent"
+            ]
+        )
 
 
 def _shown(epsilon: Decimal) -> str:

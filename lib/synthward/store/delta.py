@@ -121,9 +121,17 @@ class Detail:
 def condition_of(error: BaseException) -> str:
     """Spark's error condition, for instance `DELTA_CONCURRENT_APPEND.WITH_HINT`; empty where there is none.
 
-    Exception classes and messages differ between classic Spark, Connect and vendors; the condition does not.
+    Exception classes and messages differ between classic Spark, Connect and vendors; the condition does not. Over
+    Connect a lost commit is an exception of pyspark with a condition; a classic session passes py4j's own exception on,
+    and the condition is at the Java exception inside.
     """
-    return (error.getCondition() or "") if isinstance(error, PySparkException) else ""
+    thrown = getattr(error, "java_exception", None) or error
+    for name in ("getCondition", "getErrorClass"):
+        try:
+            return str(getattr(thrown, name)() or "")
+        except Exception:  # noqa: BLE001, S112  an exception without conditions; py4j has its own error for that
+            continue
+    return ""
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -182,7 +190,7 @@ def create_if_absent(
         try:
             spark.sql(statement).collect()
             return
-        except PySparkException as error:
+        except Exception as error:
             if condition_of(error).startswith("SCHEMA_NOT_FOUND"):
                 raise EnvironmentProblem(
                     f"table {ref}: its schema does not exist; have it made once: "
@@ -350,8 +358,8 @@ def drop(spark: SparkSession, ref: TableRef) -> None:
     """Remove a run-scoped table with its data files, for instance the copy of a source that was measured.
 
     In a catalog this is DROP TABLE. For a path DROP TABLE does nothing at all, so the directory is removed where this
-    machine sees it; elsewhere the table is replaced by an empty one that keeps no deleted files, and vacuumed: its
-    transaction log stays, so such copies are best written without column statistics.
+    machine sees it; elsewhere the table is emptied and vacuumed: its transaction log stays,
+    so such copies are best written without column statistics.
 
     A table that is not there is fine. Never call it for a record: ledger, journal and releases are append-only.
     """
@@ -369,7 +377,7 @@ def drop(spark: SparkSession, ref: TableRef) -> None:
 def empty_and_vacuum(spark: SparkSession, ref: TableRef) -> None:
     """Delete all data files of a table by SQL alone; the transaction log stays."""
     spark.sql(
-        f"CREATE OR REPLACE TABLE {ref.sql} (dropped BOOLEAN) USING delta "
-        "TBLPROPERTIES ('delta.deletedFileRetentionDuration' = 'interval 0 hours')"
+        f"ALTER TABLE {ref.sql} SET TBLPROPERTIES ('delta.deletedFileRetentionDuration' = 'interval 0 hours')"
     ).collect()
+    spark.sql(f"DELETE FROM {ref.sql}").collect()
     spark.sql(f"VACUUM {ref.sql}").collect()

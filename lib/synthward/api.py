@@ -1,0 +1,336 @@
+"""One API for notebooks, the command line and jobs.
+
+    ward = synthward.open(spark, site="conf/site.yaml")
+    request = ward.request("conf/requests/diabetes130.yaml")
+    plan = ward.plan(request)
+    ward.approve(request, by="lee", role="privacy_officer")
+    release = ward.run(request, run_key="2026-01")
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from synthward.config.site import Site, load_site
+from synthward.errors import PolicyRefused, UsageError
+from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections
+from synthward.governance.policy import Policy, load_policy
+from synthward.governance.request import RequestFile, load_request
+from synthward.ledger.ledger import Ledger
+from synthward.ledger.scopes import HistoryLine, ScopeState
+from synthward.pipeline.environment import Environment
+from synthward.pipeline.journal import SEALED
+from synthward.pipeline.plan import Plan, make_plan
+from synthward.pipeline.records import publishable_metrics
+from synthward.pipeline.run import MANIFEST, REPORT, MainJob, Outcome
+from synthward.privacy.noise import NoiseSource, SecureNoise
+from synthward.release.manifest import Manifest
+from synthward.release.registry import Registry
+from synthward.store.chain import Chain
+from synthward.store.delta import TableRef, Zone, read
+from synthward.store.links import Link
+
+
+@dataclass(frozen=True)
+class Release:
+    """A published release, as the caller sees it.
+
+    Attributes:
+        outcome: Ids, table, manifest and account.
+        report: The HTML report.
+    """
+
+    outcome: Outcome
+    report: str
+
+    @property
+    def table(self) -> str:
+        """Path or name of the release's table."""
+        return str(self.outcome.table)
+
+    @property
+    def release_id(self) -> str:
+        """The release."""
+        return self.outcome.release_id
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest."""
+        return self.outcome.manifest
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Budget and quality, publishable."""
+        return publishable_metrics(self.outcome.manifest)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _nothing(step: str) -> None:
+    """The step callback of production."""
+
+
+class Ward:
+    """A site, opened with a session: requests, approvals, runs, budgets, releases."""
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        site: Site,
+        *,
+        noise: NoiseSource | None = None,
+        clock: Callable[[], dt.datetime] = _now,
+        on_step: Callable[[str], None] = _nothing,
+    ) -> None:
+        """Reads the policy; nothing else is read or written before it is needed.
+
+        Args:
+            spark: A session with Delta; it is never configured here.
+            site: The site.
+            noise: For tests; production leaves it out and gets cryptographic noise.
+            clock: Time, with a zone.
+            on_step: Called with the name of each step of a run after it.
+        """
+        self._spark = spark
+        self.site = site
+        self.policy: Policy = load_policy(Path(site.policy))
+        self._clock = clock
+        self._on_step = on_step
+        self._noise = noise if noise is not None else SecureNoise()
+        protected = Zone(site.protected)
+        self._approvals = Chain(spark, protected.table("approvals"), clock=clock)
+        self._journal = Chain(spark, protected.table("journal"), clock=clock)
+        self.registry = Registry(spark, Zone(site.releases))
+        self.ledger = Ledger(spark, Zone(site.ledger), single_writer=site.single_writer, clock=clock)
+
+    def request(self, path: str | Path, *, source: str | None = None) -> RequestFile:
+        """Reads a request and the domain it names; no data.
+
+        Args:
+            path: The request file.
+            source: Replaces the source's location; it is part of what gets approved.
+
+        Raises:
+            ConfigError: With every problem, by file and line.
+        """
+        return load_request(Path(path), source_override=source)
+
+    def plan(self, request: RequestFile, *, run_key: str = "") -> Plan:
+        """What a run would do and cost; reads no data and writes nothing.
+
+        Raises:
+            ConfigError: The request does not make sense.
+        """
+        return make_plan(request, self.policy, run_key, self._today())
+
+    def approve(
+        self,
+        request: RequestFile,
+        *,
+        by: str,
+        role: str,
+        runs: int = 1,
+        decision: str = "approve",
+        note: str = "",
+    ) -> Approval:
+        """Records a decision, bound to the request, its assessment and the policy as they are now.
+
+        Raises:
+            PolicyRefused: The request is refused by policy anyway, or the person cannot decide in this role.
+            UsageError: The decision is not one of approve, reject, revoke.
+        """
+        if decision not in ("approve", "reject", "revoke"):
+            raise UsageError(f"decision '{decision}' is unknown; it is approve, reject or revoke")
+        plan = self.plan(request)
+        if decision == "approve":
+            plan.require_policy()
+        digests = self._digests(plan)
+        approval = Approval(
+            by=by,
+            role=role,
+            decision=decision,  # type: ignore[arg-type]
+            request_digest=digests.request,
+            assessment_digest=digests.assessment,
+            policy_digest=digests.policy,
+            runs=runs,
+            at=self._clock().astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            note=note,
+        )
+        wrong = objections(
+            approval, requester=request.request.requester.name, needed=plan.assessment.approvals_needed
+        )
+        if wrong:
+            raise PolicyRefused(wrong)
+        self._approvals.get_or_append(
+            request.digest,
+            "decision",
+            lambda link: _same_decision(link, approval),
+            lambda: (_facts(approval), None),
+        )
+        return approval
+
+    def approvals(self, request: RequestFile) -> tuple[Approval, ...]:
+        """Every decision recorded for a request, oldest first."""
+        return tuple(Approval.from_body(link.body) for link in self._approvals.read(request.digest))
+
+    def verdict(self, plan: Plan) -> Verdict:
+        """Whether the recorded approvals cover the plan's run."""
+        return covering(
+            self.approvals(plan.file),
+            requester=plan.file.request.requester.name,
+            assessment=plan.assessment,
+            digests=self._digests(plan),
+            today=self._today(),
+        )
+
+    def run(self, request: RequestFile, *, run_key: str = "") -> Release:
+        """Runs an approved request to a published release, or resumes the run of the same key.
+
+        Raises:
+            PolicyRefused: Policy or approvals do not allow it; nothing was read or spent.
+            BudgetError: The budget does not allow it; nothing was spent.
+            GateFailed: The release did not pass its gates and stays quarantined.
+            SynthwardError: See `synthward.errors`; running again is always safe.
+        """
+        plan = self.plan(request, run_key=run_key)
+        plan.require_policy()
+        verdict = self.verdict(plan)
+        if not verdict.ok:
+            raise PolicyRefused(list(verdict.reasons))
+        plan.require_budget(self.ledger.state(request.request.population.scope))
+        runs_allowed = min((approval.runs for approval in verdict.counted), default=None)
+        outcome = MainJob(self._environment(), plan, verdict.counted, runs_allowed).execute()
+        report = self.registry.artifact(outcome.release_id, REPORT).decode()
+        return Release(outcome, report)
+
+    def open_scope(
+        self,
+        scope: str,
+        *,
+        max_epsilon: Decimal,
+        max_delta: Decimal,
+        declared_patients: int,
+        by: str,
+        unit: str = "patient",
+        note: str = "",
+    ) -> ScopeState:
+        """Opens the budget of a population; the same terms again change nothing.
+
+        Raises:
+            BudgetError: The scope is open with other terms.
+        """
+        return self.ledger.open_scope(
+            scope,
+            max_epsilon=max_epsilon,
+            max_delta=max_delta,
+            declared_patients=declared_patients,
+            unit=unit,
+            by=by,
+            policy_digest=self.policy.digest,
+            site_digest=self.site.digest,
+            note=note,
+        )
+
+    def budget(self, scope: str) -> ScopeState:
+        """A scope's account."""
+        return self.ledger.state(scope)
+
+    def budget_history(self, scope: str) -> tuple[HistoryLine, ...]:
+        """Every charge of a scope with the running account."""
+        return self.ledger.history(scope)
+
+    def verify(self, scope: str) -> list[str]:
+        """Everything wrong with a scope's ledger, with the receipts that seals and releases keep; empty when sound."""
+        return self.ledger.verify(scope, self._receipts(scope))
+
+    def manifest(self, release_id: str) -> Manifest:
+        """The stored manifest of a release.
+
+        Raises:
+            UsageError: There is no such release.
+        """
+        return Manifest.parse(self.registry.artifact(release_id, MANIFEST).decode())
+
+    def report(self, release_id: str) -> str:
+        """The stored HTML report of a release.
+
+        Raises:
+            UsageError: There is no such release.
+        """
+        return self.registry.artifact(release_id, REPORT).decode()
+
+    def rows(self, release_id: str, *, lineage: bool = False) -> DataFrame:
+        """Rows of a release; with `lineage` each row shows everything that the registry knows of its release.
+
+        Raises:
+            UsageError: There is no such release.
+        """
+        found = self.registry.row(release_id)
+        if found is None:
+            raise UsageError(f"release '{release_id}' is unknown; see the table {self.registry.releases}")
+        rows = read(self._spark, TableRef.parse(found["release_table"]))
+        return self.registry.with_lineage(rows) if lineage else rows
+
+    def history(self, run_id: str) -> tuple[Link, ...]:
+        """What a run has done so far, from its journal."""
+        return self._journal.read(run_id, payloads=False)
+
+    def _environment(self) -> Environment:
+        return Environment(
+            spark=self._spark,
+            site=self.site,
+            policy=self.policy,
+            ledger=self.ledger,
+            journal=self._journal,
+            noise=self._noise,
+            clock=self._clock,
+            on_step=self._on_step,
+        )
+
+    def _digests(self, plan: Plan) -> Digests:
+        return Digests(plan.file.digest, plan.assessment.digest, self.policy.digest)
+
+    def _today(self) -> dt.date:
+        return self._clock().astimezone(dt.UTC).date()
+
+    def _receipts(self, scope: str) -> list[tuple[int, str, str]]:
+        found: set[tuple[int, str, str]] = set()
+        for links in self._journal.read_all(payloads=False).values():
+            if links[0].facts.get("scope") == scope:
+                paid = [link.facts["ledger"] for link in links if link.kind == SEALED]
+                found |= {(receipt["seq"], receipt["head"], receipt["genesis"]) for receipt in paid}
+        return sorted(found | set(self.registry.receipts(scope)))
+
+
+def _facts(approval: Approval) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(approval.body())
+    return facts
+
+
+def _same_decision(link: Link, approval: Approval) -> bool:
+    """A retry of a decision adds nothing; the time of the first one stands."""
+    earlier, now = link.facts, _facts(approval)
+    return {**earlier, "at": ""} == {**now, "at": ""}
+
+
+def open_ward(spark: SparkSession, site: str | Path) -> Ward:
+    """Opens a site with a session.
+
+    Args:
+        spark: A session with Delta.
+        site: The site file.
+
+    Raises:
+        ConfigError: Site or policy are wrong.
+    """
+    return Ward(spark, load_site(Path(site)))

@@ -1,0 +1,100 @@
+"""The command line: `synthward COMMAND`. A thin skin over `synthward.api`; jobs call the same commands.
+
+stdout carries results only (one JSON line of a run), stderr carries progress. Exit codes: 0 ok, 1 crash or environment,
+2 usage, 3 refused by policy, 4 budget, 5 gate failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from synthward import __version__
+from synthward.errors import SynthwardError, UsageError
+
+SITE_VARIABLE = "SYNTHWARD_SITE"
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: Words after the program's name; default: those of the process.
+
+    Returns:
+        The exit code.
+    """
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    _log_to_stderr(options.quiet)
+    try:
+        command: Command = options.command
+        return command(options)
+    except SynthwardError as error:
+        print(f"{parser.prog}: {type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted; running the same command again resumes the run", file=sys.stderr)
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; importing it needs neither Spark nor numpy."""
+    from synthward.cli import budget, inspect, run
+
+    parser = argparse.ArgumentParser(
+        prog="synthward", description="Governed, differentially private synthetic health data on Apache Spark."
+    )
+    parser.add_argument("--version", action="version", version=f"synthward {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for module in (run, budget, inspect):
+        module.register(commands, _common())
+    return parser
+
+
+def _common() -> argparse.ArgumentParser:
+    """Options that every command takes."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("-q", "--quiet", action="store_true", help="no progress lines on stderr")
+    common.add_argument("--site", type=Path, default=None, help=f"site file (default: ${SITE_VARIABLE})")
+    common.add_argument("--master", default=None, help="Spark master (default: what spark-submit says, or local[*])")
+    common.add_argument("--remote", default=None, help="Spark Connect address, or local[N] for a server of its own")
+    return common
+
+
+def site_path(options: argparse.Namespace) -> Path:
+    """The site file from --site or the environment.
+
+    Raises:
+        UsageError: Neither is given.
+    """
+    found = options.site or os.environ.get(SITE_VARIABLE)
+    if not found:
+        raise UsageError(f"no site file: give --site FILE or set {SITE_VARIABLE}; conf/site.yaml is an example")
+    return Path(found)
+
+
+def decimal(text: str) -> Decimal:
+    """A positive, finite decimal, for argparse."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+    if not number.is_finite() or number < 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a finite number of at least 0")
+    return number
+
+
+def _log_to_stderr(quiet: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("synthward")
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)

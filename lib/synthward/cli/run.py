@@ -1,0 +1,184 @@
+"""`synthward run`, `approve`, `check`: from a request to a release."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthward.cli.main import site_path
+
+if TYPE_CHECKING:
+    from synthward.api import Release, Ward
+    from synthward.governance.request import RequestFile
+    from synthward.pipeline.plan import Plan
+
+
+def register(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Adds the commands."""
+    run = commands.add_parser("run", parents=[common], help="run an approved request to a published release")
+    _request_arguments(run)
+    run.add_argument("--run-key", default="", help="the scheduler's key of this period; a retry uses the same one")
+    run.add_argument("--dry-run", action="store_true", help="print plan, cost and targets; reads no data")
+    run.add_argument("--report-dir", type=Path, default=None, help="also write report and manifest into this folder")
+    run.set_defaults(command=run_request)
+
+    approve = commands.add_parser("approve", parents=[common], help="record a decision on a request")
+    _request_arguments(approve)
+    approve.add_argument("--by", required=True, help="account name of the person who decides")
+    approve.add_argument("--role", required=True, help="role in which the person decides")
+    approve.add_argument("--runs", type=int, default=1, help="how many runs the approval covers (default 1)")
+    approve.add_argument("--decision", choices=("approve", "reject", "revoke"), default="approve")
+    approve.add_argument("--note", default="", help="the person's remark")
+    approve.set_defaults(command=approve_request)
+
+    check = commands.add_parser("check", parents=[common], help="check configuration files; starts no Spark")
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="site, request, policy or domain files")
+    check.set_defaults(command=check_files)
+
+
+def _request_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("request", type=Path, help="request file")
+    parser.add_argument("--source", default=None, help="replaces the source's location; part of what is approved")
+
+
+def run_request(options: argparse.Namespace) -> int:
+    """Runs or, with --dry-run, shows the plan; one JSON line on stdout."""
+    if options.dry_run:
+        return _dry_run(options)
+    from synthward.cli.sessions import ward
+
+    file = load(options)
+    with ward(options, "synthward run") as opened:
+        release = opened.run(file, run_key=options.run_key)
+        report = _write_report(options, release)
+        print(json.dumps(result_line(release, report)))
+    return 0
+
+
+def result_line(release: Release, report: str) -> dict[str, Any]:
+    """The JSON line of a run."""
+    outcome = release.outcome
+    guarantee = outcome.manifest.body["guarantee"]
+    return {
+        "run_id": outcome.run_id,
+        "release_id": outcome.release_id,
+        "table": release.table,
+        "report": report,
+        "mlflow_run": outcome.mlflow_run,
+        "epsilon": float(guarantee["epsilon"]),
+        "delta": float(guarantee["delta"]),
+        "remaining": float(outcome.scope.remaining),
+        "is_new": outcome.is_new,
+    }
+
+
+def _write_report(options: argparse.Namespace, release: Release) -> str:
+    """Writes the report where asked; else names the artifact from which `synthward report` extracts it."""
+    if options.report_dir is None:
+        return f"artifacts/{release.release_id}/report.html"
+    options.report_dir.mkdir(parents=True, exist_ok=True)
+    target: Path = options.report_dir / f"{release.release_id}.html"
+    target.write_text(release.report, encoding="utf-8")
+    target.with_suffix(".json").write_text(release.manifest.text, encoding="utf-8")
+    return str(target)
+
+
+def _dry_run(options: argparse.Namespace) -> int:
+    from synthward.cli.sessions import ward
+
+    file = load(options)
+    with ward(options, "synthward plan") as opened:
+        plan = opened.plan(file, run_key=options.run_key)
+        print("\n".join(_describe(opened, plan)), file=sys.stderr)
+        plan.require_policy()
+        print(json.dumps(_plan_line(opened, plan)))
+    return 0
+
+
+def _plan_line(ward: Ward, plan: Plan) -> dict[str, Any]:
+    from synthward.pipeline.environment import Places
+
+    places = Places.of(ward.site, plan)
+    return {
+        "run_id": plan.identity.run_id,
+        "release_id": plan.identity.release_id,
+        "table": str(places.target),
+        "staging": str(places.staged),
+        "tier": plan.assessment.tier,
+        "epsilon": float(plan.epsilon),
+        "delta": float(plan.delta),
+        "approved": ward.verdict(plan).ok,
+        "dry_run": True,
+    }
+
+
+def _describe(ward: Ward, plan: Plan) -> list[str]:
+    from synthward.errors import BudgetError
+
+    request, assessment = plan.file.request, plan.assessment
+    verdict = ward.verdict(plan)
+    try:
+        account = f"{ward.budget(request.population.scope).remaining} of epsilon left"
+    except BudgetError as error:
+        account = str(error)
+    worst = sorted(plan.forecast.items(), key=lambda item: -item[1])[:5]
+    return [
+        f"request    {request.title} ({plan.file.digest[:12]})",
+        f"tier       {assessment.tier} {assessment.title}; approvals: {', '.join(assessment.approvals_needed) or 'none'}",
+        f"approved   {'yes' if verdict.ok else 'no: ' + '; '.join(verdict.reasons)}",
+        *(f"REFUSED    {reason}" for reason in assessment.refusals),
+        f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon}, delta {plan.delta}, {plan.task.mechanism}, "
+        f"K = {plan.task.unit.max_rows}",
+        f"budget     scope {request.population.scope}: {account}",
+        f"work       2 scans of the source, 1 shuffle by unit into {plan.tasks} tasks, {request.output.rows} rows out",
+        "noise      expected distance that noise alone causes, worst columns: "
+        + ", ".join(f"{name} {value:.4f}" for name, value in worst),
+    ]
+
+
+def approve_request(options: argparse.Namespace) -> int:
+    """Records a decision."""
+    from synthward.cli.sessions import ward
+
+    file = load(options)
+    with ward(options, "synthward approve") as opened:
+        opened.approve(
+            file, by=options.by, role=options.role, runs=options.runs, decision=options.decision, note=options.note
+        )
+        verdict = opened.verdict(opened.plan(file))
+    missing = f"; still missing: {', '.join(verdict.missing_roles)}" if verdict.missing_roles else ""
+    print(f"recorded: {options.decision} by {options.by} as {options.role}{missing}")
+    return 0
+
+
+def check_files(options: argparse.Namespace) -> int:
+    """Checks each file for what it is; all problems of all files are shown."""
+    from synthward.cli.check import check_file
+    from synthward.errors import ConfigError
+
+    failed = False
+    for path in options.files:
+        try:
+            print(f"ok    {path}: {check_file(path)}")
+        except ConfigError as error:
+            failed = True
+            print(error, file=sys.stderr)
+    return 2 if failed else 0
+
+
+def load(options: argparse.Namespace) -> RequestFile:
+    """The request of a command; a relative --source counts from the current folder."""
+    from synthward.governance.request import load_request
+
+    site_path(options)
+    return load_request(options.request, source_override=_absolute(options.source))
+
+
+def _absolute(source: str | None) -> str | None:
+    """A path of this machine made absolute; catalog names and URIs stay as they are."""
+    if source is None or "://" in source or not ("/" in source or Path(source).exists()):
+        return source
+    return str(Path(source).absolute())

@@ -1,0 +1,299 @@
+"""Pinning and reading the source: the same rows for every pass, or a refusal.
+
+A Delta table is pinned by its version, files by the fingerprint of their list (path, length, modification time), which
+is compared again after every pass. Views and other sources without versions can only be materialised: a run-scoped copy
+of the requested columns in the protected zone, dropped once everything is sealed. What is found here stays in the
+restricted run record; nothing of it is published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from synthward.domain.codes import CodeBook
+from synthward.errors import SourceError
+from synthward.governance.request import CsvOptions, PathStep, RequestFile, Source
+from synthward.kernels.encode import UNIT, unsupported
+from synthward.kernels.patients import key_problem, unit_key
+from synthward.store.delta import TableRef, version_of
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """One table of a source at one state.
+
+    Attributes:
+        source: Where it is, resolved.
+        version: Delta version, or None.
+        fingerprint: sha256 of the file list, or None.
+    """
+
+    source: Source
+    version: int | None = None
+    fingerprint: str | None = None
+
+    @property
+    def ref(self) -> TableRef:
+        """The table as a store reference."""
+        if self.source.path is not None:
+            return TableRef(path=self.source.path)
+        return TableRef(parts=tuple(str(self.source.table).split(".")))
+
+
+@dataclass(frozen=True)
+class PinnedSource:
+    """Every table on the path to the patient, pinned; the first one holds the columns."""
+
+    tables: tuple[Pinned, ...]
+
+    def record(self) -> list[dict[str, Any]]:
+        """For the restricted run record."""
+        return [
+            {"location": pinned.source.location, "version": pinned.version, "fingerprint": pinned.fingerprint}
+            for pinned in self.tables
+        ]
+
+    @classmethod
+    def restored(cls, file: RequestFile, record: list[dict[str, Any]]) -> PinnedSource:
+        """The state that an earlier attempt of the run has recorded."""
+        tables = []
+        for source, entry in zip(_sources(file), record, strict=True):
+            located = source
+            if entry["location"] != source.location:
+                ref = TableRef.parse(entry["location"])
+                located = Source(format="delta", path=ref.path, table=".".join(ref.parts) or None)
+            tables.append(Pinned(located, entry["version"], entry["fingerprint"]))
+        return cls(tuple(tables))
+
+
+def _sources(file: RequestFile) -> list[Source]:
+    request = file.request
+    return [file.resolved(source) for source in (request.source, *(step.source for step in request.patient.path))]
+
+
+def pin(spark: SparkSession, file: RequestFile) -> PinnedSource:
+    """Pins every table of the request.
+
+    Raises:
+        SourceError: A table cannot be found, read or pinned.
+    """
+    return PinnedSource(tuple(_pin_one(spark, source) for source in _sources(file)))
+
+
+def _pin_one(spark: SparkSession, source: Source) -> Pinned:
+    if source.snapshot == "materialize":
+        return Pinned(source)
+    if source.format == "delta":
+        pinned = Pinned(source)
+        try:
+            return replace(pinned, version=version_of(spark, pinned.ref))
+        except PySparkException as error:
+            raise SourceError(
+                f"source '{source.location}' cannot be pinned as a Delta table ({_condition(error)}); check the location "
+                "and the format, or for a view or a filtered table set `snapshot: materialize`"
+            ) from None
+    if source.path is None:
+        raise SourceError(
+            f"source '{source.location}' is a catalog table that is not Delta and has no versions; "
+            "set `snapshot: materialize`, or give its files by `path`"
+        )
+    return Pinned(source, fingerprint=_fingerprint(spark, source))
+
+
+def _fingerprint(spark: SparkSession, source: Source) -> str:
+    """sha256 over the sorted file list; the driver holds one line a file."""
+    listing = spark.read.format("binaryFile").option("recursiveFileLookup", "true").option("pathGlobFilter", "[!._]*")
+    try:
+        files = listing.load(source.path).select("path", "modificationTime", "length").collect()
+    except PySparkException as error:
+        raise SourceError(f"source '{source.location}' cannot be listed ({_condition(error)}); check the path") from None
+    if not files:
+        raise SourceError(f"source '{source.location}' has no files; check the path")
+    lines = sorted(f"{row[0]}\t{row[1].isoformat()}\t{row[2]}" for row in files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def check_unchanged(spark: SparkSession, pinned: PinnedSource) -> None:
+    """Compares the file lists once more, after a pass.
+
+    Raises:
+        SourceError: Files were added, removed or rewritten since the source was pinned.
+    """
+    for table in pinned.tables:
+        if table.fingerprint is not None and _fingerprint(spark, table.source) != table.fingerprint:
+            raise SourceError(
+                f"source '{table.source.location}' changed after it was pinned; nothing of this pass is used. Restore "
+                "the files and run again, or start a run with a new key, which is charged anew"
+            )
+
+
+def open_table(spark: SparkSession, pinned: Pinned) -> DataFrame:
+    """A pinned table as a DataFrame; text files come as all-string columns.
+
+    Raises:
+        SourceError: It cannot be opened.
+    """
+    source = pinned.source
+    try:
+        if source.format == "csv":
+            return _open_csv(spark, source.path or "", source.csv_options)
+        reader = spark.read
+        if pinned.version is not None:
+            reader = reader.option("versionAsOf", pinned.version)
+        if source.path is not None:
+            return reader.format(source.format).load(source.path)
+        return reader.table(str(source.table))
+    except PySparkException as error:
+        raise SourceError(
+            f"source '{source.location}' cannot be opened as {source.format} ({_condition(error)}); if its pinned version "
+            "is gone, the rest of this run's charge is forfeit and a new run key is needed"
+        ) from None
+
+
+def _open_csv(spark: SparkSession, path: str, options: CsvOptions) -> DataFrame:
+    return (
+        spark.read.option("header", options.header)
+        .option("sep", options.delimiter)
+        .option("quote", options.quote)
+        .option("escape", options.escape)
+        .option("encoding", options.encoding)
+        .option("multiLine", options.multiline)
+        .option("mode", "PERMISSIVE")
+        .option("maxCharsPerColumn", -1)
+        .csv(path)
+    )
+
+
+def _condition(error: PySparkException) -> str:
+    """The error's condition; never its text, which may quote cells."""
+    return error.getCondition() or type(error).__name__
+
+
+def resolve_column(frame: DataFrame, name: str) -> tuple[Column, T.DataType]:
+    """A column by its exact name, else by a dotted path into structs.
+
+    Raises:
+        SourceError: There is no such column.
+    """
+    for field in frame.schema.fields:
+        if field.name == name:
+            return F.col(_quoted(name)), field.dataType
+    parts = name.split(".")
+    data_type: T.DataType = frame.schema
+    for part in parts:
+        found = [f for f in data_type.fields if f.name == part] if isinstance(data_type, T.StructType) else []
+        if not found:
+            raise SourceError(
+                f"column '{name}' is not in the source; its columns are: {', '.join(frame.columns)}. "
+                "Names are compared exactly, upper and lower case included"
+            )
+        data_type = found[0].dataType
+    return F.col(".".join(_quoted(part) for part in parts)), data_type
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def source_rows(spark: SparkSession, pinned: PinnedSource, file: RequestFile, books: Mapping[str, CodeBook]) -> DataFrame:
+    """The requested columns as `c0`, `c1`, ... and the unit's id; only these columns are read.
+
+    The path to the patient is a chain of plain inner joins: rows without a patient contribute nothing, and a foreign key
+    with several parents fans out. n is counted on the result, on the final id.
+
+    Raises:
+        SourceError: A column is missing or has a type that its attribute cannot be read from.
+    """
+    patient = file.request.patient
+    frame = open_table(spark, pinned.tables[0])
+    columns, problems = [], []
+    for place, (name, book) in enumerate(books.items()):
+        column, data_type = resolve_column(frame, name)
+        fault = unsupported(book, data_type)
+        if fault is not None:
+            problems.append(f"column '{name}': {fault}")
+        columns.append(column.alias(f"c{place}"))
+    if problems:
+        raise SourceError("\n".join(problems))
+    if patient.unit == "row":
+        return frame.select(*columns)
+    names = [f"c{place}" for place in range(len(columns))]
+    first = patient.path[0].on if patient.path else {str(patient.key): ""}
+    carried = frame.select(*columns, *(_carried(frame, name, f"k{k}") for k, name in enumerate(first)))
+    for depth, step in enumerate(patient.path):
+        carried = _join(spark, carried, names, pinned.tables[depth + 1], step, _next_keys(patient.path, depth, patient.key))
+    key_type = carried.schema["k0"].dataType
+    fault = key_problem(key_type)
+    if fault is not None:
+        raise SourceError(f"patient key '{patient.key}': {fault}")
+    kept = carried.where(F.col("k0").isNotNull())
+    return kept.select(*names, unit_key(F.col("k0"), key_type).alias(UNIT))
+
+
+def _carried(frame: DataFrame, name: str, alias: str) -> Column:
+    return resolve_column(frame, name)[0].alias(alias)
+
+
+def _next_keys(path: tuple[PathStep, ...], depth: int, key: str | None) -> list[str]:
+    """Columns that the table joined at `depth` must hand on: the next join's left side, at the end the patient's id."""
+    return list(path[depth + 1].on) if depth + 1 < len(path) else [str(key)]
+
+
+def _join(
+    spark: SparkSession, carried: DataFrame, names: list[str], table: Pinned, step: PathStep, hand_on: list[str]
+) -> DataFrame:
+    parent = open_table(spark, table)
+    right = parent.select(
+        *(_carried(parent, name, f"r{k}") for k, name in enumerate(step.on.values())),
+        *(_carried(parent, name, f"n{k}") for k, name in enumerate(hand_on)),
+    )
+    condition = F.lit(True)
+    for place in range(len(step.on)):
+        left_type, right_type = carried.schema[f"k{place}"].dataType, right.schema[f"r{place}"].dataType
+        ours, theirs = F.col(f"k{place}"), F.col(f"r{place}")
+        if left_type != right_type:  # an implicit cast could fail on a cell; text never does
+            ours, theirs = ours.cast("string"), theirs.cast("string")
+        condition = condition & (ours == theirs)
+    joined = carried.join(right, condition, "inner")
+    return joined.select(*names, *(F.col(f"n{k}").alias(f"k{k}") for k in range(len(hand_on))))
+
+
+def needed_columns(file: RequestFile, place: int) -> list[str]:
+    """The only columns that are read of the table at `place` on the path to the patient."""
+    patient = file.request.patient
+    arriving = list(patient.path[place - 1].on.values()) if place else list(file.request.columns)
+    if patient.unit == "row":
+        return arriving
+    leaving = list(patient.path[place].on) if place < len(patient.path) else [str(patient.key)]
+    return list(dict.fromkeys([*arriving, *leaving]))
+
+
+def materialize(
+    spark: SparkSession, pinned: PinnedSource, file: RequestFile, copies: Mapping[int, TableRef]
+) -> PinnedSource:
+    """Copies the needed columns of tables that have no versions into the protected zone and pins the copies.
+
+    Args:
+        spark: Session.
+        pinned: The request's tables.
+        file: The request.
+        copies: Target by the table's place on the path.
+    """
+    tables = list(pinned.tables)
+    for place, target in copies.items():
+        frame = open_table(spark, tables[place])
+        chosen = frame.select(*(_carried(frame, name, name) for name in needed_columns(file, place)))
+        # Column mapping lets a copy keep names with dots, spaces and brackets.
+        writer = chosen.writeTo(target.sql).using("delta").tableProperty("delta.columnMapping.mode", "name")
+        writer.createOrReplace()
+        located = Source(format="delta", path=target.path, table=".".join(target.parts) or None)
+        tables[place] = Pinned(located, version=version_of(spark, target))
+    return PinnedSource(tuple(tables))

@@ -1,0 +1,81 @@
+"""The journal of a run: what has been done, durably and once, so that any driver can go on where another stopped.
+
+One hash chain a run in the protected zone, with the links `opened` (request, pinned source), one `sealed` for each step,
+`validated` (gates and manifest) and `published`. Each is appended by compare-and-append: of two live drivers the first
+wins, and the other goes on with what the first has written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from synthward.errors import IntegrityError
+from synthward.pipeline.plan import ATTEMPT
+from synthward.store.chain import Chain, Link
+
+OPENED, SEALED, VALIDATED, PUBLISHED = "opened", "sealed", "validated", "published"
+
+
+class Journal:
+    """The chain of one run."""
+
+    def __init__(self, chain: Chain, run_id: str) -> None:
+        self._chain = chain
+        self.run_id = run_id
+
+    def links(self) -> tuple[Link, ...]:
+        """All links, verified."""
+        return self._chain.read(self.run_id)
+
+    def find(self, kind: str) -> Link | None:
+        """The link of a kind that stands once in a run."""
+        return next((link for link in self.links() if link.kind == kind), None)
+
+    def once(self, kind: str, make: Callable[[], tuple[Mapping[str, Any], bytes | None]]) -> tuple[Link, bool]:
+        """The link of a kind, made and appended if it is not there; and whether this call did it."""
+        return self._chain.get_or_append(self.run_id, kind, lambda link: link.kind == kind, make)
+
+    def last_seal(self) -> Link:
+        """The newest seal; its time is the release's.
+
+        Raises:
+            IntegrityError: Nothing is sealed.
+        """
+        seals = [link for link in self.links() if link.kind == SEALED]
+        if not seals:
+            raise IntegrityError(f"run {self.run_id} has no seal; its journal does not belong to a finished measurement")
+        return seals[-1]
+
+
+class JournalSeals:
+    """Seals of a run as links of its journal; each carries the receipt of the charge that pays for it."""
+
+    def __init__(self, journal: Journal, chain: Chain, receipt: Mapping[str, Any]) -> None:
+        self._journal = journal
+        self._chain = chain
+        self._receipt = dict(receipt)
+
+    def find(self, step: str) -> tuple[dict[str, Any], bytes] | None:
+        """See `measure.curator.SealStore`."""
+        for link in self._journal.links():
+            if _is_seal(link, step):
+                return link.facts, link.payload or b""
+        return None
+
+    def put(self, step: str, body: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        """See `measure.curator.SealStore`."""
+        facts = {"step": step, "attempt": ATTEMPT, "ledger": self._receipt, **body}
+        link, _ = self._chain.get_or_append(
+            self._journal.run_id, SEALED, lambda found: _is_seal(found, step), lambda: (facts, payload)
+        )
+        # What is used is what is read back, not what was drawn.
+        stored = self.find(step)
+        if stored is None:
+            raise IntegrityError(f"run {self._journal.run_id}: seal {link.seq} of step '{step}' cannot be read back")
+        return stored
+
+
+def _is_seal(link: Link, step: str) -> bool:
+    facts = link.facts if link.kind == SEALED else {}
+    return facts.get("step") == step and facts.get("attempt") == ATTEMPT

@@ -1,0 +1,177 @@
+"""The plan of a run: everything that is known before any data is read.
+
+A plan is a function of public inputs: request, domain, policy, the ledger's account and the day. It says what would be
+charged, whether policy and budget allow it, where the tables will be, and how good the release can be expected to be.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from synthward.config.canonical import canonical_json
+from synthward.domain.spec import Domain
+from synthward.errors import BudgetExceeded, ConfigError, PolicyRefused, Problem
+from synthward.fit.base import Synthesizer, Task
+from synthward.fit.catalog import synthesizer
+from synthward.governance.assess import Assessment, assess
+from synthward.governance.policy import Policy
+from synthward.governance.request import RequestFile
+from synthward.ledger.scopes import ScopeState, refuse_overspending
+from synthward.measure.curator import public_tasks
+from synthward.privacy.accounting import Charge, epsilon_of, fits
+from synthward.privacy.sensitivity import check_overflow
+from synthward.privacy.unit import PrivacyUnit
+
+ATTEMPT = 1
+"""Each run has one attempt under one charge; what a lost source forfeits is charged anew under another run key."""
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Names that follow from the request and the run key alone, so that a retry finds its run.
+
+    Attributes:
+        run_key: The scheduler's key of this period, or the empty text.
+        run_id: Digest of request digest and run key.
+        release_id: Digest of run and attempt.
+    """
+
+    run_key: str
+    run_id: str
+    release_id: str
+
+    @classmethod
+    def of(cls, request_digest: str, run_key: str) -> RunIdentity:
+        """Derives the names."""
+        run_id = _short({"request": request_digest, "run_key": run_key}, 32)
+        return cls(run_key, run_id, "r" + _short({"run": run_id, "attempt": ATTEMPT}, 20))
+
+
+def _short(facts: dict[str, Any], length: int) -> str:
+    return hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:length]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do; public.
+
+    Attributes:
+        file: The request as read.
+        identity: Names of run and release.
+        task: What the synthesizer is asked.
+        synthesizer: The synthesizer.
+        assessment: What policy says.
+        charge: What the ledger will be charged.
+        epsilon: Epsilon of the release at `delta`.
+        delta: Delta at which it is reported.
+        forecast: Expected noise distance by column, from public numbers.
+        tasks: Partitions of the pass over the source.
+    """
+
+    file: RequestFile
+    identity: RunIdentity
+    task: Task
+    synthesizer: Synthesizer
+    assessment: Assessment
+    charge: Charge
+    epsilon: Decimal
+    delta: Decimal
+    forecast: dict[str, float]
+    tasks: int
+
+    @property
+    def domain(self) -> Domain:
+        """The requested attributes."""
+        return self.task.domain
+
+    def require_policy(self) -> None:
+        """Refuses what policy does not allow.
+
+        Raises:
+            PolicyRefused: With every reason.
+        """
+        if self.assessment.refusals:
+            raise PolicyRefused(list(self.assessment.refusals))
+
+    def require_budget(self, scope: ScopeState) -> None:
+        """Checks the charge against the scope's cap and the policy's cap for scopes; the ledger checks its own again.
+
+        Raises:
+            BudgetExceeded: It does not fit.
+            PolicyRefused: The scope was opened for other people or another unit.
+        """
+        declared, request = scope.terms.declared_patients, self.file.request
+        if scope.terms.unit != request.patient.unit:
+            raise PolicyRefused([f"scope '{scope.scope}' protects unit {scope.terms.unit}, the request {request.patient.unit}"])
+        if declared != request.population.declared_patients:
+            raise PolicyRefused(
+                [
+                    f"scope '{scope.scope}' was opened for {declared} declared patients, the request declares "
+                    f"{request.population.declared_patients}; a population is declared once, use the same number"
+                ]
+            )
+        if any(charge.run_id == self.identity.run_id for charge in scope.charges):
+            return
+        refuse_overspending(scope, self.charge)
+        cap, cap_delta = self.assessment.max_epsilon_per_scope, self.assessment.max_delta_per_scope
+        if not fits(scope.spent + self.charge, cap, cap_delta):
+            raise BudgetExceeded(
+                f"scope '{scope.scope}': tier {self.assessment.tier} allows epsilon {cap} at delta {cap_delta} for all "
+                f"releases of a scope together; spent are {scope.epsilon_spent}. Nothing was spent. Ask for a smaller epsilon"
+            )
+
+
+def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -> Plan:
+    """Plans a run.
+
+    Raises:
+        ConfigError: Request, domain and synthesizer do not fit together, or sums could overflow.
+    """
+    request = file.request
+    domain = file.domain.restricted_to(request.columns)
+    unit = PrivacyUnit(request.patient.unit, request.patient.max_rows_per_patient)
+    check_overflow(unit, domain)
+    task = Task(
+        domain=domain,
+        unit=unit,
+        mechanism=request.privacy.mechanism,
+        epsilon=request.privacy.epsilon,
+        delta=request.privacy.delta,
+        declared_rows=request.population.declared_rows,
+        options=request.synthesizer.options,
+    )
+    chosen = synthesizer(request.synthesizer.name)
+    problems = chosen.check(task)
+    if problems:
+        raise ConfigError([Problem("synthesizer.options", text, file.path) for text in problems])
+    try:
+        charge = chosen.charge(task)
+    except ValueError as error:
+        raise ConfigError(
+            [Problem("privacy.epsilon", f"too small to share out over {len(domain.attributes)} columns: {error}", file.path)]
+        ) from None
+    assessment = assess(request, policy, today=today)
+    epsilon, delta = reported(charge, request.privacy.delta or assessment.max_delta_per_scope)
+    return Plan(
+        file=file,
+        identity=RunIdentity.of(file.digest, run_key),
+        task=task,
+        synthesizer=chosen,
+        assessment=assessment,
+        charge=charge,
+        epsilon=epsilon,
+        delta=delta,
+        forecast=chosen.forecast(task),
+        tasks=public_tasks(request.population.declared_rows),
+    )
+
+
+def reported(charge: Charge, delta: Decimal) -> tuple[Decimal, Decimal]:
+    """(epsilon, delta) as a release states them: delta is 0 where the sum of pure epsilons is the better bound."""
+    epsilon = epsilon_of(charge, delta)
+    pure = charge.nano_epsilon is not None and Decimal(charge.nano_epsilon) / 10**9 <= epsilon
+    return epsilon, Decimal(0) if pure else delta

@@ -1,0 +1,66 @@
+"""Checks without data, before anything is spent: can executors run our code, can we write where we will have to?"""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import pyarrow as pa
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+import synthward
+from synthward.errors import EnvironmentProblem
+from synthward.pipeline import _worker
+from synthward.release.registry import Registry
+from synthward.release.table import published_state
+from synthward.store.delta import TableRef, condition_of
+
+PROBES = 4
+
+
+def check_executors(spark: SparkSession) -> None:
+    """Runs a tiny Python task on the executors and compares versions with the driver's.
+
+    Raises:
+        EnvironmentProblem: Python, numpy, pyarrow or Synthward are missing there, or differ in a way that matters.
+    """
+    schema = "python string, numpy string, pyarrow string, synthward string"
+    try:
+        found = spark.range(0, PROBES, 1, PROBES).mapInArrow(_worker.versions, schema).distinct().collect()
+    except PySparkException as error:
+        raise EnvironmentProblem(
+            f"executors cannot run Synthward's Python code ({condition_of(error) or type(error).__name__}). They need "
+            "Python 3.11 or later with numpy and pyarrow, and this package: send it with --py-files synthward.zip, and an "
+            "environment with --archives (make env-pack), and set PYSPARK_PYTHON. Nothing was spent"
+        ) from error
+    here = (platform.python_version_tuple()[:2], np.__version__, pa.__version__, synthward.__version__)
+    for row in found:
+        there = (tuple(row["python"].split(".")[:2]), row["numpy"], row["pyarrow"], row["synthward"])
+        # numpy decides the random streams of sampling, synthward everything else; they must be the driver's.
+        if there[1] != here[1] or there[3] != here[3]:
+            raise EnvironmentProblem(
+                f"an executor has numpy {row['numpy']} and synthward {row['synthward']}, the driver numpy {np.__version__} "
+                f"and synthward {synthward.__version__}; give all nodes one environment. Nothing was spent"
+            )
+
+
+def check_targets(spark: SparkSession, registry: Registry, target: TableRef, release_id: str) -> None:
+    """Creates the registry where it is absent and looks at the target.
+
+    Raises:
+        EnvironmentProblem: The release zone cannot be written, or something else is at the target.
+    """
+    try:
+        registry.prepare()
+        there = published_state(spark, target)
+    except PySparkException as error:
+        raise EnvironmentProblem(
+            f"the release zone cannot be used ({condition_of(error) or type(error).__name__}); check the path and the "
+            f"permissions for {registry.releases}. Nothing was spent"
+        ) from error
+    if there is not None and there.get("release_id") != release_id:
+        raise EnvironmentProblem(
+            f"the target {target} holds another table; move it away or give the request another output name. "
+            "Nothing was spent"
+        )

@@ -1,0 +1,235 @@
+"""The release's records: the manifest, the registry's row and the table properties, all from the same facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import synthward
+from synthward.config.canonical import canonical_json
+from synthward.domain.spec import Categorical, Date, Numeric
+from synthward.fit.model import Model
+from synthward.governance.approvals import Approval
+from synthward.ledger.charges import ChargeReceipt
+from synthward.ledger.scopes import ScopeState
+from synthward.pipeline.plan import Plan
+from synthward.privacy.measurement import Measurement
+from synthward.release.manifest import FORMAT, Manifest
+from synthward.release.table import Fingerprint, Lineage
+from synthward.validate.gates import GateResult
+from synthward.validate.metrics import ColumnQuality, summary
+
+LIMITS = (
+    "Rows are drawn independently of each other: rows with fresh keys do not form synthetic patients yet.",
+    "Columns are drawn independently of each other: relations between columns are not kept.",
+    "Patients with more rows than the contribution bound are down-weighted, so totals describe bounded contributions.",
+    "The guarantee covers what is published here; Spark's own logs and user interface belong to the protected zone.",
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything a release's records are made of; nothing exact about the source."""
+
+    plan: Plan
+    site_name: str
+    site_digest: str
+    policy_name: str
+    policy_digest: str
+    approvals: Sequence[Approval]
+    scope: ScopeState
+    receipt: ChargeReceipt
+    source_ref: str
+    model: Model
+    sealed: Sequence[Measurement]
+    lineage: Lineage
+    table: str
+    fingerprint: Fingerprint
+    gates: Sequence[GateResult]
+    quality: Mapping[str, ColumnQuality]
+
+
+def manifest_of(facts: Facts) -> Manifest:
+    """The manifest; its keys are listed in docs/manifest.md."""
+    plan, request = facts.plan, facts.plan.file.request
+    cap = facts.scope.terms
+    body = {
+        "format": FORMAT,
+        "synthward": synthward.__version__,
+        "release_id": facts.lineage.release_id,
+        "run_id": plan.identity.run_id,
+        "run_key": plan.identity.run_key,
+        "table": facts.table,
+        "rows": facts.fingerprint.rows,
+        "content": facts.fingerprint.content,
+        "generated_at": facts.lineage.generated_at,
+        "site": {"name": facts.site_name, "digest": facts.site_digest},
+        "source_ref": facts.source_ref,
+        "request": {
+            "title": request.title,
+            "digest": plan.file.digest,
+            "requester": request.requester.name,
+            "purpose": request.purpose.code,
+            "purpose_text": request.purpose.text,
+            "ticket": request.purpose.ticket,
+            "audience": request.audience,
+            "expires": request.expires.isoformat(),
+        },
+        "policy": {
+            "name": facts.policy_name,
+            "digest": facts.policy_digest,
+            "tier": plan.assessment.tier,
+            "tier_title": plan.assessment.title,
+            "controls": list(plan.assessment.controls),
+            "reasons": list(plan.assessment.reasons),
+        },
+        "approvals": [
+            {"by": entry.by, "role": entry.role, "decision": entry.decision, "at": entry.at} for entry in facts.approvals
+        ],
+        "guarantee": _guarantee(plan),
+        "budget": {
+            "scope": facts.scope.scope,
+            "declared_patients": cap.declared_patients,
+            "cap_epsilon": str(cap.max_epsilon),
+            "cap_delta": str(cap.max_delta),
+            "spent_epsilon": str(facts.scope.epsilon_spent),
+            "remaining_epsilon": str(facts.scope.remaining),
+            "ledger": {
+                "seq": facts.receipt.seq,
+                "head": facts.receipt.head_hash,
+                "genesis": facts.receipt.genesis_hash,
+            },
+        },
+        "measurements": [_measurement(measurement) for measurement in facts.sealed],
+        "domain": {"digest": plan.domain.digest, "attributes": _attributes(plan)},
+        "model": {"synthesizer": facts.model.synthesizer, "digest": facts.model.digest},
+        "sampling": {"seed": request.output.sampling_seed, "keys": request.output.keys},
+        "gates": [{"gate": gate.name, "passed": gate.passed, "detail": gate.detail} for gate in facts.gates],
+        "quality": {"summary": summary(facts.quality), "columns": [q.to_json() for q in facts.quality.values()]},
+        "forecast": {name: round(value, 6) for name, value in plan.forecast.items()},
+        "limits": list(LIMITS),
+    }
+    return Manifest(body)
+
+
+def _guarantee(plan: Plan) -> dict[str, Any]:
+    unit = plan.task.unit
+    return {
+        "unit": unit.name,
+        "claim": unit.claim,
+        "neighbours": f"add or remove one {unit.name} with all rows",
+        "max_rows_per_unit": unit.max_rows,
+        "mechanism": plan.task.mechanism,
+        "epsilon": str(plan.epsilon),
+        "delta": str(plan.delta),
+        "requested_epsilon": str(plan.task.epsilon),
+        "nano_epsilon": plan.charge.nano_epsilon,
+        "nano_rho": plan.charge.nano_rho,
+        "atto_delta": plan.charge.atto_delta,
+    }
+
+
+def _measurement(measurement: Measurement) -> dict[str, Any]:
+    call = measurement.asked.call
+    charge = call.charge
+    return {
+        "query": measurement.asked.query.label,
+        "cells": len(measurement.values),
+        "mechanism": call.mechanism,
+        "scale": call.scale,
+        "sensitivity": call.sensitivity,
+        "nano_epsilon": charge.nano_epsilon,
+        "nano_rho": charge.nano_rho,
+    }
+
+
+def _attributes(plan: Plan) -> list[dict[str, Any]]:
+    listed = []
+    for name, attribute in plan.domain.attributes.items():
+        entry: dict[str, Any] = {"column": name, "type": attribute.TAG, "required": attribute.required}
+        if isinstance(attribute, Numeric | Date):
+            entry |= {"bounds": [str(bound) for bound in attribute.bounds], "outside": attribute.outside}
+        if isinstance(attribute, Categorical):
+            entry |= {"values": attribute.size, "other": attribute.other}
+        listed.append(entry)
+    return listed
+
+
+def registry_row(manifest: Manifest) -> dict[str, Any]:
+    """The release's row in the `releases` table, its id apart."""
+    body = manifest.body
+    guarantee, ledger = body["guarantee"], body["budget"]["ledger"]
+    bounds = {a["column"]: a["bounds"] for a in body["domain"]["attributes"] if "bounds" in a}
+    return {
+        "run_id": body["run_id"],
+        "request_digest": body["request"]["digest"],
+        "title": body["request"]["title"],
+        "purpose": body["request"]["purpose"],
+        "audience": body["request"]["audience"],
+        "tier": body["policy"]["tier"],
+        "scope": body["budget"]["scope"],
+        "source_ref": body["source_ref"],
+        "unit": guarantee["unit"],
+        "max_rows_per_unit": guarantee["max_rows_per_unit"],
+        "mechanism": guarantee["mechanism"],
+        "epsilon": guarantee["epsilon"],
+        "delta": guarantee["delta"],
+        "nano_epsilon": guarantee["nano_epsilon"],
+        "nano_rho": guarantee["nano_rho"],
+        "atto_delta": guarantee["atto_delta"],
+        "bounds": canonical_json(bounds),
+        "sampling_seed": body["sampling"]["seed"],
+        "rows": body["rows"],
+        "content": body["content"],
+        "domain_digest": body["domain"]["digest"],
+        "model_digest": body["model"]["digest"],
+        "manifest_digest": manifest.digest,
+        "policy_digest": body["policy"]["digest"],
+        "site_digest": body["site"]["digest"],
+        "ledger_seq": ledger["seq"],
+        "ledger_head": ledger["head"],
+        "ledger_genesis": ledger["genesis"],
+        "generated_at": body["generated_at"],
+        "version": body["synthward"],
+        "release_table": body["table"],
+    }
+
+
+def table_properties(manifest: Manifest) -> dict[str, str]:
+    """Synthward's properties of the published table."""
+    body = manifest.body
+    return {
+        "synthetic": "true",
+        "release_id": body["release_id"],
+        "manifest_sha256": manifest.digest,
+        "rows": str(body["rows"]),
+        "content": body["content"],
+        "privacy_unit": body["guarantee"]["claim"],
+        "epsilon": body["guarantee"]["epsilon"],
+        "delta": body["guarantee"]["delta"],
+    }
+
+
+def tracked_parameters(manifest: Manifest) -> dict[str, str]:
+    """Parameters for MLflow."""
+    row = registry_row(manifest)
+    names = ("request_digest", "purpose", "audience", "tier", "scope", "unit", "max_rows_per_unit", "mechanism", "rows")
+    chosen = {name: str(row[name]) for name in (*names, "sampling_seed", "domain_digest", "model_digest")}
+    return {**chosen, "synthesizer": manifest.body["model"]["synthesizer"]}
+
+
+def publishable_metrics(manifest: Manifest) -> dict[str, float]:
+    """Numbers for MLflow and for the caller: budget and quality, all publishable."""
+    body = manifest.body
+    numbers = {
+        "epsilon": float(Decimal(body["guarantee"]["epsilon"])),
+        "delta": float(Decimal(body["guarantee"]["delta"])),
+        "budget_spent": float(Decimal(body["budget"]["spent_epsilon"])),
+        "budget_remaining": float(Decimal(body["budget"]["remaining_epsilon"])),
+        **body["quality"]["summary"],
+    }
+    for column in body["quality"]["columns"]:
+        numbers[f"tvd.{column['column']}"] = column["tvd"]
+    return numbers

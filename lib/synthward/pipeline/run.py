@@ -1,0 +1,239 @@
+"""The main job: the one place that composes the stages, in the order that keeps the guarantee.
+
+    check policy -> preflight -> open (pin the source) -> charge -> measure, seal -> fit -> sample into staging
+    -> gates -> registry -> publish -> track
+
+Every step is idempotent: a driver that starts again under the same run key finds what is done in the journal, the
+ledger and the tables, and goes on from there. Nothing is spent twice and no sealed answer is drawn again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from synthward import tracking
+from synthward.domain.codes import codebooks
+from synthward.errors import GateFailed, IntegrityError
+from synthward.fit.model import Model
+from synthward.governance.approvals import Approval
+from synthward.ledger.charges import ChargeReceipt
+from synthward.ledger.scopes import ScopeState
+from synthward.measure import source
+from synthward.measure.curator import Curator
+from synthward.measure.source import PinnedSource
+from synthward.pipeline import preflight
+from synthward.pipeline.environment import Environment, Places
+from synthward.pipeline.journal import OPENED, PUBLISHED, VALIDATED, Journal, JournalSeals
+from synthward.pipeline.opening import open_source
+from synthward.pipeline.plan import ATTEMPT, Plan
+from synthward.pipeline.records import publishable_metrics, registry_row, table_properties, tracked_parameters
+from synthward.pipeline.staging import Origin, stage_and_check
+from synthward.privacy.measurement import Measurement
+from synthward.release import table
+from synthward.release.manifest import Manifest
+from synthward.release.registry import Registry
+from synthward.report.render import render
+from synthward.store.delta import TableRef, Zone, drop
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+MANIFEST, REPORT, MODEL = "manifest.json", "report.html", "model.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A published release.
+
+    Attributes:
+        run_id: The run.
+        release_id: The release.
+        table: Its table.
+        manifest: Its manifest.
+        is_new: False when an earlier run had already published it and nothing was done.
+        mlflow_run: MLflow run id, None where MLflow is absent or unreachable.
+        scope: The scope's account after the run.
+    """
+
+    run_id: str
+    release_id: str
+    table: TableRef
+    manifest: Manifest
+    is_new: bool
+    mlflow_run: str | None
+    scope: ScopeState
+
+
+class MainJob:
+    """Executes one plan."""
+
+    def __init__(self, env: Environment, plan: Plan, approvals: Sequence[Approval], runs_allowed: int | None) -> None:
+        """Reads and writes nothing yet.
+
+        Args:
+            env: Session, site, stores, noise, clock.
+            plan: What to do; policy has been asked by the caller.
+            approvals: The approvals that cover the run, for the record.
+            runs_allowed: How many runs of the request they cover; None where policy asks for none.
+        """
+        self._env = env
+        self._plan = plan
+        self._approvals = approvals
+        self._runs_allowed = runs_allowed
+        self._places = Places.of(env.site, plan)
+        self._journal = Journal(env.journal, plan.identity.run_id)
+        self._registry = Registry(env.spark, Zone(env.site.releases))
+
+    def execute(self) -> Outcome:
+        """Runs the plan to a published release, from wherever an earlier driver left it.
+
+        Raises:
+            SynthwardError: See `synthward.errors`; running the same command again is always safe.
+        """
+        if self._journal.find(PUBLISHED) is not None:
+            return self._outcome(self._recorded_manifest(), None, is_new=False)
+        self._step("preflight", self._preflight)
+        pinned = self._step("open", lambda: open_source(self._env, self._plan, self._places, self._journal))
+        receipt = self._step("charge", self._charge)
+        model, sealed = self._measure(pinned, receipt)
+        manifest = self._step("validate", lambda: self._validate(model, sealed, receipt))
+        report = render(manifest)
+        self._step("register", lambda: self._register(manifest, report, model))
+        is_new = self._step("publish", lambda: self._publish(manifest))
+        return self._step("track", lambda: self._outcome(manifest, report, is_new=is_new))
+
+    def _step(self, name: str, action: Callable[[], T]) -> T:
+        started = time.monotonic()
+        logger.info("run %s: %s", self._plan.identity.run_id, name)
+        result = action()
+        logger.info("run %s: %s done in %.1f s", self._plan.identity.run_id, name, time.monotonic() - started)
+        self._env.on_step(name)
+        return result
+
+    def _preflight(self) -> None:
+        preflight.check_executors(self._env.spark)
+        preflight.check_targets(
+            self._env.spark, self._registry, self._places.target, self._plan.identity.release_id
+        )
+        trouble = tracking.reachable(self._env.site.tracking)
+        if trouble:
+            logger.warning("MLflow will not be written: %s; the run is recorded in Delta anyway", trouble)
+
+    def _charge(self) -> ChargeReceipt:
+        plan = self._plan
+        return self._env.ledger.charge(
+            plan.file.request.population.scope,
+            run_id=plan.identity.run_id,
+            attempt=ATTEMPT,
+            request_digest=plan.file.digest,
+            policy_digest=self._env.policy.digest,
+            site_digest=self._env.site.digest,
+            cost=plan.charge,
+            release_id=plan.identity.release_id,
+            delta_report=plan.delta,
+            runs_allowed=self._runs_allowed,
+        )
+
+    def _measure(self, pinned: PinnedSource, receipt: ChargeReceipt) -> tuple[Model, list[Measurement]]:
+        """Drives the synthesizer's rounds against the curator; the model sees sealed measurements only."""
+        spark, plan = self._env.spark, self._plan
+        books = codebooks(plan.domain)
+        paid = {"seq": receipt.seq, "head": receipt.head_hash, "genesis": receipt.genesis_hash}
+        curator = Curator(
+            rows=lambda: source.source_rows(spark, pinned, plan.file, books),
+            domain=plan.domain,
+            unit=plan.task.unit,
+            charge=plan.charge,
+            seals=JournalSeals(self._journal, self._env.journal, paid),
+            noise=self._env.noise,
+            tasks=plan.tasks,
+            check_source=lambda: source.check_unchanged(spark, pinned),
+            on_step=self._env.on_step,
+        )
+        rounds = plan.synthesizer.rounds(plan.task)
+        sealed: list[Measurement] = []
+        asked = next(rounds)
+        while True:
+            name = f"measure {asked.step}"
+            answers = self._step(name, lambda asked=asked: curator.answer(asked))  # type: ignore[misc]
+            sealed.extend(answers)
+            try:
+                asked = rounds.send(answers)
+            except StopIteration as finished:
+                model: Model = finished.value
+                return model, sealed
+
+    def _validate(self, model: Model, sealed: list[Measurement], receipt: ChargeReceipt) -> Manifest:
+        """Samples into staging, runs the gates there, and records gates and manifest, once a run.
+
+        Raises:
+            GateFailed: A gate failed; the staged rows stay where they are.
+        """
+        opened = self._journal.find(OPENED)
+        if opened is None:
+            raise IntegrityError(f"run {self._journal.run_id} has seals but no opening; its journal was tampered with")
+        if self._journal.find(VALIDATED) is None:
+            for copy in opened.facts["copies"]:
+                drop(self._env.spark, TableRef.parse(copy))
+            origin = Origin(opened.facts, self._journal.last_seal().at, self._approvals, receipt)
+            self._journal.once(
+                VALIDATED,
+                lambda: stage_and_check(self._env, self._plan, self._places, model, sealed, origin).record(),
+            )
+        manifest = self._recorded_manifest()
+        if manifest.body["model"]["digest"] != model.digest:
+            raise IntegrityError(f"run {self._journal.run_id}: its recorded manifest does not belong to its seals")
+        failed = [gate for gate in manifest.body["gates"] if not gate["passed"]]
+        if failed:
+            raise GateFailed(
+                f"release {manifest.body['release_id']} is quarantined at {self._places.staged}, nothing was published: "
+                + "; ".join(f"gate '{gate['gate']}' failed: {gate['detail']}" for gate in failed)
+                + ". The charge stands; an edited request is a new run"
+            )
+        return manifest
+
+    def _recorded_manifest(self) -> Manifest:
+        link = self._journal.find(VALIDATED)
+        if link is None:
+            raise IntegrityError(f"run {self._journal.run_id} is published but has no manifest; run: synthward budget verify")
+        manifest = Manifest.parse((link.payload or b"").decode())
+        if manifest.digest != link.facts["manifest"]:
+            raise IntegrityError(f"run {self._journal.run_id}: its manifest does not have the digest of its record")
+        return manifest
+
+    def _register(self, manifest: Manifest, report: str, model: Model) -> None:
+        release_id = manifest.body["release_id"]
+        self._registry.keep(release_id, MANIFEST, "application/json", manifest.text.encode())
+        self._registry.keep(release_id, REPORT, "text/html", report.encode())
+        self._registry.keep(release_id, MODEL, "application/json", model.text.encode())
+        self._registry.record(release_id, registry_row(manifest))
+
+    def _publish(self, manifest: Manifest) -> bool:
+        link = self._journal.find(VALIDATED)
+        assert link is not None
+        is_new = table.publish(
+            self._env.spark,
+            self._places.staged,
+            link.facts["version"],
+            self._places.target,
+            table_properties(manifest),
+            self._env.site.publish,
+        )
+        self._journal.once(PUBLISHED, lambda: ({"table": str(self._places.target), "manifest": manifest.digest}, None))
+        return is_new
+
+    def _outcome(self, manifest: Manifest, report: str | None, *, is_new: bool) -> Outcome:
+        body = manifest.body
+        mlflow_run = tracking.log_release(
+            self._env.site.tracking,
+            manifest,
+            report if report is not None else render(manifest),
+            metrics=publishable_metrics(manifest),
+            parameters=tracked_parameters(manifest),
+        )
+        scope = self._env.ledger.state(body["budget"]["scope"])
+        return Outcome(body["run_id"], body["release_id"], self._places.target, manifest, is_new, mlflow_run, scope)

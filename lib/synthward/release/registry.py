@@ -1,0 +1,99 @@
+"""The `releases` and `artifacts` tables of the release zone: one row a release, one row a file.
+
+Rows of a release's own table join on `_release_id`; here stands once what would otherwise be repeated in every row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from synthward.errors import IntegrityError, UsageError
+from synthward.store.delta import TableRef, Zone, append_if_absent, create_if_absent, exists, read
+
+RELEASES = "releases"
+ARTIFACTS = "artifacts"
+
+RELEASES_SCHEMA = """
+    release_id STRING NOT NULL, run_id STRING, request_digest STRING, title STRING, purpose STRING, audience STRING,
+    tier STRING, scope STRING, source_ref STRING, unit STRING, max_rows_per_unit BIGINT, mechanism STRING,
+    epsilon STRING, delta STRING, nano_epsilon BIGINT, nano_rho BIGINT, atto_delta BIGINT, bounds STRING,
+    sampling_seed BIGINT, rows BIGINT, content STRING, domain_digest STRING, model_digest STRING,
+    manifest_digest STRING, policy_digest STRING, site_digest STRING, ledger_seq BIGINT, ledger_head STRING,
+    ledger_genesis STRING, generated_at STRING, version STRING, release_table STRING
+"""
+ARTIFACTS_SCHEMA = "release_id STRING NOT NULL, name STRING NOT NULL, media_type STRING, sha256 STRING, content BINARY"
+
+
+class Registry:
+    """Reads and writes the two tables."""
+
+    def __init__(self, spark: SparkSession, zone: Zone) -> None:
+        self._spark = spark
+        self.releases: TableRef = zone.table(RELEASES)
+        self.artifacts: TableRef = zone.table(ARTIFACTS)
+
+    def prepare(self) -> None:
+        """Creates both tables where they are absent; fails where the zone cannot be written."""
+        create_if_absent(self._spark, self.releases, RELEASES_SCHEMA, properties={"delta.appendOnly": "true"})
+        create_if_absent(self._spark, self.artifacts, ARTIFACTS_SCHEMA, properties={"delta.appendOnly": "true"})
+
+    def record(self, release_id: str, values: Mapping[str, Any]) -> bool:
+        """Adds a release; False when an equal row is there.
+
+        Raises:
+            IntegrityError: Another row is there under that id.
+        """
+        return append_if_absent(self._spark, self.releases, keys={"release_id": release_id}, values=values)
+
+    def keep(self, release_id: str, name: str, media_type: str, content: bytes) -> bool:
+        """Stores one artifact of a release; False when it is there with the same content."""
+        values = {"media_type": media_type, "sha256": hashlib.sha256(content).hexdigest(), "content": content}
+        return append_if_absent(
+            self._spark, self.artifacts, keys={"release_id": release_id, "name": name}, values=values
+        )
+
+    def row(self, release_id: str) -> dict[str, Any] | None:
+        """A release's row, or None."""
+        if not exists(self._spark, self.releases):
+            return None
+        found = read(self._spark, self.releases).where(F.col("release_id") == release_id).limit(2).collect()
+        return found[0].asDict() if found else None
+
+    def receipts(self, scope: str) -> list[tuple[int, str, str]]:
+        """(seq, head hash, genesis hash) of the charges that paid for a scope's releases."""
+        if not exists(self._spark, self.releases):
+            return []
+        found = read(self._spark, self.releases).where(F.col("scope") == scope)
+        rows = found.select("ledger_seq", "ledger_head", "ledger_genesis").collect()
+        return [(int(row[0]), str(row[1]), str(row[2])) for row in rows]
+
+    def artifact(self, release_id: str, name: str) -> bytes:
+        """Content of an artifact, checked against its digest.
+
+        Raises:
+            UsageError: There is no such artifact.
+            IntegrityError: Its content does not have its digest.
+        """
+        rows: list[Any] = []
+        if exists(self._spark, self.artifacts):
+            wanted = (F.col("release_id") == release_id) & (F.col("name") == name)
+            rows = read(self._spark, self.artifacts).where(wanted).limit(1).collect()
+        if not rows:
+            raise UsageError(f"release '{release_id}' has no artifact '{name}'; see the table {self.releases} for releases")
+        content = bytes(rows[0]["content"])
+        if hashlib.sha256(content).hexdigest() != rows[0]["sha256"]:
+            raise IntegrityError(f"artifact '{name}' of release '{release_id}' does not have its digest; do not use it")
+        return content
+
+    def with_lineage(self, release: DataFrame) -> DataFrame:
+        """Rows of a release together with everything the registry knows of it: the ready view."""
+        facts = read(self._spark, self.releases).withColumnRenamed("release_id", "_release_id")
+        renamed = facts.select("_release_id", *(F.col(c).alias(f"_{c}") for c in facts.columns if c != "_release_id"))
+        taken = {name.lower() for name in release.columns} - {"_release_id"}
+        fresh = [name for name in renamed.columns if name.lower() not in taken]
+        return release.join(F.broadcast(renamed.select(*fresh)), "_release_id", "left")

@@ -1,0 +1,223 @@
+"""The release as a Delta table: staged in the protected zone, checked there, then made visible in one commit.
+
+A staged table is replaced as a whole by every attempt, so leftovers of a crash do no harm. Lineage columns are few and
+compact; everything else about a release stands once in the `releases` table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from synthward.domain.codes import CodeBook
+from synthward.domain.spec import Attribute, Date, Numeric
+from synthward.errors import IntegrityError
+from synthward.sample.decode import decode_all, release_type
+from synthward.store.delta import TableRef, detail, exists, read, version_of
+
+ROW = "_row"
+LINEAGE = ("_synthetic", "_release_id", "_model_digest", "_generated_at", ROW)
+"""Columns that every release has after the source's."""
+
+PROPERTY = "synthward."
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What every row says of its origin.
+
+    Attributes:
+        release_id: Joins with the `releases` table.
+        model_digest: sha256 of the model.
+        generated_at: Time of the last seal, UTC, ISO 8601; retries write equal rows.
+    """
+
+    release_id: str
+    model_digest: str
+    generated_at: str
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a table's content is recognised by, whatever its files look like.
+
+    Attributes:
+        rows: Number of rows.
+        content: Sum over rows of a 64-bit hash of all columns, as text; rows carry their number, so order cannot hide a
+            swap. It recognises a repeated run, not an attacker: the manifest's sha256 and the chain do that.
+    """
+
+    rows: int
+    content: str
+
+
+def release_types(books: Mapping[str, CodeBook], source_schema: Mapping[str, T.DataType | None]) -> dict[str, T.DataType]:
+    """Column types of the release by name."""
+    return {name: release_type(book, source_schema[name]) for name, book in books.items()}
+
+
+def release_rows(
+    places: DataFrame,
+    books: Mapping[str, CodeBook],
+    types: Mapping[str, T.DataType],
+    keys: Mapping[str, T.DataType],
+    lineage: Lineage,
+) -> DataFrame:
+    """Decoded rows with fresh keys and lineage columns.
+
+    Args:
+        places: Output of `sample_places`.
+        books: Code books in release order.
+        types: Column types of the release.
+        keys: Key columns that get fresh ids, with their types.
+        lineage: Lineage constants.
+    """
+    constants = [
+        F.lit(True).alias("_synthetic"),
+        F.lit(lineage.release_id).alias("_release_id"),
+        F.lit(lineage.model_digest).alias("_model_digest"),
+        F.lit(lineage.generated_at).alias("_generated_at"),
+        F.col(ROW),
+    ]
+    fresh = [_fresh_key(data_type, lineage.release_id).alias(name) for name, data_type in keys.items()]
+    return places.select(*fresh, *decode_all(books, types), *constants)
+
+
+def _fresh_key(data_type: T.DataType, release_id: str) -> Column:
+    """An id made from the row number alone: integers count down from -1, texts start with `synthetic-`."""
+    if isinstance(data_type, T.NumericType):
+        return (-1 - F.col(ROW)).cast(data_type)
+    return F.concat(F.lit(f"synthetic-{release_id}-"), F.lpad(F.col(ROW).cast("string"), 12, "0"))
+
+
+def constraints(books: Mapping[str, CodeBook], types: Mapping[str, T.DataType]) -> dict[str, str]:
+    """CHECK expressions from the domain: ranges and presence only.
+
+    Lists of values would cost a third of the write's throughput; categories hold by construction and the gates check them.
+    """
+    checks = {
+        "synthetic_only": "`_synthetic` IS NOT NULL AND `_synthetic`",
+        "row_number": f"`{ROW}` IS NOT NULL AND `{ROW}` >= 0",
+        "release": "`_release_id` IS NOT NULL",
+    }
+    for place, (name, book) in enumerate(books.items()):
+        quoted = "`" + name.replace("`", "``") + "`"
+        found = []
+        if book.attribute.required:
+            found.append(f"{quoted} IS NOT NULL")
+        in_range = _range(quoted, book.attribute, types[name])
+        if in_range is not None:
+            found.append(f"({quoted} IS NULL OR {in_range})")
+        if found:
+            checks[f"domain_{place}"] = " AND ".join(found)
+    return checks
+
+
+def _range(quoted: str, attribute: Attribute, data_type: T.DataType) -> str | None:
+    if isinstance(attribute, Numeric) and isinstance(data_type, T.NumericType):
+        low, high = attribute.grid.value(0), attribute.grid.value(attribute.grid.count - 1)
+        suffix = "D" if isinstance(data_type, T.FloatType | T.DoubleType) else ""
+        texts = [f"{float(n)!r}D" if suffix else f"{attribute.bounds[k]:f}" for k, n in enumerate((low, high))]
+        return f"{quoted} BETWEEN {texts[0]} AND {texts[1]}"
+    if isinstance(attribute, Date) and isinstance(data_type, T.DateType):
+        first = attribute.bounds[0].replace(day=1) if attribute.granularity != "day" else attribute.bounds[0]
+        first = first.replace(month=1) if attribute.granularity == "year" else first
+        return f"{quoted} BETWEEN DATE'{first}' AND DATE'{attribute.bounds[1]}'"
+    return None
+
+
+def stage(
+    rows: DataFrame, target: TableRef, checks: Mapping[str, str], properties: Mapping[str, str]
+) -> int:
+    """Writes rows and all properties in one commit; returns the table's version."""
+    writer = rows.writeTo(target.sql).using("delta").tableProperty("delta.dataSkippingStatsColumns", ROW)
+    if any(set(name) & set(" ,;{}()\n\t=") for name in rows.columns):
+        writer = writer.tableProperty("delta.columnMapping.mode", "name")
+    for name, expression in checks.items():
+        writer = writer.tableProperty(f"delta.constraints.{name}", expression)
+    for name, value in properties.items():
+        writer = writer.tableProperty(PROPERTY + name, value)
+    writer.createOrReplace()
+    return version_of(rows.sparkSession, target)
+
+
+def content_columns(columns: Sequence[str]) -> list[Column]:
+    """Aggregates that make up a `Fingerprint`: number of rows, sum of row hashes."""
+    hashed = F.xxhash64(*(F.col("`" + name.replace("`", "``") + "`") for name in columns))
+    return [F.count(F.lit(1)).alias("rows"), F.sum(hashed.cast("decimal(38,0)")).cast("string").alias("content")]
+
+
+def fingerprint(frame: DataFrame) -> Fingerprint:
+    """Reads a table once."""
+    row = frame.agg(*content_columns(frame.columns)).collect()[0]
+    return Fingerprint(int(row["rows"]), str(row["content"]))
+
+
+def published_state(spark: SparkSession, target: TableRef) -> Mapping[str, str] | None:
+    """Synthward's properties of what stands at a target, None where nothing does."""
+    if not exists(spark, target):
+        return None
+    found = detail(spark, target).properties
+    return {name.removeprefix(PROPERTY): value for name, value in found.items() if name.startswith(PROPERTY)}
+
+
+def publish(
+    spark: SparkSession,
+    staged: TableRef,
+    version: int,
+    target: TableRef,
+    properties: Mapping[str, str],
+    how: str,
+) -> bool:
+    """Makes a staged table visible at `target` in one commit; repeating it changes nothing.
+
+    Args:
+        spark: Session.
+        staged: The gated table.
+        version: Its gated version.
+        target: The release's own place.
+        properties: Synthward's properties of the release, its fingerprint included.
+        how: `clone` (shallow, shares the staged files) or `copy` (stands alone).
+
+    Returns:
+        False when the same release is there already.
+
+    Raises:
+        IntegrityError: Something else is there.
+    """
+    there = published_state(spark, target)
+    if there is not None:
+        differing = sorted(name for name, value in properties.items() if there.get(name) != value)
+        if differing:
+            raise IntegrityError(
+                f"target {target} already holds something else (it differs in {', '.join(differing)}); Synthward never "
+                "replaces a published table. Move it away, or give the request another output name"
+            )
+        return False
+    if how == "clone":
+        pairs = ", ".join(f"'{PROPERTY}{name}' = '{value}'" for name, value in properties.items())
+        spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {target.sql} SHALLOW CLONE {staged.sql} VERSION AS OF {version} "
+            f"TBLPROPERTIES ({pairs})"
+        ).collect()
+        return True
+    frame = read(spark, staged, version)
+    kept = {
+        name: value
+        for name, value in detail(spark, staged).properties.items()
+        if name.startswith(("delta.constraints.", "delta.dataSkipping", "delta.columnMapping.mode"))
+    }
+    writer = frame.writeTo(target.sql).using("delta")
+    for name, value in (*kept.items(), *((PROPERTY + key, value) for key, value in properties.items())):
+        writer = writer.tableProperty(name, value)
+    try:
+        writer.createOrReplace()
+    except PySparkException:
+        if published_state(spark, target) is None:
+            raise
+    return True

@@ -1,0 +1,96 @@
+"""Places -> values in the source's names and types, as native Spark expressions.
+
+The output can hold declared values only: a category is looked up in the declared list, a number or date is computed
+from the declared grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from synthward.domain.codes import OTHER, CodeBook
+from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, Numeric
+
+
+def release_type(book: CodeBook, source_type: T.DataType | None) -> T.DataType:
+    """Type of a column in the release: the source's, or for text files the attribute's own.
+
+    Args:
+        book: The column's code book.
+        source_type: Type in the source's schema; None where the source has text only.
+    """
+    attribute = book.attribute
+    if source_type is not None and not isinstance(source_type, T.StringType):
+        return source_type
+    if source_type is not None:
+        return T.StringType()
+    if isinstance(attribute, Numeric):
+        return T.LongType() if attribute.integer else T.DoubleType()
+    if isinstance(attribute, Date):
+        return T.DateType()
+    return T.BooleanType() if isinstance(attribute, Boolean) else T.StringType()
+
+
+def decode(book: CodeBook, place: Column, target: T.DataType) -> Column:
+    """The value at a place, NULL for what is missing and for undeclared values without a label."""
+    attribute = book.attribute
+    if isinstance(attribute, Categorical):
+        labels = [*attribute.values, *([] if attribute.other is None else [attribute.other])]
+        code = F.when(place == OTHER, attribute.size).otherwise(place) if attribute.other is not None else place
+        value = F.get(F.array(*(F.lit(label) for label in labels)), code.cast("int"))
+        return value if isinstance(target, T.StringType) else value.try_cast(target)
+    inside = place >= 0
+    if isinstance(attribute, Boolean):
+        value = _boolean(attribute, place, target)
+    elif isinstance(attribute, Date):
+        value = _date(attribute, place, target)
+    else:
+        value = _number(attribute, place, target)
+    return F.when(inside, value)
+
+
+def decode_all(books: Mapping[str, CodeBook], types: Mapping[str, T.DataType]) -> list[Column]:
+    """All columns by name, in the order of `books`, from `c0`, `c1`, ..."""
+    return [
+        decode(book, F.col(f"c{place}"), types[name]).alias(name) for place, (name, book) in enumerate(books.items())
+    ]
+
+
+def _boolean(attribute: Boolean, place: Column, target: T.DataType) -> Column:
+    if isinstance(target, T.StringType):
+        return F.when(place == 1, attribute.true[0]).otherwise(attribute.false[0])
+    return (place == 1).cast(target)
+
+
+def _number(attribute: Numeric, place: Column, target: T.DataType) -> Column:
+    grid = attribute.grid
+    numerator = place * F.lit(grid.step) + F.lit(grid.low)
+    if grid.denominator == 1:
+        return numerator.cast(target)
+    if isinstance(target, T.DecimalType):
+        wide = T.DecimalType(38, target.scale)
+        return (numerator.cast(T.DecimalType(19, 0)) / F.lit(grid.denominator).cast(T.DecimalType(19, 0))).cast(
+            wide
+        ).cast(target)
+    # One correctly rounded division of two exact integers: 0.3 comes out as 0.3, not as 0.30000000000000004.
+    return (numerator.cast("double") / F.lit(float(grid.denominator))).cast(target)
+
+
+def _date(attribute: Date, place: Column, target: T.DataType) -> Column:
+    ordinal = place + F.lit(attribute.grid.low)
+    if attribute.granularity == "day":
+        value = F.date_from_unix_date(ordinal.cast("int"))
+    else:
+        months = ordinal if attribute.granularity == "month" else ordinal * 12
+        value = F.add_months(F.lit(EPOCH), months.cast("int"))
+    if isinstance(target, T.StringType):
+        return F.date_format(value, attribute.format) if attribute.format is not None else value.cast("string")
+    if isinstance(target, T.TimestampType):
+        # Midnight in the declared zone, whatever the session's zone: days since the epoch, shifted back to UTC.
+        midnight = F.timestamp_micros(F.unix_date(value).cast("long") * F.lit(86_400_000_000))
+        return F.to_utc_timestamp(midnight, attribute.time_zone)
+    return value.cast(target)

@@ -1,0 +1,123 @@
+"""Gates: what must hold before a staged release becomes visible.
+
+They read synthetic rows, sealed measurements and public declarations only, so passing or failing says nothing that has
+not been paid for. Noisy numbers are compared with three standard errors of slack, so that a sound release is not failed
+by its noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from synthward.privacy.measurement import Measurement
+from synthward.validate.inspect import Inspection
+from synthward.validate.metrics import ColumnQuality
+
+SLACK = 3.0
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """Outcome of one gate.
+
+    Attributes:
+        name: Gate.
+        passed: Whether it passed.
+        detail: What was found and what is allowed, without exact numbers about the source.
+    """
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What the request and the policy allow.
+
+    Attributes:
+        rows: Requested rows.
+        min_patients: The tier's smallest population.
+        max_out_of_domain_share: Largest share of undeclared values in any column.
+        max_mean_tvd: Largest mean distance to the noisy marginals, None for no such gate.
+    """
+
+    rows: int
+    min_patients: int
+    max_out_of_domain_share: Decimal
+    max_mean_tvd: Decimal | None
+
+
+def run_gates(
+    found: Inspection,
+    expected_types: Mapping[str, str],
+    quality: Mapping[str, ColumnQuality],
+    population: Measurement,
+    thresholds: Thresholds,
+) -> tuple[GateResult, ...]:
+    """All gates, in a fixed order; every one is evaluated, so that a report shows all of them."""
+    return (
+        _rows(found, thresholds),
+        _types(found, expected_types),
+        _domain(found),
+        _lineage(found),
+        _population(population, thresholds),
+        _out_of_domain(quality, thresholds),
+        *_distance(quality, thresholds),
+    )
+
+
+def _rows(found: Inspection, thresholds: Thresholds) -> GateResult:
+    return GateResult(
+        "row count", found.rows == thresholds.rows, f"{found.rows} rows staged, {thresholds.rows} requested"
+    )
+
+
+def _types(found: Inspection, expected: Mapping[str, str]) -> GateResult:
+    wrong = [name for name, data_type in expected.items() if found.types.get(name) != data_type]
+    detail = f"columns with another type than declared: {', '.join(wrong)}" if wrong else "all columns as declared"
+    return GateResult("types", not wrong, detail)
+
+
+def _domain(found: Inspection) -> GateResult:
+    wrong = [name for name, count in found.undeclared.items() if count]
+    detail = f"undeclared values in: {', '.join(wrong)}" if wrong else "every value is declared"
+    return GateResult("domain", not wrong, detail)
+
+
+def _lineage(found: Inspection) -> GateResult:
+    detail = "every row labelled, rows numbered without gaps" if found.lineage_ok else "rows without correct lineage"
+    return GateResult("lineage", found.lineage_ok, detail)
+
+
+def _population(population: Measurement, thresholds: Thresholds) -> GateResult:
+    noisy, error = float(population.counts[0]), population.deviation
+    passed = noisy + SLACK * error >= thresholds.min_patients
+    return GateResult(
+        "population",
+        passed,
+        f"noisy number of units {noisy:.0f} (standard error {error:.0f}), at least {thresholds.min_patients} needed",
+    )
+
+
+def _out_of_domain(quality: Mapping[str, ColumnQuality], thresholds: Thresholds) -> GateResult:
+    limit = float(thresholds.max_out_of_domain_share)
+    worst = [c.name for c in quality.values() if c.out_of_domain - SLACK * c.out_of_domain_error > limit]
+    if not worst:
+        return GateResult("out of domain", True, f"noisy share of undeclared source values at most {limit:.1%} everywhere")
+    return GateResult(
+        "out of domain",
+        False,
+        f"more than {limit:.1%} of the source's values are undeclared in: {', '.join(worst)}; is it the right file, and "
+        "does the domain say how its values are written?",
+    )
+
+
+def _distance(quality: Mapping[str, ColumnQuality], thresholds: Thresholds) -> tuple[GateResult, ...]:
+    if thresholds.max_mean_tvd is None:
+        return ()
+    mean = sum(c.distance for c in quality.values()) / len(quality)
+    passed = mean <= float(thresholds.max_mean_tvd)
+    return (GateResult("distance", passed, f"mean distance {mean:.4f}, at most {thresholds.max_mean_tvd} requested"),)
