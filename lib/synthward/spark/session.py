@@ -37,7 +37,7 @@ CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 _EXTENSIONS_KEY = "spark.sql.extensions"
 _CATALOG_KEY = "spark.sql.catalog.spark_catalog"
 _JAVA_OPTIONS_KEY = "spark.driver.extraJavaOptions"
-_CONNECT_VARIABLES = ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED")
+_CONNECT_MARKS = ("SPARK_LOCAL_REMOTE", "SPARK_CONNECT_MODE_ENABLED")
 _GIB = 2**30
 
 # Directories of the local session, removed with it.
@@ -205,12 +205,19 @@ def _quiet_options(options: str, scratch: Path) -> str:
 
 @contextmanager
 def _classic_mode() -> Iterator[None]:
-    """Hide what would turn pyspark's builder into a Connect client, as its own local server start does."""
-    hidden = {name: os.environ.pop(name) for name in _CONNECT_VARIABLES if name in os.environ}
+    """Keep pyspark's builder from making a Connect client.
+
+    SPARK_REMOTE is what a person set, and comes back. The marks of a running Connect client do not: without an active
+    session they are a parent process's, and would make every function here return Connect columns.
+    """
+    for mark in _CONNECT_MARKS:
+        os.environ.pop(mark, None)
+    remote = os.environ.pop("SPARK_REMOTE", None)
     try:
         yield
     finally:
-        os.environ.update(hidden)
+        if remote is not None:
+            os.environ["SPARK_REMOTE"] = remote
 
 
 def _start_classic(settings: Mapping[str, str]) -> SparkSession:
@@ -240,7 +247,7 @@ def _start_connect(settings: Mapping[str, str]) -> SparkSession:
     }
     _start_classic({**settings, **server})
     # As pyspark's builder does: functions look here to know which kind of column to make, stop() whether to stop all.
-    os.environ["SPARK_LOCAL_REMOTE"] = os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
+    os.environ.update(dict.fromkeys(_CONNECT_MARKS, "1"))
     return cast("SparkSession", RemoteSession.builder.remote(f"sc://localhost:{port}").getOrCreate())
 
 
