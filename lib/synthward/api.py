@@ -1,10 +1,12 @@
 """One API for notebooks, the command line and jobs.
 
-    ward = synthward.open(spark, site="conf/site.yaml")
-    request = ward.request("conf/requests/diabetes130.yaml")
-    plan = ward.plan(request)
-    ward.approve(request, by="lee", role="privacy_officer")
-    release = ward.run(request, run_key="2026-01")
+```python
+ward = synthward.open(spark, site="conf/site.yaml")
+request = ward.request("conf/requests/diabetes130.yaml")
+plan = ward.plan(request)
+ward.approve(request, by="lee", role="privacy_officer")
+release = ward.run(request, run_key="2026-01")
+```
 """
 
 from __future__ import annotations
@@ -15,9 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
-
-from pyspark.sql import DataFrame, SparkSession
+from typing import TYPE_CHECKING, Any
 
 from synthward.config.site import Site, load_site
 from synthward.errors import PolicyRefused, UsageError
@@ -37,6 +37,9 @@ from synthward.release.registry import Registry
 from synthward.store.chain import Chain
 from synthward.store.delta import TableRef, Zone, read
 from synthward.store.links import Link
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 
 @dataclass(frozen=True)
@@ -166,9 +169,7 @@ class Ward:
             at=self._clock().astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             note=note,
         )
-        wrong = objections(
-            approval, requester=request.request.requester.name, needed=plan.assessment.approvals_needed
-        )
+        wrong = objections(approval, requester=request.request.requester.name, needed=plan.assessment.approvals_needed)
         if wrong:
             raise PolicyRefused(wrong)
         self._approvals.get_or_append(

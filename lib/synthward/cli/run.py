@@ -125,17 +125,16 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
     except BudgetError as error:
         account = str(error)
     worst = sorted(plan.forecast.items(), key=lambda item: -item[1])[:5]
+    noise = ", ".join(f"{name} {value:.4f}" for name, value in worst)
     return [
         f"request    {request.title} ({plan.file.digest[:12]})",
-        f"tier       {assessment.tier} {assessment.title}; approvals: {', '.join(assessment.approvals_needed) or 'none'}",
+        f"tier       {assessment.tier} {assessment.title}; approvals: {', '.join(assessment.approvals_needed)}",
         f"approved   {'yes' if verdict.ok else 'no: ' + '; '.join(verdict.reasons)}",
         *(f"REFUSED    {reason}" for reason in assessment.refusals),
-        f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon}, delta {plan.delta}, {plan.task.mechanism}, "
-        f"K = {plan.task.unit.max_rows}",
+        f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon}, delta {plan.delta}, K {plan.task.unit.max_rows}",
         f"budget     scope {request.population.scope}: {account}",
         f"work       2 scans of the source, 1 shuffle by unit into {plan.tasks} tasks, {request.output.rows} rows out",
-        "noise      expected distance that noise alone causes, worst columns: "
-        + ", ".join(f"{name} {value:.4f}" for name, value in worst),
+        f"noise      expected distance that noise alone causes, worst columns: {noise}",
     ]
 
 

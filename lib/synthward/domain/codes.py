@@ -1,8 +1,8 @@
 """Value <-> code: the reference of how a cell is understood, in plain Python, numpy and Arrow.
 
-`kernels/encode.py` says the same in native Spark expressions; tests hold the two together on every code. A code book has
-codes `0 .. size - 1` for the declared values (a category, false and true, or a bin of the grid), then `other` for what
-is present but not declared, then `missing`.
+`kernels/encode.py` says the same in native Spark expressions; tests hold the two together on every code. A code book
+has codes `0 .. size - 1` for the declared values (a category, false and true, or a bin of the grid), then `other` for
+what is present but not declared, then `missing`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cached_property
 
@@ -226,7 +226,7 @@ def _date_place(attribute: Date, value: object) -> int:
 
 def _day(attribute: Date, value: object) -> date | None:
     if isinstance(value, datetime):
-        instant = value if value.tzinfo is not None else value.replace(tzinfo=timezone.utc)
+        instant = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
         return instant.astimezone(zoneinfo.ZoneInfo(attribute.time_zone)).date()
     if isinstance(value, date):
         return value
@@ -253,6 +253,6 @@ def _parse_pattern(text: str, pattern: str) -> date | None:
     for part, directive in _PATTERN_PARTS.items():
         pattern = pattern.replace(part, directive)
     try:
-        return datetime.strptime(text, pattern).date()
+        return datetime.strptime(text, pattern).replace(tzinfo=UTC).date()
     except ValueError:
         return None

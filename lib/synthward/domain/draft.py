@@ -22,8 +22,8 @@ def draft(title: str, columns: Iterable[tuple[str, str]]) -> str:
         YAML text that loads once every TODO is replaced.
     """
     lines = [
-        "# Draft from the schema alone. Replace every TODO from public knowledge: code books, clinical ranges, the data",
-        "# dictionary. Never from the data itself: a bound that is read off the data leaks it.",
+        "# Draft from the schema alone. Replace every TODO from public knowledge: code books, clinical ranges, the",
+        "# data dictionary. Never from the data itself: a bound that is read off the data leaks it.",
         "version: 1",
         f"title: {_quoted(title)}",
         "attributes:",

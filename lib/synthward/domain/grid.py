@@ -1,8 +1,8 @@
 """Public number grids: resolution and bins of an attribute, and the fixed-point scale of its sums.
 
 Everything here is computed from declared constants with exact arithmetic. A grid holds the values
-`(low + index * step) / denominator` for `index` in `0 .. count - 1`; bins are runs of neighbouring grid indexes, so that
-binning is integer arithmetic on every engine and bin edges never fall between two floats.
+`(low + index * step) / denominator` for `index` in `0 .. count - 1`; bins are runs of neighbouring grid indexes, so
+that binning is integer arithmetic on every engine and bin edges never fall between two floats.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The declared, public description of the columns of an extract: attributes, their values, bounds and treatments.
 
-Nothing here is ever inferred from data (DESIGN 4.2). Each attribute has a code for every declared value or bin, then one
-code for what is out of its domain (`other`) and one for `missing`, so that every conceivable cell has a code and the
-encoding cannot fail.
+Nothing here is ever inferred from data (DESIGN 4.2). Each attribute has a code for every declared value or bin, then
+one code for what is out of its domain (`other`) and one for `missing`, so that every conceivable cell has a code and
+the encoding cannot fail.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from synthward.fit.normal import truncated_normal
 from synthward.privacy.accounting import Charge
 from synthward.privacy.measurement import Asked, Measurement, Round
 from synthward.privacy.queries import Marginal, Population, Presence, Query, SquareSum, Sum
+from synthward.privacy.sensitivity import WEIGHT_UNIT
 
 RUNS = 1024
 """Runs into which a graded column's density is cut; values are uniform inside a run."""
@@ -62,9 +63,9 @@ class Moments:
         result = {}
         for name, book in books.items():
             call = asked[Marginal((name,))]
-            noise = Measurement(Asked(Marginal((name,)), call), np.zeros(1, dtype=np.int64)).deviation
-            # Half the summed mean absolute noise (.8 deviations) over the rows, and never more than 1.
-            result[name] = min(1.0, 0.4 * book.cells * noise / max(task.declared_rows, 1))
+            noise = call.mean_absolute / WEIGHT_UNIT
+            # Half the summed mean absolute noise over the rows, and never more than 1.
+            result[name] = min(1.0, book.cells * noise / 2 / max(task.declared_rows, 1))
         return result
 
 
@@ -92,7 +93,10 @@ def shares_of(counts: Floats) -> Floats:
     """Noisy counts as probabilities: negative counts are zero; with nothing left, uniform."""
     positive = np.maximum(counts, 0.0)
     whole = positive.sum()
-    return positive / whole if whole > 0 else np.full(len(counts), 1 / len(counts))
+    if whole <= 0:
+        return np.full(len(counts), 1 / len(counts))
+    shares: Floats = positive / whole
+    return shares
 
 
 def _required(shares: Floats, attribute: Attribute, *, keep_other: bool = False) -> Floats:
@@ -105,8 +109,9 @@ def _required(shares: Floats, attribute: Attribute, *, keep_other: bool = False)
         kept[-2] = 0.0
     whole = kept.sum()
     if whole > 0:
-        return kept / whole
-    kept[:-2] = 1 / (len(kept) - 2)
+        kept /= whole
+    else:
+        kept[:-2] = 1 / (len(kept) - 2)
     return kept
 
 

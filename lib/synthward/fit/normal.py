@@ -26,8 +26,8 @@ def truncated_normal(points: Floats, widths: Floats, mean: float, deviation: flo
         deviation: Wanted standard deviation, floored at a fifth of the finest distance of points.
 
     Returns:
-        Probabilities, shape (runs,), summing to 1. Where no truncated normal on the grid has both moments (noise may ask
-        for more spread than any has), the exponential density with the mean alone.
+        Probabilities, shape (runs,), summing to 1. Where no truncated normal on the grid has both moments (noise may
+        ask for more spread than any has), the exponential density with the mean alone.
     """
     if len(points) == 1:
         return np.ones(1)

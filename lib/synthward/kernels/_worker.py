@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Self
 
 import numpy as np
 import pyarrow as pa
@@ -149,10 +149,10 @@ class Waiting:
         self._names: list[pa.Array] = []
         self._counts: list[np.ndarray] = []
 
-    def __enter__(self) -> Waiting:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._file is not None:
             self._file.close()
 

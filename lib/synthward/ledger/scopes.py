@@ -209,12 +209,11 @@ def refuse_extra_run(state: ScopeState, request_digest: str, runs_allowed: int |
     """
     done = sum(charge.request_digest == request_digest for charge in state.charges)
     if runs_allowed is not None and done >= runs_allowed:
-        raise PolicyRefused(
-            [
-                f"the approvals of this request cover {runs_allowed} run(s), and {done} are charged to scope "
-                f"'{state.scope}'; have it approved for more runs (synthward approve ... --runs N). Nothing was spent"
-            ]
+        reason = (
+            f"the approvals of this request cover {runs_allowed} run(s), and {done} are charged to scope "
+            f"'{state.scope}'; have it approved for more runs (synthward approve ... --runs N). Nothing was spent"
         )
+        raise PolicyRefused([reason])
 
 
 def _shown(epsilon: Decimal) -> str:

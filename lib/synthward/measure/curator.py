@@ -4,19 +4,16 @@ For each round it checks the queries against the charge, looks for a seal, and o
 the pinned source, adds noise and seals the result. What it returns is always what was read back from the seal
 (DESIGN 4.7). Nothing between draw and seal branches on a value, and no exact number is logged, raised or stored.
 
-Guarantee: the noisy answers of all rounds together cost at most the charge given to the constructor, because every call
-carries the query's sensitivity bound (PROOFS.md, sections 1 to 4), charges are what the privacy map says, and a round that
-would exceed the charge is refused before any data is read.
+Guarantee: the noisy answers of all rounds together cost at most the charge given to the constructor, because every
+call carries the query's sensitivity bound (PROOFS.md, sections 1 to 4), charges are what the privacy map says, and a
+round that would exceed the charge is refused before any data is read.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
-
-import numpy as np
-from pyspark.sql import DataFrame
+from typing import TYPE_CHECKING, Any, Protocol
 
 from synthward.domain.cells import tables
 from synthward.domain.codes import codebooks
@@ -29,6 +26,10 @@ from synthward.privacy.noise import NoiseSource
 from synthward.privacy.queries import Marginal
 from synthward.privacy.sensitivity import bound
 from synthward.privacy.unit import PrivacyUnit
+
+if TYPE_CHECKING:
+    import numpy as np
+    from pyspark.sql import DataFrame
 
 logger = logging.getLogger(__name__)
 
@@ -137,9 +138,7 @@ class Curator:
 
     def _cells(self, asked: Round) -> list[int]:
         queries = [item.query for item in asked.asked]
-        return [
-            tables(self._books, [query.clique])[0].cells if isinstance(query, Marginal) else 1 for query in queries
-        ]
+        return [tables(self._books, [query.clique])[0].cells if isinstance(query, Marginal) else 1 for query in queries]
 
     def _aggregate(self, asked: Round) -> Mapping[Asked, np.ndarray]:
         layout = Layout.of([item.query for item in asked.asked], self._books)
@@ -150,9 +149,7 @@ class Curator:
         return {item: vector[layout.part(item.query)] for item in asked.asked}
 
     def _draw(self, asked: Round, exact: Mapping[Asked, np.ndarray]) -> list[Measurement]:
-        return [
-            Measurement(item, self._noise.draw(item.query.label, exact[item], item.call)) for item in asked.asked
-        ]
+        return [Measurement(item, self._noise.draw(item.query.label, exact[item], item.call)) for item in asked.asked]
 
 
 def public_tasks(declared_rows: int) -> int:

@@ -97,8 +97,8 @@ def _pin_one(spark: SparkSession, source: Source) -> Pinned:
             return replace(pinned, version=version_of(spark, pinned.ref))
         except PySparkException as error:
             raise SourceError(
-                f"source '{source.location}' cannot be pinned as a Delta table ({_condition(error)}); check the location "
-                "and the format, or for a view or a filtered table set `snapshot: materialize`"
+                f"source '{source.location}' cannot be pinned as a Delta table ({_condition(error)}); check the "
+                "location and the format, or for a view or a filtered table set `snapshot: materialize`"
             ) from None
     if source.path is None:
         raise SourceError(
@@ -114,7 +114,9 @@ def _fingerprint(spark: SparkSession, source: Source) -> str:
     try:
         files = listing.load(source.path).select("path", "modificationTime", "length").collect()
     except PySparkException as error:
-        raise SourceError(f"source '{source.location}' cannot be listed ({_condition(error)}); check the path") from None
+        raise SourceError(
+            f"source '{source.location}' cannot be listed ({_condition(error)}); check the path"
+        ) from None
     if not files:
         raise SourceError(f"source '{source.location}' has no files; check the path")
     lines = sorted(f"{row[0]}\t{row[1].isoformat()}\t{row[2]}" for row in files)
@@ -153,8 +155,8 @@ def open_table(spark: SparkSession, pinned: Pinned) -> DataFrame:
         return reader.table(str(source.table))
     except PySparkException as error:
         raise SourceError(
-            f"source '{source.location}' cannot be opened as {source.format} ({_condition(error)}); if its pinned version "
-            "is gone, the rest of this run's charge is forfeit and a new run key is needed"
+            f"source '{source.location}' cannot be opened as {source.format} ({_condition(error)}); if its pinned "
+            "version is gone, the rest of this run's charge is forfeit and a new run key is needed"
         ) from None
 
 
@@ -203,11 +205,13 @@ def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def source_rows(spark: SparkSession, pinned: PinnedSource, file: RequestFile, books: Mapping[str, CodeBook]) -> DataFrame:
+def source_rows(
+    spark: SparkSession, pinned: PinnedSource, file: RequestFile, books: Mapping[str, CodeBook]
+) -> DataFrame:
     """The requested columns as `c0`, `c1`, ... and the unit's id; only these columns are read.
 
-    The path to the patient is a chain of plain inner joins: rows without a patient contribute nothing, and a foreign key
-    with several parents fans out. n is counted on the result, on the final id.
+    The path to the patient is a chain of plain inner joins: rows without a patient contribute nothing, and a foreign
+    key with several parents fans out. n is counted on the result, on the final id.
 
     Raises:
         SourceError: A column is missing or has a type that its attribute cannot be read from.
@@ -229,7 +233,8 @@ def source_rows(spark: SparkSession, pinned: PinnedSource, file: RequestFile, bo
     first = patient.path[0].on if patient.path else {str(patient.key): ""}
     carried = frame.select(*columns, *(_carried(frame, name, f"k{k}") for k, name in enumerate(first)))
     for depth, step in enumerate(patient.path):
-        carried = _join(spark, carried, names, pinned.tables[depth + 1], step, _next_keys(patient.path, depth, patient.key))
+        hand_on = _next_keys(patient.path, depth, patient.key)
+        carried = _join(spark, carried, names, pinned.tables[depth + 1], step, hand_on)
     key_type = carried.schema["k0"].dataType
     fault = key_problem(key_type)
     if fault is not None:

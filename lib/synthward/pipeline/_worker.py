@@ -16,4 +16,5 @@ def versions(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for _ in batches:
         pass
     own = [platform.python_version(), np.__version__, pa.__version__, synthward.__version__]
-    yield pa.RecordBatch.from_arrays([pa.array([text]) for text in own], names=["python", "numpy", "pyarrow", "synthward"])
+    names = ["python", "numpy", "pyarrow", "synthward"]
+    yield pa.RecordBatch.from_arrays([pa.array([text]) for text in own], names=names)

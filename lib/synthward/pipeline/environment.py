@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from synthward.config.site import Site
 from synthward.governance.policy import Policy
@@ -15,6 +14,9 @@ from synthward.pipeline.plan import Plan
 from synthward.privacy.noise import NoiseSource
 from synthward.store.chain import Chain
 from synthward.store.delta import TableRef, Zone
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 @dataclass(frozen=True)

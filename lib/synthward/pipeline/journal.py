@@ -1,8 +1,8 @@
 """The journal of a run: what has been done, durably and once, so that any driver can go on where another stopped.
 
-One hash chain a run in the protected zone, with the links `opened` (request, pinned source), one `sealed` for each step,
-`validated` (gates and manifest) and `published`. Each is appended by compare-and-append: of two live drivers the first
-wins, and the other goes on with what the first has written.
+One hash chain a run in the protected zone, with the links `opened` (request, pinned source), one `sealed` for each
+step, `validated` (gates and manifest) and `published`. Each is appended by compare-and-append: of two live drivers
+the first wins, and the other goes on with what the first has written.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Journal:
         """
         seals = [link for link in self.links() if link.kind == SEALED]
         if not seals:
-            raise IntegrityError(f"run {self.run_id} has no seal; its journal does not belong to a finished measurement")
+            raise IntegrityError(f"run {self.run_id} has no seal; its journal is not that of a finished measurement")
         return seals[-1]
 
 

@@ -106,14 +106,15 @@ class Plan:
         """
         declared, request = scope.terms.declared_patients, self.file.request
         if scope.terms.unit != request.patient.unit:
-            raise PolicyRefused([f"scope '{scope.scope}' protects unit {scope.terms.unit}, the request {request.patient.unit}"])
-        if declared != request.population.declared_patients:
             raise PolicyRefused(
-                [
-                    f"scope '{scope.scope}' was opened for {declared} declared patients, the request declares "
-                    f"{request.population.declared_patients}; a population is declared once, use the same number"
-                ]
+                [f"scope '{scope.scope}' protects unit {scope.terms.unit}, the request {request.patient.unit}"]
             )
+        if declared != request.population.declared_patients:
+            reason = (
+                f"scope '{scope.scope}' was opened for {declared} declared patients, the request declares "
+                f"{request.population.declared_patients}; a population is declared once, use the same number"
+            )
+            raise PolicyRefused([reason])
         if any(charge.run_id == self.identity.run_id for charge in scope.charges):
             return
         refuse_overspending(scope, self.charge)
@@ -121,7 +122,8 @@ class Plan:
         if not fits(scope.spent + self.charge, cap, cap_delta):
             raise BudgetExceeded(
                 f"scope '{scope.scope}': tier {self.assessment.tier} allows epsilon {cap} at delta {cap_delta} for all "
-                f"releases of a scope together; spent are {scope.epsilon_spent}. Nothing was spent. Ask for a smaller epsilon"
+                f"releases of a scope together; spent are {scope.epsilon_spent}. Nothing was spent. Ask for a smaller "
+                "epsilon"
             )
 
 
@@ -151,9 +153,8 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     try:
         charge = chosen.charge(task)
     except ValueError as error:
-        raise ConfigError(
-            [Problem("privacy.epsilon", f"too small to share out over {len(domain.attributes)} columns: {error}", file.path)]
-        ) from None
+        message = f"too small to share out over {len(domain.attributes)} columns: {error}"
+        raise ConfigError([Problem("privacy.epsilon", message, file.path)]) from None
     assessment = assess(request, policy, today=today)
     epsilon, delta = reported(charge, request.privacy.delta or assessment.max_delta_per_scope)
     return Plan(

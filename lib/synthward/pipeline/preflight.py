@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import platform
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
 
 import synthward
 from synthward.errors import EnvironmentProblem
@@ -15,6 +13,9 @@ from synthward.pipeline import _worker
 from synthward.release.registry import Registry
 from synthward.release.table import published_state
 from synthward.store.delta import TableRef, condition_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 PROBES = 4
 
@@ -31,17 +32,17 @@ def check_executors(spark: SparkSession) -> None:
     except PySparkException as error:
         raise EnvironmentProblem(
             f"executors cannot run Synthward's Python code ({condition_of(error) or type(error).__name__}). They need "
-            "Python 3.11 or later with numpy and pyarrow, and this package: send it with --py-files synthward.zip, and an "
-            "environment with --archives (make env-pack), and set PYSPARK_PYTHON. Nothing was spent"
+            "Python 3.11 or later with numpy and pyarrow, and this package: send it with --py-files synthward.zip, and "
+            "an environment with --archives (make env-pack), and set PYSPARK_PYTHON. Nothing was spent"
         ) from error
-    here = (platform.python_version_tuple()[:2], np.__version__, pa.__version__, synthward.__version__)
+    here = (np.__version__, synthward.__version__)
     for row in found:
-        there = (tuple(row["python"].split(".")[:2]), row["numpy"], row["pyarrow"], row["synthward"])
         # numpy decides the random streams of sampling, synthward everything else; they must be the driver's.
-        if there[1] != here[1] or there[3] != here[3]:
+        there = (row["numpy"], row["synthward"])
+        if there != here:
             raise EnvironmentProblem(
-                f"an executor has numpy {row['numpy']} and synthward {row['synthward']}, the driver numpy {np.__version__} "
-                f"and synthward {synthward.__version__}; give all nodes one environment. Nothing was spent"
+                f"an executor has numpy {there[0]} and synthward {there[1]}, the driver numpy {here[0]} and synthward "
+                f"{here[1]}; give all nodes one environment. Nothing was spent"
             )
 
 

@@ -86,7 +86,8 @@ def manifest_of(facts: Facts) -> Manifest:
             "reasons": list(plan.assessment.reasons),
         },
         "approvals": [
-            {"by": entry.by, "role": entry.role, "decision": entry.decision, "at": entry.at} for entry in facts.approvals
+            {"by": entry.by, "role": entry.role, "decision": entry.decision, "at": entry.at}
+            for entry in facts.approvals
         ],
         "guarantee": _guarantee(plan),
         "budget": {

@@ -116,9 +116,7 @@ class MainJob:
 
     def _preflight(self) -> None:
         preflight.check_executors(self._env.spark)
-        preflight.check_targets(
-            self._env.spark, self._registry, self._places.target, self._plan.identity.release_id
-        )
+        preflight.check_targets(self._env.spark, self._registry, self._places.target, self._plan.identity.release_id)
         trouble = tracking.reachable(self._env.site.tracking)
         if trouble:
             logger.warning("MLflow will not be written: %s; the run is recorded in Delta anyway", trouble)
@@ -175,7 +173,7 @@ class MainJob:
         """
         opened = self._journal.find(OPENED)
         if opened is None:
-            raise IntegrityError(f"run {self._journal.run_id} has seals but no opening; its journal was tampered with")
+            raise IntegrityError(f"run {self._journal.run_id} has seals but no opening; its journal was altered")
         if self._journal.find(VALIDATED) is None:
             for copy in opened.facts["copies"]:
                 drop(self._env.spark, TableRef.parse(copy))
@@ -189,17 +187,17 @@ class MainJob:
             raise IntegrityError(f"run {self._journal.run_id}: its recorded manifest does not belong to its seals")
         failed = [gate for gate in manifest.body["gates"] if not gate["passed"]]
         if failed:
+            reasons = "; ".join(f"gate '{gate['gate']}' failed: {gate['detail']}" for gate in failed)
             raise GateFailed(
-                f"release {manifest.body['release_id']} is quarantined at {self._places.staged}, nothing was published: "
-                + "; ".join(f"gate '{gate['gate']}' failed: {gate['detail']}" for gate in failed)
-                + ". The charge stands; an edited request is a new run"
+                f"release {manifest.body['release_id']} is quarantined at {self._places.staged}, nothing was published. "
+                f"{reasons}. The charge stands; an edited request is a new run"
             )
         return manifest
 
     def _recorded_manifest(self) -> Manifest:
         link = self._journal.find(VALIDATED)
         if link is None:
-            raise IntegrityError(f"run {self._journal.run_id} is published but has no manifest; run: synthward budget verify")
+            raise IntegrityError(f"run {self._journal.run_id} is published but its journal has no manifest")
         manifest = Manifest.parse((link.payload or b"").decode())
         if manifest.digest != link.facts["manifest"]:
             raise IntegrityError(f"run {self._journal.run_id}: its manifest does not have the digest of its record")

@@ -70,9 +70,8 @@ def stage_and_check(
     struct = opened_types(origin.opened)
     types = {field.name: field.dataType for field in struct.fields}
     lineage = Lineage(plan.identity.release_id, model.digest, origin.sealed_at)
-    drawn = sample_places(
-        env.spark, sample_plan(model, books, request.output.rows, request.output.sampling_seed), env.site.target_file_rows
-    )
+    drawing = sample_plan(model, books, request.output.rows, request.output.sampling_seed)
+    drawn = sample_places(env.spark, drawing, env.site.target_file_rows)
     keys = {name: types[name] for name in request.output.key_columns}
     rows = table.release_rows(drawn, books, types, keys, lineage)
     version = table.stage(

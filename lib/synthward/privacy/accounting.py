@@ -7,8 +7,8 @@ A `Charge` holds integers, always rounded up, so that a ledger never rounds in t
   Proposition 1.4);
 * atto-delta (10^-18): the additive failure probability of approximate mechanisms.
 
-The epsilon of a total at a reporting delta is the smaller of two valid bounds: the sum of epsilons while every charge is
-pure (basic composition), and the conversion of the summed rho at what is left of delta (Canonne, Kamath and Steinke
+The epsilon of a total at a reporting delta is the smaller of two valid bounds: the sum of epsilons while every charge
+is pure (basic composition), and the conversion of the summed rho at what is left of delta (Canonne, Kamath and Steinke
 2020, computed by OpenDP with rounding upwards). Neighbours are always "add or remove one privacy unit".
 """
 
@@ -27,7 +27,7 @@ ATTO = 10**18
 INFINITE = Decimal("Infinity")
 
 
-def ceil_units(value: Fraction | Decimal | float | int, unit: int) -> int:
+def ceil_units(value: Fraction | Decimal | float, unit: int) -> int:
     """Smallest integer number of `1 / unit` that is at least `value`, computed exactly.
 
     Raises:
@@ -54,7 +54,7 @@ class Charge:
 
     def __post_init__(self) -> None:
         parts = (self.nano_rho, self.atto_delta, 0 if self.nano_epsilon is None else self.nano_epsilon)
-        if any(isinstance(part, bool) or not isinstance(part, int) or part < 0 for part in parts):
+        if any(type(part) is not int or part < 0 for part in parts):
             raise ValueError(f"a charge is made of integers that are not negative, found {parts}")
 
     @classmethod
@@ -74,9 +74,9 @@ class Charge:
         return self.nano_epsilon is not None and self.atto_delta == 0
 
     def __add__(self, other: Charge) -> Charge:
-        pure = self.nano_epsilon is not None and other.nano_epsilon is not None
+        ours, theirs = self.nano_epsilon, other.nano_epsilon
         return Charge(
-            nano_epsilon=(self.nano_epsilon or 0) + (other.nano_epsilon or 0) if pure else None,
+            nano_epsilon=None if ours is None or theirs is None else ours + theirs,
             nano_rho=self.nano_rho + other.nano_rho,
             atto_delta=self.atto_delta + other.atto_delta,
         )

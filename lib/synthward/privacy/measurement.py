@@ -12,10 +12,8 @@ import numpy.typing as npt
 from synthward.config.canonical import digest
 from synthward.privacy.accounting import Charge, total
 from synthward.privacy.noise import NoiseCall
-from synthward.privacy.queries import Marginal, Population, Presence, Query, SquareSum, Sum
+from synthward.privacy.queries import Marginal, Presence, Query
 from synthward.privacy.sensitivity import WEIGHT_UNIT
-
-_KINDS = {kind.KIND: kind for kind in (Population, Marginal, Presence, Sum, SquareSum)}
 
 
 @dataclass(frozen=True)
@@ -27,24 +25,15 @@ class Asked:
 
     def to_json(self) -> dict[str, Any]:
         """Canonical public description, from which digests are taken."""
-        subject = (
-            list(self.query.clique) if isinstance(self.query, Marginal) else getattr(self.query, "attribute", None)
-        )
+        query = self.query
+        subject = list(query.clique) if isinstance(query, Marginal) else getattr(query, "attribute", None)
         return {
-            "kind": self.query.KIND,
+            "kind": query.KIND,
             "subject": subject,
             "mechanism": self.call.mechanism,
             "scale": self.call.scale.hex(),
             "sensitivity": self.call.sensitivity,
         }
-
-    @classmethod
-    def from_json(cls, body: dict[str, Any]) -> Asked:
-        """Inverse of `to_json`."""
-        kind = _KINDS[body["kind"]]
-        subject = body["subject"]
-        query: Any = kind() if subject is None else kind(tuple(subject) if kind is Marginal else subject)
-        return cls(query, NoiseCall(body["mechanism"], float.fromhex(body["scale"]), body["sensitivity"]))
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class Registry:
             wanted = (F.col("release_id") == release_id) & (F.col("name") == name)
             rows = read(self._spark, self.artifacts).where(wanted).limit(1).collect()
         if not rows:
-            raise UsageError(f"release '{release_id}' has no artifact '{name}'; see the table {self.releases} for releases")
+            raise UsageError(f"release '{release_id}' has no artifact '{name}'; the releases are in {self.releases}")
         content = bytes(rows[0]["content"])
         if hashlib.sha256(content).hexdigest() != rows[0]["sha256"]:
             raise IntegrityError(f"artifact '{name}' of release '{release_id}' does not have its digest; do not use it")

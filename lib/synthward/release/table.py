@@ -48,15 +48,17 @@ class Fingerprint:
 
     Attributes:
         rows: Number of rows.
-        content: Sum over rows of a 64-bit hash of all columns, as text; rows carry their number, so order cannot hide a
-            swap. It recognises a repeated run, not an attacker: the manifest's sha256 and the chain do that.
+        content: Sum over rows of a 64-bit hash of all columns, as text; rows carry their number, so order cannot hide
+            a swap. It recognises a repeated run, not an attacker: the manifest's sha256 and the chain do that.
     """
 
     rows: int
     content: str
 
 
-def release_types(books: Mapping[str, CodeBook], source_schema: Mapping[str, T.DataType | None]) -> dict[str, T.DataType]:
+def release_types(
+    books: Mapping[str, CodeBook], source_schema: Mapping[str, T.DataType | None]
+) -> dict[str, T.DataType]:
     """Column types of the release by name."""
     return {name: release_type(book, source_schema[name]) for name, book in books.items()}
 
@@ -98,7 +100,7 @@ def _fresh_key(data_type: T.DataType, release_id: str) -> Column:
 def constraints(books: Mapping[str, CodeBook], types: Mapping[str, T.DataType]) -> dict[str, str]:
     """CHECK expressions from the domain: ranges and presence only.
 
-    Lists of values would cost a third of the write's throughput; categories hold by construction and the gates check them.
+    Lists of values would cost a third of the write's throughput; categories hold by construction and gates check them.
     """
     checks = {
         "synthetic_only": "`_synthetic` IS NOT NULL AND `_synthetic`",
@@ -131,9 +133,7 @@ def _range(quoted: str, attribute: Attribute, data_type: T.DataType) -> str | No
     return None
 
 
-def stage(
-    rows: DataFrame, target: TableRef, checks: Mapping[str, str], properties: Mapping[str, str]
-) -> int:
+def stage(rows: DataFrame, target: TableRef, checks: Mapping[str, str], properties: Mapping[str, str]) -> int:
     """Writes rows and all properties in one commit; returns the table's version."""
     writer = rows.writeTo(target.sql).using("delta").tableProperty("delta.dataSkippingStatsColumns", ROW)
     if any(set(name) & set(" ,;{}()\n\t=") for name in rows.columns):

@@ -1,7 +1,7 @@
 """Sampling inside a Python worker: block numbers in, places of synthetic rows out.
 
-Imports numpy and pyarrow only. A block is a fixed number of rows drawn from its own random stream, so rows depend on the
-public seed and the block's number, never on partitions, cluster size or retries.
+Imports numpy and pyarrow only. A block is a fixed number of rows drawn from its own random stream, so rows depend on
+the public seed and the block's number, never on partitions, cluster size or retries.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class SamplePlan:
 def draw_block(plan: SamplePlan, block: int) -> list[np.ndarray]:
     """Places of one block, one int64 array a column, equal lengths.
 
-    Cells are filled by systematic rounding: each gets its expected number of rows up to one, from one random offset, and
-    an independent shuffle breaks the order, so that columns are independent of each other inside a block.
+    Cells are filled by systematic rounding: each gets its expected number of rows up to one, from one random offset,
+    and an independent shuffle breaks the order, so that columns are independent of each other inside a block.
     """
     count = min(plan.block_rows, plan.rows - block * plan.block_rows)
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([plan.seed, block])))

@@ -7,13 +7,16 @@ cluster. The number of tasks is a function of the requested rows, so file counts
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pyspark.sql import DataFrame, SparkSession
 
 from synthward.domain.codes import MISSING, OTHER, CodeBook
 from synthward.fit.model import ColumnModel, Model
 from synthward.sample import _worker
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 BLOCK_ROWS = 2**18
 """Rows of a block; part of what makes a release reproducible, so a change is a change of the model's format."""

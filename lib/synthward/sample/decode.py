@@ -73,9 +73,11 @@ def _number(attribute: Numeric, place: Column, target: T.DataType) -> Column:
         return numerator.cast(target)
     if isinstance(target, T.DecimalType):
         wide = T.DecimalType(38, target.scale)
-        return (numerator.cast(T.DecimalType(19, 0)) / F.lit(grid.denominator).cast(T.DecimalType(19, 0))).cast(
-            wide
-        ).cast(target)
+        return (
+            (numerator.cast(T.DecimalType(19, 0)) / F.lit(grid.denominator).cast(T.DecimalType(19, 0)))
+            .cast(wide)
+            .cast(target)
+        )
     # One correctly rounded division of two exact integers: 0.3 comes out as 0.3, not as 0.30000000000000004.
     return (numerator.cast("double") / F.lit(float(grid.denominator))).cast(target)
 

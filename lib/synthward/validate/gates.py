@@ -106,12 +106,12 @@ def _out_of_domain(quality: Mapping[str, ColumnQuality], thresholds: Thresholds)
     limit = float(thresholds.max_out_of_domain_share)
     worst = [c.name for c in quality.values() if c.out_of_domain - SLACK * c.out_of_domain_error > limit]
     if not worst:
-        return GateResult("out of domain", True, f"noisy share of undeclared source values at most {limit:.1%} everywhere")
+        return GateResult("out of domain", True, f"noisy share of undeclared values at most {limit:.1%} everywhere")
     return GateResult(
         "out of domain",
         False,
-        f"more than {limit:.1%} of the source's values are undeclared in: {', '.join(worst)}; is it the right file, and "
-        "does the domain say how its values are written?",
+        f"more than {limit:.1%} of the source's values are undeclared in: {', '.join(worst)}; is it the right file, "
+        "and does the domain say how its values are written?",
     )
 
 

@@ -80,8 +80,10 @@ def _cell_counts(staged: DataFrame, books: Mapping[str, CodeBook]) -> dict[str, 
 def _released(book: CodeBook) -> CodeBook:
     """The code book of the release: a label for undeclared values is a value of its own there, other texts are not."""
     attribute = book.attribute
-    if isinstance(attribute, Numeric | Date):
-        # A sentinel inside the bounds is an ordinary value of the release; a value beyond them is a fault.
+    # A sentinel inside the bounds is an ordinary value of the release; a value beyond them is a fault.
+    if isinstance(attribute, Numeric):
+        return CodeBook(book.name, replace(attribute, missing=(), sentinels=(), outside="missing"))
+    if isinstance(attribute, Date):
         return CodeBook(book.name, replace(attribute, missing=(), sentinels=(), outside="missing"))
     if isinstance(attribute, Boolean):
         return CodeBook(book.name, replace(attribute, missing=()))

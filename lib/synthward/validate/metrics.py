@@ -7,7 +7,6 @@ noise, whose expected size is known from the public scale.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +29,7 @@ class ColumnQuality:
         name: Column.
         kind: Its type in the domain.
         labels: A text for each cell.
-        noisy: Shares by the sealed marginal, shape (cells,); `other` is part of `missing` where the release has no label.
+        noisy: Shares by the sealed marginal, shape (cells,); `other` is in `missing` where the release has no label.
         synthetic: Shares in the release, same shape.
         error: Standard error of each noisy share, from the noise scale.
         distance: Total variation distance of the two.
@@ -86,7 +85,6 @@ def column_quality(book: CodeBook, sealed: Measurement, synthetic: npt.NDArray[n
         labels = [*labels[:-2], labels[-1]]
     noisy_shares, drawn_shares = noisy / whole, drawn / max(float(drawn.sum()), 1.0)
     error = sealed.deviation / whole
-    mean_absolute = sealed.asked.call.scale / sealed.asked.call.deviation if sealed.asked.call.mechanism == "laplace" else math.sqrt(2 / math.pi)
     return ColumnQuality(
         name=book.name,
         kind=book.attribute.TAG,
@@ -95,7 +93,7 @@ def column_quality(book: CodeBook, sealed: Measurement, synthetic: npt.NDArray[n
         synthetic=drawn_shares,
         error=error,
         distance=float(np.abs(noisy_shares - drawn_shares).sum()) / 2,
-        noise_distance=min(1.0, error * mean_absolute * len(labels) / 2),
+        noise_distance=min(1.0, error * sealed.asked.call.mean_absolute * len(labels) / 2),
         out_of_domain=out,
         out_of_domain_error=error,
     )
