@@ -14,17 +14,17 @@ from typing import Any
 WHISKER = 2.0
 """Error bars reach this many standard errors to either side: about 95 in 100 noisy shares lie within."""
 
-MAX_LISTED = 10
+MAX_LISTED = 7
 """Values of a categorical column that are listed on their own; the rest is one line."""
 
 MAX_BARS = 48
 """Bars of a histogram; neighbouring bins are drawn together beyond that."""
 
-WIDTH, HEIGHT = 320.0, 96.0
+WIDTH, HEIGHT = 320.0, 120.0
 """A histogram's drawing area, in the units of its view box."""
 
-_GAP = 8.0
-_SPECIAL_WIDTH = 16.0
+_SPECIAL_ROOM = 54.0
+_SPECIAL_WIDTH = 20.0
 _LABEL_CELLS = 26
 
 
@@ -131,16 +131,16 @@ def histogram(column: Mapping[str, Any], attribute: Mapping[str, Any]) -> Histog
     merged = -(-len(bins) // MAX_BARS)
     if merged > 1:
         groups = [bins[start : start + merged] for start in range(0, len(bins), merged)]
-        bins = [_together(f"{group[0].full} and on", group) for group in groups]
+        bins = [_together(group[0].full, group) for group in groups]
     shown = (*bins, *special)
     top = _top(shown)
-    spots = _spots(len(bins), len(special))
+    spots = _spots(len(bins))
     return Histogram(
         shares=shown,
         bars="".join(_bar(spot, share.noisy / top) for spot, share in zip(spots, shown, strict=True)),
         whiskers="".join(_whisker(spot, share, top) for spot, share in zip(spots, shown, strict=True)),
         steps=_steps(spots[: len(bins)], bins, top) + _steps(spots[len(bins) :], special, top),
-        ticks=_ticks(spots, shares[:-1], attribute["bounds"][1]),
+        ticks=_ticks(bins, attribute["bounds"][1]),
         top=top,
         peak=max(bins, key=lambda share: share.synthetic),
         merged=merged,
@@ -149,14 +149,20 @@ def histogram(column: Mapping[str, Any], attribute: Mapping[str, Any]) -> Histog
 
 def _shares(column: Mapping[str, Any], specials: int) -> list[Share]:
     """Cells in their order; the last ones, `other` if it has a label and `missing`, are special."""
-    names = ["other (undeclared)", "missing"] if specials == 2 else ["missing or undeclared"]
     labels: Sequence[str] = column["labels"]
-    declared = len(labels) - specials
-    texts = [*labels[:declared], *names]
-    return [
-        Share(shorten(text), text, float(noisy), float(drawn), float(column["share_error"]), special=place >= declared)
-        for place, (text, noisy, drawn) in enumerate(zip(texts, column["noisy"], column["synthetic"], strict=True))
+    error, declared = float(column["share_error"]), len(labels) - specials
+    shares = [
+        Share(shorten(label), label, float(noisy), float(drawn), error)
+        for label, noisy, drawn in zip(labels, column["noisy"], column["synthetic"], strict=True)
     ]
+    names = [("other", "other: present, but undeclared"), ("missing", "missing")]
+    if specials == 1:
+        names = [("missing", "missing, or present but undeclared")]
+    special = [
+        Share(label, full, share.noisy, share.synthetic, error, special=True)
+        for (label, full), share in zip(names, shares[declared:], strict=True)
+    ]
+    return [*shares[:declared], *special]
 
 
 def _together(label: str, shares: Sequence[Share], *, special: bool = False) -> Share:
@@ -176,13 +182,13 @@ def _top(shares: Sequence[Share]) -> float:
     return max(min(max(max(share.high, share.synthetic) for share in shares), 1.0), 1e-6)
 
 
-def _spots(bins: int, specials: int) -> list[tuple[float, float]]:
-    """Left edge and width of each bar."""
-    room = WIDTH - specials * (_SPECIAL_WIDTH + _GAP)
+def _spots(bins: int) -> list[tuple[float, float]]:
+    """Left edge and width of each bin's bar, then of the bar of what has no value."""
+    room = WIDTH - _SPECIAL_ROOM
     step = room / bins
     return [
         *((place * step, step) for place in range(bins)),
-        *((room + _GAP + place * (_SPECIAL_WIDTH + _GAP), _SPECIAL_WIDTH) for place in range(specials)),
+        (WIDTH - (_SPECIAL_ROOM + _SPECIAL_WIDTH) / 2 + 4, _SPECIAL_WIDTH),
     ]
 
 
@@ -207,16 +213,13 @@ def _steps(spots: Sequence[tuple[float, float]], shares: Sequence[Share], top: f
     return "".join(path)
 
 
-def _ticks(
-    spots: Sequence[tuple[float, float]], bins: Sequence[Share], last: str
-) -> tuple[tuple[float, str, str], ...]:
-    room = WIDTH - _SPECIAL_WIDTH - _GAP
-    middle = len(bins) // 2
+def _ticks(bins: Sequence[Share], last: str) -> tuple[tuple[float, str, str], ...]:
+    room, middle = WIDTH - _SPECIAL_ROOM, len(bins) // 2
     ticks = [(0.0, "start", bins[0].label)]
     if len(bins) > 3:
-        # The label names the start of a bin, so it stands at the bin's left edge, merged or not.
+        # The label names the start of a bin, so it stands at the bin's left edge.
         ticks.append((round(room * middle / len(bins), 1), "middle", bins[middle].label))
-    return (*ticks, (round(room, 1), "end", shorten(last)), (round(sum(spots[-1]), 1), "end", "—"))
+    return (*ticks, (room, "end", shorten(last)), (WIDTH - _SPECIAL_ROOM / 2 + 4, "middle", "missing"))
 
 
 def shorten(text: str) -> str:

@@ -1,0 +1,317 @@
+"""The report: complete, self-contained, escaped, reproducible."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import time
+from decimal import Decimal
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthward.release.manifest import Manifest
+from synthward.report import render as module
+from synthward.report.plots import HEIGHT, MAX_BARS, MAX_LISTED, bar_list, histogram, shorten
+from synthward.report.render import render
+
+EXAMPLE = Path(__file__).with_name("manifest_example.json")
+VOID = {"meta", "br", "rect", "path", "col"}
+
+
+@pytest.fixture
+def body() -> dict[str, Any]:
+    return json.loads(EXAMPLE.read_text(encoding="utf-8"))
+
+
+class Page(HTMLParser):
+    """Checks nesting, collects tags, attributes and text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+
+def page(body: dict[str, Any]) -> Page:
+    return Page(render(Manifest(body)))
+
+
+def test_says_what_the_release_is(body: dict[str, Any]) -> None:
+    text = page(body).text
+    for words in (
+        "SYNTHETIC DATA",
+        body["request"]["title"],
+        body["release_id"],
+        "ε = 1 δ = 0",
+        "unit: patient",
+        "8 rows a patient",
+        "factor of at most 2.72",
+        "data steward",
+        "h.brandt",
+        "DAR-2026-0117",
+        "7 of 7",
+        "0.042",
+        body["budget"]["ledger"]["head"],
+        body["source_ref"],
+        Manifest(body).digest,
+        *body["limits"],
+    ):
+        assert words in text
+    for word in ("compliant", "compliance", "anonym", "GDPR", "HIPAA"):
+        assert word.lower() not in text.lower()
+
+
+def test_says_what_an_attacker_can_learn(body: dict[str, Any]) -> None:
+    # 50% before; odds times e: 73.1% after at most, 26.9% at least.
+    assert "50.0% 26.9% 73.1%" in page(body).text
+
+
+def test_equal_manifests_give_equal_bytes(body: dict[str, Any]) -> None:
+    manifest = Manifest(body)
+    again = Manifest.parse(manifest.text)
+    assert render(manifest) == render(manifest) == render(again)
+
+
+def test_loads_nothing_from_outside(body: dict[str, Any]) -> None:
+    html = render(Manifest(body))
+    assert not re.search(r"https?:|//[a-z]|@import|url\(|<script|<link|<img|<iframe|javascript:|\bon[a-z]+=", html)
+    policy = next(a["content"] for tag, a in Page(html).tags if tag == "meta" and "http-equiv" in a)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_everything_from_the_manifest_is_escaped(body: dict[str, Any]) -> None:
+    hostile = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp;{{ 7*7 }}"
+
+    def poisoned(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: poisoned(inner, name) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [poisoned(inner, key) for inner in value]
+        numeric = key in {"epsilon", "delta", "requested_epsilon", "spent_epsilon", "remaining_epsilon"}
+        structural = key in {"unit", "mechanism", "format"} or key.startswith("cap_")
+        return hostile if isinstance(value, str) and not numeric and not structural else value
+
+    bad = poisoned(body)
+    for place, (entry, column) in enumerate(zip(bad["domain"]["attributes"], bad["quality"]["columns"], strict=True)):
+        entry["column"] = column["column"] = f"{hostile}{place}"
+    html = render(Manifest(bad))
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "49" not in re.findall(r"<title>(.*?)</title>", html)[0]
+    assert all("onerror" not in attributes for _, attributes in Page(html).tags)
+    assert hostile in Page(html).text
+
+
+def test_patient_unit_has_no_banner(body: dict[str, Any]) -> None:
+    assert "NOT patient" not in render(Manifest(body))
+    assert not [a for _, a in page(body).tags if a.get("role") == "alert"]
+
+
+def row_unit(body: dict[str, Any]) -> dict[str, Any]:
+    body["guarantee"] |= {
+        "unit": "row",
+        "claim": "unit: row, NOT patient",
+        "neighbours": "add or remove one row",
+        "max_rows_per_unit": 1,
+        "mechanism": "gaussian",
+        "epsilon": "1.2345678",
+        "delta": "1E-9",
+        "nano_epsilon": None,
+        "nano_rho": 21_000_000,
+    }
+    return body
+
+
+def test_another_unit_has_a_red_banner(body: dict[str, Any]) -> None:
+    shown = page(row_unit(body))
+    alerts = [a for _, a in shown.tags if a.get("role") == "alert"]
+    assert len(alerts) == 1
+    assert alerts[0]["class"] == "banner"
+    assert shown.text.count("unit: row, NOT patient") == 2
+    assert "NOT a patient" in shown.text
+    assert re.search(r"\.banner \{ background: var\(--alarm\)", module._resource("style.css"))
+
+
+def test_approximate_guarantee_is_rounded_up_and_explained(body: dict[str, Any]) -> None:
+    text = page(row_unit(body)).text
+    assert "ε = 1.235" in text
+    assert "1 in 1,000,000,000" in text
+    assert "factor of at most 3.44 , and by a further 1e-9" in text
+    assert "\N{GREEK SMALL LETTER RHO} = 0.021" in text
+
+
+def test_pure_statement_is_shown_beside_an_approximate_one(body: dict[str, Any]) -> None:
+    body["guarantee"] |= {"epsilon": "0.887156711", "delta": "0.00001"}
+    text = page(body).text
+    assert "ε = 0.8872" in text
+    assert "ε = 1 with δ = 0" in text
+
+
+def test_failed_gate_is_loud(body: dict[str, Any]) -> None:
+    body["gates"][5] |= {"passed": False, "detail": "more than 5.0% are undeclared in: HbA1c (%)"}
+    shown = page(body)
+    assert "1 of 7 gates failed: do not use this release" in shown.text
+    assert "6 of 7" in shown.text
+    assert "FAILED" in shown.text
+
+
+def test_weak_columns_are_named_worst_first(body: dict[str, Any]) -> None:
+    findings = module._findings(sorted(body["quality"]["columns"], key=lambda c: -c["tvd"]))
+    assert [name for name, _ in findings[0].columns] == ["age", "HbA1c (%)", "length_of_stay", "admitted"]
+    assert "HbA1c (%)" in dict(findings[1].columns)
+    assert "sex" not in dict(findings[1].columns)
+    headings = re.findall(r"<figure>\s*<h3>(.*?)</h3>", render(Manifest(body)))
+    assert headings[:2] == ["age", "HbA1c (%)"]
+    assert len(headings) == 11
+
+
+def test_tables_have_captions_and_drawings_alternatives(body: dict[str, Any]) -> None:
+    shown = page(body)
+    assert shown.count("table") == shown.count("caption")
+    drawings = [a for tag, a in shown.tags if tag == "svg"]
+    assert drawings
+    assert all(a.get("aria-label") or a.get("aria-hidden") == "true" for a in drawings)
+    assert next(a for tag, a in shown.tags if tag == "html")["lang"] == "en"
+
+
+def test_forty_columns_are_fast_and_small(body: dict[str, Any]) -> None:
+    columns, attributes = [], []
+    declared = {entry["column"]: entry for entry in body["domain"]["attributes"]}
+    for place in range(40):
+        column = copy.deepcopy(body["quality"]["columns"][place % 11])
+        attribute = dict(declared[column["column"]])
+        attribute["column"] = column["column"] = f"{column['column']} {place}"
+        if place % 4 == 0:
+            column["labels"] = [f"v{cell}" for cell in range(20_000)] + column["labels"][-2:]
+            column["noisy"] = column["synthetic"] = [1 / 20_002] * 20_002
+        columns.append(column)
+        attributes.append(attribute)
+    body["quality"]["columns"], body["domain"]["attributes"] = columns, attributes
+    started = time.monotonic()
+    html = render(Manifest(body))
+    assert time.monotonic() - started < 10
+    assert len(html.encode()) < 1_000_000
+
+
+def test_an_empty_approval_list_and_a_used_up_budget_are_said(body: dict[str, Any]) -> None:
+    body["approvals"] = []
+    body["budget"] |= {"spent_epsilon": "Infinity", "remaining_epsilon": "0"}
+    text = page(body).text
+    assert "No approval is on record" in text
+    assert "ε = unlimited" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("0.999999991", "1"),
+        ("0.8871567", "0.8872"),
+        ("12", "12"),
+        ("0", "0"),
+        ("1E-9", "1e-9"),
+        ("0.00001001", "1.001e-5"),
+        ("1234.51", "1235"),
+        ("0.00012", "0.00012"),
+        ("Infinity", "unlimited"),
+    ],
+)
+def test_privacy_loss_is_rounded_up(value: str, shown: str) -> None:
+    assert module._rounded_up(Decimal(value)) == shown
+
+
+def test_belief_stays_a_probability_whatever_epsilon() -> None:
+    assert module._belief(Decimal("0.5"), Decimal(0)) == (0.5, 0.5)
+    high, low = module._belief(Decimal("0.5"), Decimal(10_000))
+    assert (high, round(low, 9)) == (1.0, 0.0)
+    assert module._factor(Decimal(10_000)) == "more than 10^99"
+    assert module._factor(Decimal(8)) == "2,981"
+
+
+def test_shares_of_the_budget_add_up(body: dict[str, Any]) -> None:
+    spending = module._spending(body["measurements"], pure=True)
+    assert sum(row.share for row in spending) == pytest.approx(1)
+    assert sum(count for _, count, _ in module._by_kind(spending)) == len(body["measurements"])
+    marginal = next(row for row in spending if row.query == "marginal(age)")
+    source = next(entry for entry in body["measurements"] if entry["query"] == "marginal(age)")
+    assert marginal.unit == "rows"
+    assert marginal.noise == pytest.approx(source["scale"] * 2**0.5 / 65536)
+
+
+def column(labels: list[str], noisy: list[float], synthetic: list[float]) -> dict[str, Any]:
+    return {"labels": labels, "noisy": noisy, "synthetic": synthetic, "share_error": 0.01}
+
+
+def test_long_lists_are_folded_and_nothing_is_lost() -> None:
+    labels = [f"v{place}" for place in range(30)]
+    noisy = [(30 - place) / 500 for place in range(30)]
+    plot = bar_list(
+        column([*labels, "(other)", "(missing)"], [*noisy, 0.05, 0.02], [*noisy, 0.05, 0.02]), {"other": "O"}
+    )
+    assert [share.label for share in plot.shares[-3:]] == ["23 further values", "other", "missing"]
+    assert len(plot.shares) == MAX_LISTED + 3
+    assert sum(share.noisy for share in plot.shares) == pytest.approx(1)
+    assert plot.shares[-3].error == pytest.approx(0.01 * 23**0.5)
+    assert all(0 <= plot.along(share.high) <= 100 for share in plot.shares)
+
+
+def test_a_declared_value_called_missing_stays_a_value() -> None:
+    plot = bar_list(column(["(missing)", "(other)", "(missing)"], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]), {"other": None})
+    assert [share.special for share in plot.shares] == [False, False, True]
+
+
+def test_many_bins_are_drawn_together() -> None:
+    bins = 1000
+    values = [1 / (bins + 1)] * (bins + 1)
+    plot = histogram(
+        column([str(place) for place in range(bins)] + ["(missing)"], values, values), {"bounds": ["0", "999"]}
+    )
+    assert plot.merged == 21
+    assert len(plot.shares) <= MAX_BARS + 1
+    assert sum(share.synthetic for share in plot.shares) == pytest.approx(1)
+    assert [text for _, _, text in plot.ticks] == ["0", "504", "999", "missing"]
+
+
+def test_drawings_stay_inside_their_box_when_noise_is_all_there_is() -> None:
+    plot = histogram(
+        {"labels": ["0", "1", "(missing)"], "noisy": [0, 1, 0], "synthetic": [1, 0, 0], "share_error": 40.0},
+        {"bounds": ["0", "2"]},
+    )
+    levels = [
+        float(number) for path in (plot.bars, plot.whiskers, plot.steps) for number in re.findall(r"V([-\d.]+)", path)
+    ]
+    assert all(0 <= level <= HEIGHT for level in levels)
+
+
+def test_labels_are_shortened_by_their_width() -> None:
+    assert shorten("short") == "short"
+    assert shorten("x" * 26) == "x" * 26
+    assert shorten("x" * 27).endswith("…")
+    assert len(shorten("診" * 30)) == 13
