@@ -84,6 +84,25 @@ def test_conflicts_are_told_by_condition_only() -> None:
     assert not delta.is_conflict(RuntimeError("DELTA_CONCURRENT_APPEND"))
 
 
+def test_condition_of_an_exception_that_py4j_passes_on() -> None:
+    class Java:
+        def getCondition(self) -> str:
+            return "DELTA_PROTOCOL_CHANGED"
+
+    class Old:
+        def getErrorClass(self) -> str:
+            return "DELTA_CONCURRENT_WRITE"
+
+    class Py4J(Exception):
+        def __init__(self, inside: object) -> None:
+            super().__init__()
+            self.java_exception = inside
+
+    assert delta.is_conflict(Py4J(Java()))
+    assert delta.is_conflict(Py4J(Old()))
+    assert delta.condition_of(Py4J(object())) == ""
+
+
 def test_pauses_grow_are_bounded_and_differ() -> None:
     for attempt in range(20):
         assert 0.1 <= delta.pause(attempt) <= 8.0

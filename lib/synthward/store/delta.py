@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark.errors import PySparkException
-from pyspark.sql import types as T  # noqa: N812  (Spark's own convention)
+from pyspark.sql import types as T
 
 from synthward.errors import EnvironmentProblem, IntegrityError, StoreConflict, UsageError
 
@@ -149,8 +149,11 @@ def pause(attempt: int) -> float:
 
 
 def exists(spark: SparkSession, ref: TableRef) -> bool:
-    """Whether `ref` is a Delta table; analysis only, no Spark job."""
+    """Whether the table is there (for a path: a Delta table); analysis only, no Spark job."""
     try:
+        if ref.path is None:
+            # Asked by a query, a missing name would be logged as an error.
+            return spark.catalog.tableExists(ref.sql)
         _ = read(spark, ref).schema
     except PySparkException as error:
         if condition_of(error).startswith(_ABSENT):
