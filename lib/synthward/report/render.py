@@ -238,7 +238,7 @@ def _findings(columns: Sequence[Mapping[str, Any]]) -> list[Finding]:
             [(c, f"expected noise {_distance(c['noise_tvd'])}") for c in noisy],
         ),
         _finding(
-            "The source holds values that the domain does not declare; they became the label for others, missing or a bound in",
+            "The source holds values that the domain does not declare; they became a label, missing or a bound in",
             [(c, f"{_percent(c['out_of_domain'])} ± {_percent(2 * c['out_of_domain_error'])}") for c in strange],
         ),
     ]

@@ -1,0 +1,333 @@
+"""MLflow: the only module that imports it, and only when something is logged.
+
+A release is on record in Delta; MLflow is a window for people. So nothing here may fail a run, hold it up for long, or
+log it twice: whatever goes wrong is one warning on the `synthward` logger, with the reason's class and never its text,
+because the text may hold an address with credentials. Everything logged is publishable: it comes from the manifest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import hashlib
+import logging
+import math
+import os
+import re
+import socket
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from synthward.config.site import Tracking
+from synthward.release.manifest import Manifest
+
+logger = logging.getLogger("synthward")
+
+T = TypeVar("T")
+
+PROBE_SECONDS = 5.0
+"""How long a server may take to accept a connection."""
+
+DEADLINE_SECONDS = 120.0
+"""How long logging one release may take in all; a server that does not answer is given up much earlier."""
+
+MAX_PARAMETER = 500
+"""Longest parameter that every MLflow server takes."""
+
+MAX_NAME = 250
+"""Longest name of a metric or parameter that every MLflow server takes."""
+
+MAX_BATCH = 100
+"""Parameters in one request; metrics may be more, but this does for both."""
+
+_PORTS = {"http": 80, "https": 443, "mysql": 3306, "postgresql": 5432, "mssql": 1433}
+_RUN_ID, _COMPLETE = "synthward.run_id", "synthward.complete"
+
+_SETTINGS = {
+    # One retry: with the timeout it bounds a call to a server that accepts connections and then says nothing.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "6",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+    "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "15",
+    # MLflow prints links and hints to standard output, which belongs to the job's own answer.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Usage statistics to a third party: not from inside a hospital.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+_LOUD = ("mlflow", "alembic", "urllib3")
+"""Loggers that report every table of a new database, every retry, and the texts of errors, addresses included."""
+
+
+def log_release(
+    tracking: Tracking | None,
+    manifest: Manifest,
+    report_html: str,
+    *,
+    metrics: Mapping[str, float],
+    parameters: Mapping[str, str],
+) -> str | None:
+    """Logs a release, once: a run of MLflow that has the tag `synthward.run_id` of this run is completed, not doubled.
+
+    Args:
+        tracking: The site's tracking section; None or disabled logs nothing.
+        manifest: The release's manifest, kept as artifact `manifest.json`.
+        report_html: The report, kept as artifact `report.html`.
+        metrics: Publishable numbers by name.
+        parameters: Publishable facts by name; epsilon and delta are added as texts, exactly.
+
+    Returns:
+        Id of MLflow's run; None when nothing was logged, or not all of it, after a warning.
+    """
+    if tracking is None or not tracking.enabled:
+        return None
+    trouble = reachable(tracking)
+    if trouble:
+        logger.warning("MLflow was not written: %s; the release is on record in Delta", trouble)
+        return None
+    guarantee = manifest.body["guarantee"]
+    facts = {**parameters, "epsilon": guarantee["epsilon"], "delta": guarantee["delta"]}
+    try:
+        with _quiet(), _environment(_SETTINGS):
+            return _in_time(tracking, lambda: _log(tracking, manifest, report_html, metrics, facts))
+    except Exception as error:  # noqa: BLE001 - whatever MLflow and its drivers raise, the release stands
+        logger.warning(
+            "MLflow was not written, or not all of it (%s); the release is on record in Delta, and running the same "
+            "command again completes MLflow",
+            type(error).__name__,
+        )
+        return None
+
+
+def reachable(tracking: Tracking | None) -> str:
+    """Why MLflow could not be written, in a few words without addresses; an empty text when nothing speaks against it.
+
+    Nothing is created or sent: MLflow is looked for, servers are asked for a connection.
+    """
+    if tracking is None or not tracking.enabled:
+        return ""
+    try:
+        with _quiet(), _environment(_SETTINGS):
+            import mlflow  # noqa: F401
+    except Exception as error:  # noqa: BLE001 - a broken installation raises anything
+        return f"mlflow cannot be imported ({type(error).__name__}), install it with: pip install 'mlflow>=3,<4'"
+    return "" if tracking.uri.startswith("databricks") else _address_fault(tracking.uri)
+
+
+def _address_fault(uri: str) -> str:
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
+    except ValueError:
+        return "tracking.uri in the site file is no URI"
+    if parts.scheme == "sqlite":
+        return _unwritable(_database(uri))
+    if parts.scheme in ("", "file") and _refuses_file_stores():
+        return "this MLflow refuses folders; use sqlite:///... or a server, or set MLFLOW_ALLOW_FILE_STORE=true"
+    if parts.hostname is None or port is None:
+        return ""
+    try:
+        socket.create_connection((parts.hostname, port), timeout=PROBE_SECONDS).close()
+    except OSError as error:
+        return f"the tracking server does not answer ({type(error).__name__})"
+    return ""
+
+
+def _refuses_file_stores() -> bool:
+    """Whether this MLflow keeps runs in databases only, as later releases of 3 do unless told otherwise."""
+    from mlflow import environment_variables
+
+    allowed = getattr(environment_variables, "MLFLOW_ALLOW_FILE_STORE", None)
+    return allowed is not None and not allowed.get()
+
+
+def _database(uri: str) -> Path | None:
+    """File of an SQLite URI; None when it is in memory."""
+    path = urllib.parse.urlsplit(uri).path.removeprefix("/")
+    return Path(path) if path and path != ":memory:" else None
+
+
+def _unwritable(database: Path | None) -> str:
+    if database is None:
+        return ""
+    if database.exists():
+        writable = database.is_file() and os.access(database, os.W_OK)
+    else:
+        folder = next(parent for parent in database.absolute().parents if parent.exists())
+        writable = folder.is_dir() and os.access(folder, os.W_OK)
+    return "" if writable else "the database file that tracking.uri names cannot be written"
+
+
+@contextlib.contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Variables for the time of a call."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, text in before.items():
+            if text is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = text
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences MLflow's own loggers for the time of a call."""
+    loggers = [logging.getLogger(name) for name in _LOUD]
+    before = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, before, strict=True):
+            each.setLevel(level)
+
+
+def _in_time(tracking: Tracking, action: Callable[[], T]) -> T:
+    """Runs `action`, and gives up waiting at the deadline.
+
+    Drivers of databases retry for the better part of an hour and cannot be told otherwise. The thread is a daemon, so
+    that what it still does cannot keep the process alive.
+
+    Raises:
+        TimeoutError: It took longer.
+    """
+    if tracking.uri.startswith("databricks"):
+        # Its credentials may be those of the notebook, which not every runtime hands to other threads.
+        return action()
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            outcome.append(context.run(action))
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            failure.append(error)
+
+    thread = threading.Thread(target=work, name="synthward-mlflow", daemon=True)
+    thread.start()
+    thread.join(DEADLINE_SECONDS)
+    if failure:
+        raise failure[0]
+    if not outcome:
+        raise TimeoutError
+    return outcome[0]
+
+
+def _log(
+    tracking: Tracking, manifest: Manifest, report_html: str, metrics: Mapping[str, float], facts: Mapping[str, str]
+) -> str:
+    from mlflow.tracking import MlflowClient
+
+    database = _database(tracking.uri) if tracking.uri.startswith("sqlite:") else None
+    if database is not None:
+        database.parent.mkdir(parents=True, exist_ok=True)
+    client = MlflowClient(tracking_uri=tracking.uri, registry_uri=tracking.uri)
+    experiment = _experiment(client, tracking, database)
+    run = _find(client, experiment, manifest.body["run_id"])
+    if run is None:
+        run = client.create_run(experiment, tags=_tags(manifest), run_name=_run_name(manifest))
+    elif run.data.tags.get(_COMPLETE) == manifest.digest:
+        return str(run.info.run_id)
+    run_id = str(run.info.run_id)
+    _log_numbers(client, run_id, metrics, facts)
+    client.log_text(run_id, manifest.text, "manifest.json")
+    client.log_text(run_id, report_html, "report.html")
+    client.set_tag(run_id, _COMPLETE, manifest.digest)
+    client.set_terminated(run_id)
+    return run_id
+
+
+def _experiment(client: Any, tracking: Tracking, database: Path | None) -> str:
+    """Id of the experiment; made when it is not there yet."""
+    from mlflow.exceptions import MlflowException
+
+    name = experiment_name(tracking)
+    # Beside an SQLite file, not in whatever folder the job was started; elsewhere the server knows.
+    artifacts = None if database is None else (database.absolute().parent / "mlartifacts").as_uri()
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=artifacts))
+        except MlflowException:
+            # Another run may have made it in between; if not, there is nothing to return.
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def experiment_name(tracking: Tracking) -> str:
+    """The experiment's name; Databricks wants a path of the workspace, so a bare name goes under `/Shared`."""
+    name = tracking.experiment
+    return f"/Shared/{name}" if tracking.uri.startswith("databricks") and not name.startswith("/") else name
+
+
+def _find(client: Any, experiment: str, run_id: str) -> Any:
+    found = client.search_runs([experiment], filter_string=f"tags.`{_RUN_ID}` = '{run_id}'", max_results=1)
+    return found[0] if found else None
+
+
+def _run_name(manifest: Manifest) -> str:
+    return f"{manifest.body['request']['title'][:80]} ({manifest.body['release_id']})"
+
+
+def _tags(manifest: Manifest) -> dict[str, str]:
+    """What MLflow's lists are searched by, and the ledger's head, so that it stands in a second place."""
+    body = manifest.body
+    ledger = body["budget"]["ledger"]
+    return {
+        "synthetic": "true",
+        _RUN_ID: body["run_id"],
+        "synthward.release_id": body["release_id"],
+        "synthward.table": body["table"],
+        "synthward.privacy_unit": body["guarantee"]["claim"],
+        "synthward.manifest_sha256": manifest.digest,
+        "synthward.source_ref": body["source_ref"],
+        "synthward.ledger_seq": str(ledger["seq"]),
+        "synthward.ledger_head": ledger["head"],
+        "synthward.ledger_genesis": ledger["genesis"],
+        "synthward.version": body["synthward"],
+        "mlflow.source.name": "synthward",
+        "mlflow.note.content": f"SYNTHETIC DATA. {body['guarantee']['claim']}. See the artifact report.html.",
+    }
+
+
+def _log_numbers(client: Any, run_id: str, metrics: Mapping[str, float], facts: Mapping[str, str]) -> None:
+    """Logs in batches. Step and time are the same on every attempt, so that logging again adds no second point."""
+    from mlflow.entities import Metric, Param
+
+    names = safe_names([*metrics, *facts])
+    numbers = [Metric(names[name], float(value), 0, 0) for name, value in metrics.items() if math.isfinite(value)]
+    texts = [Param(names[name], str(value)[:MAX_PARAMETER]) for name, value in facts.items()]
+    for start in range(0, max(len(numbers), len(texts)), MAX_BATCH):
+        end = start + MAX_BATCH
+        client.log_batch(run_id, metrics=numbers[start:end], params=texts[start:end])
+
+
+def safe_names(names: list[str]) -> dict[str, str]:
+    """Names that every MLflow server takes, by the name meant.
+
+    Letters, digits, `_`, `-`, `.` and blanks stay, but not dots and blanks at either end. What has to be changed gets a
+    short digest of the name meant, so that two columns never share a metric.
+    """
+    safe = {}
+    for name in names:
+        kept = re.sub(r"[^A-Za-z0-9_\-. ]", "_", name).strip(". ")
+        if kept != name or not 0 < len(kept) <= MAX_NAME:
+            kept = f"{kept[: MAX_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        safe[name] = kept
+    return safe
