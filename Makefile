@@ -34,10 +34,14 @@ jars: $(STAMP) ## Delta's two JARs in jars/, fetched once, compared with conf/ja
 	@$(PY) -m synthward.spark.fetch jars conf/jars.lock
 
 run: setup ## the demo: request, policy, budget, release, report
-	$(PY) jobs/demo.py
+	@$(PY) jobs/demo.py
 
-demo-diabetes: setup ## the demo on the UCI diabetes data: make demo-diabetes DATA=../shared/data
-	$(PY) jobs/demo.py --diabetes "$(or $(DATA),../shared/data)"
+demo-diabetes: setup ## the main job on the UCI Diabetes 130 file: make demo-diabetes DATA=diabetic_data.csv.gz
+	@test -n "$(DATA)" || { echo "give the file: make demo-diabetes DATA=<diabetic_data.csv or .csv.gz>" >&2; exit 2; }
+	@$(PY) jobs/demo.py --diabetes "$(DATA)"
+
+clean-demo: ## remove what the demos made: extract, ledger, releases, MLflow
+	rm -rf .synthward
 
 doctor: setup ## versions, Java, JARs, a Delta table, the workers' Python, the tracking server
 	$(PY) -m synthward.cli.main doctor
@@ -83,4 +87,4 @@ clean: ## remove build results and caches; keeps .venv and jars
 	rm -rf build dist spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find lib tests jobs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup jars run demo-diabetes doctor test test-unit test-all mutants check fmt bench-kernels zip wheel clean
+.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all mutants check fmt bench-kernels zip wheel clean

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = build_parser()
     options = parser.parse_args(arguments)
-    _log_to_stderr(options.quiet)
+    log_to_stderr(options.quiet)
     try:
         command: Command = options.command
         return command(options)
@@ -91,7 +91,8 @@ def decimal(text: str) -> Decimal:
     return number
 
 
-def _log_to_stderr(quiet: bool) -> None:
+def log_to_stderr(quiet: bool) -> None:
+    """Progress lines of the package on stderr; warnings only when quiet."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("synthward")

@@ -27,6 +27,9 @@ LOOKUP_VALUES = 128
 """Code lists up to this length are searched in an array literal, longer ones by a broadcast join."""
 
 _DAY_MICROS = 86_400_000_000
+_FIRST_MICROS = -1_000_000 * _DAY_MICROS
+_LAST_MICROS = 4_000_000 * _DAY_MICROS
+"""Roughly the years -768 and 12921: every date that can be declared lies between them."""
 
 
 def word_column(place: int) -> str:
@@ -92,8 +95,10 @@ def unsupported(book: CodeBook, data_type: T.DataType) -> str | None:
     temporal = isinstance(data_type, T.StringType | T.DateType | T.TimestampType | T.TimestampNTZType)
     if isinstance(attribute, Date):
         return None if temporal else f"a date is read from DATE, TIMESTAMP or STRING, not from {name}"
-    if isinstance(attribute, Categorical) and temporal:
+    if isinstance(attribute, Categorical) and isinstance(data_type, T.DateType):
         return None
+    if not isinstance(attribute, Numeric) and isinstance(data_type, T.DecimalType) and data_type.scale > 6:
+        return f"the text of {name} depends on session settings; give a {attribute.TAG} attribute a STRING column"
     return None if scalar else f"a {attribute.TAG} attribute is read from a plain column, not from {name}"
 
 
@@ -129,7 +134,7 @@ def _parse(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
         missing = raw.isNull() | _listed(text, attribute.missing)
         value = text
         if isinstance(attribute, Boolean) and isinstance(data_type, T.BooleanType):
-            value = raw  # a column that is boolean already needs no texts
+            value, missing = raw, raw.isNull()  # a column that is boolean already needs no texts
         elif isinstance(attribute, Boolean):
             missing = missing | (F.trim(text) == "")
             value = F.lower(F.trim(text))
@@ -149,26 +154,33 @@ def _parse_date(raw: Column, attribute: Date, data_type: T.DataType) -> tuple[Co
     if isinstance(data_type, T.StringType):
         text = _plain(raw, data_type)
         missing = missing | _listed(text, attribute.missing) | (F.trim(text) == "")
-        if attribute.format is None:
+        if attribute.pattern is None:
             return text.try_cast("date"), missing
-        return F.try_to_timestamp(text, F.lit(attribute.format)).cast("date"), missing
+        # Rewritten to ISO 8601: the engine's parsing by pattern goes through an instant in the session's zone.
+        whole = f"^{attribute.pattern.regex}\\z"
+        iso = "-".join(f"${group}" if group else "1" for group in attribute.pattern.groups)
+        trimmed = F.trim(text)
+        rewritten = F.when(trimmed.rlike(whole), F.regexp_replace(trimmed, whole, iso))
+        return rewritten.try_cast("date"), missing
     if isinstance(data_type, T.TimestampType):
         # Independent of the session's time zone: the instant shifted into the declared zone, then whole days.
-        micros = F.unix_micros(F.from_utc_timestamp(raw, attribute.time_zone))
+        # Clipped first, since shifting the last instants that fit 64 bits would overflow.
+        first, last = F.lit(_FIRST_MICROS), F.lit(_LAST_MICROS)
+        near = F.timestamp_micros(F.greatest(first, F.least(last, F.unix_micros(raw))))
+        micros = F.unix_micros(F.from_utc_timestamp(near, attribute.time_zone))
         days = F.call_function("div", micros - F.pmod(micros, F.lit(_DAY_MICROS)), F.lit(_DAY_MICROS))
         return F.date_from_unix_date(days.cast("int")), missing
     return raw.cast("date"), missing
 
 
-# Stage 2: `s<place>`, the grid index, declared code or text's position; OTHER or MISSING where there is none.
+# Stage 2: `s<place>`, the grid index, declared code or text's position; OTHER or MISSING where there is none. Graded
+# attributes also get `p<place>`, whether a value is present: their sums need that and no index.
 
 
 def _place(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
     value, missing, attribute = F.col(f"v{place}"), F.col(f"m{place}"), book.attribute
-    if isinstance(attribute, Numeric):
-        return [_number_place(value, missing, attribute, data_type).alias(f"s{place}"), value]
-    if isinstance(attribute, Date):
-        return [_date_place(value, missing, attribute).alias(f"s{place}")]
+    if isinstance(attribute, Numeric | Date):
+        return [*_graded_place(place, missing, attribute, data_type), value]
     if isinstance(attribute, Categorical) and attribute.size > LOOKUP_VALUES:
         return [F.when(missing, MISSING).otherwise(OTHER).cast("long").alias(f"s{place}"), value]
     if isinstance(attribute, Boolean) and isinstance(data_type, T.BooleanType):
@@ -184,22 +196,57 @@ def _place(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
     return [F.when(missing, MISSING).otherwise(position).cast("long").alias(f"s{place}")]
 
 
-def _number_place(value: Column, missing: Column, attribute: Numeric, data_type: T.DataType) -> Column:
+def _graded_place(place: int, missing: Column, attribute: Graded, data_type: T.DataType) -> list[Column]:
+    value = F.col(f"v{place}")
+    if isinstance(attribute, Numeric):
+        gone, outside = _number_faults(value, missing, attribute, data_type)
+        index = _number_index(value, attribute)
+    else:
+        gone, outside = _date_faults(value, missing, attribute)
+        index = _date_index(value, attribute)
+    return [
+        F.when(gone, MISSING).when(outside, OTHER).otherwise(index).cast("long").alias(f"s{place}"),
+        (~gone & ~outside).alias(present_column(place)),
+    ]
+
+
+def _number_faults(
+    value: Column, missing: Column, attribute: Numeric, data_type: T.DataType
+) -> tuple[Column, Column]:
+    """(missing, outside of the domain); neither is ever NULL where it decides."""
     grid = attribute.grid
-    clipped = F.greatest(F.lit(grid.low_float), F.least(F.lit(grid.high_float), value))
-    index = F.rint((clipped - F.lit(grid.low_float)) * F.lit(grid.per_unit)).cast("long")
     sentinels = [float(sentinel) for sentinel in attribute.sentinels]
-    gone = missing | (value.isin(*sentinels) if sentinels else F.lit(False))
-    outside = value.isNull()
+    gone, outside = missing, value.isNull()
     if not isinstance(data_type, T.IntegralType | T.DecimalType | T.BooleanType):
-        gone = gone | F.isnan(value)
+        gone = gone | F.coalesce(F.isnan(value), F.lit(False))
         outside = outside | (F.abs(value) == F.lit(float("inf")))
+    if sentinels:
+        gone = gone | F.coalesce(value.isin(*sentinels), F.lit(False))
     if attribute.outside == "missing":
         outside = outside | (value < F.lit(grid.low_float)) | (value > F.lit(grid.high_float))
-    return F.when(gone, MISSING).when(outside, OTHER).otherwise(index).cast("long")
+    return gone, outside
 
 
-def _date_place(value: Column, missing: Column, attribute: Date) -> Column:
+def _clipped(value: Column, attribute: Numeric) -> Column:
+    grid = attribute.grid
+    return F.greatest(F.lit(grid.low_float), F.least(F.lit(grid.high_float), value))
+
+
+def _number_index(value: Column, attribute: Numeric) -> Column:
+    grid = attribute.grid
+    return F.rint((_clipped(value, attribute) - F.lit(grid.low_float)) * F.lit(grid.per_unit)).cast("long")
+
+
+def _date_faults(value: Column, missing: Column, attribute: Date) -> tuple[Column, Column]:
+    gone, outside = missing, value.isNull()
+    if attribute.sentinels:
+        gone = gone | F.coalesce(value.isin(*attribute.sentinels), F.lit(False))
+    if attribute.outside == "missing":
+        outside = outside | ~value.between(F.lit(attribute.bounds[0]), F.lit(attribute.bounds[1]))
+    return gone, outside
+
+
+def _date_index(value: Column, attribute: Date) -> Column:
     grid = attribute.grid
     if attribute.granularity == "day":
         ordinal = F.unix_date(value)
@@ -207,12 +254,7 @@ def _date_place(value: Column, missing: Column, attribute: Date) -> Column:
         ordinal = F.year(value) - EPOCH.year
     else:
         ordinal = (F.year(value) - EPOCH.year) * 12 + F.month(value) - 1
-    index = F.greatest(F.lit(0), F.least(F.lit(grid.count - 1), ordinal - grid.low))
-    gone = missing | (value.isin(*attribute.sentinels) if attribute.sentinels else F.lit(False))
-    outside = value.isNull()
-    if attribute.outside == "missing":
-        outside = outside | ~value.between(F.lit(attribute.bounds[0]), F.lit(attribute.bounds[1]))
-    return F.when(gone, MISSING).when(outside, OTHER).otherwise(index).cast("long")
+    return F.greatest(F.lit(0), F.least(F.lit(grid.count - 1), ordinal - grid.low))
 
 
 def _join_codebook(placed: DataFrame, place: int, attribute: Categorical) -> DataFrame:
@@ -237,10 +279,11 @@ def _code(place: int, book: CodeBook) -> list[Column]:
     if not isinstance(attribute, Numeric | Date):
         return [F.when(inside, where).otherwise(special).cast("long").alias(f"k{place}")]
     code = F.when(inside, _bin(where, attribute)).otherwise(special).cast("long")
+    present = F.col(present_column(place))
     return [
         code.alias(f"k{place}"),
-        F.when(inside, _quantum(place, attribute)).otherwise(0).cast("long").alias(quantum_column(place)),
-        inside.cast("long").alias(present_column(place)),
+        F.when(present, _quantum(place, attribute)).otherwise(0).cast("long").alias(quantum_column(place)),
+        present.cast("long").alias(present_column(place)),
     ]
 
 
@@ -255,10 +298,10 @@ def _bin(where: Column, attribute: Graded) -> Column:
 
 def _quantum(place: int, attribute: Graded) -> Column:
     """Clipped as a double, centred, scaled by a power of two, rounded, and clipped again as an integer."""
-    grid, scale = attribute.grid, attribute.fixed_point
+    scale = attribute.fixed_point
     if isinstance(attribute, Date):
-        value = F.col(f"s{place}").cast("double") + F.lit(float(grid.low))
+        value = F.col(f"s{place}").cast("double") + F.lit(float(attribute.grid.low))
     else:
-        value = F.greatest(F.lit(grid.low_float), F.least(F.lit(grid.high_float), F.col(f"v{place}")))
+        value = _clipped(F.col(f"v{place}"), attribute)
     rounded = F.rint((value - F.lit(scale.centre)) * F.lit(scale.per_unit)).cast("long")
     return F.greatest(F.lit(-scale.limit).cast("long"), F.least(F.lit(scale.limit).cast("long"), rounded))

@@ -1,0 +1,61 @@
+"""`make run`: simulated encounters from request to release. `make demo-diabetes DATA=FILE`: the UCI extract.
+
+Ends with one JSON line on stdout, like every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+from synthward.api import open_ward
+from synthward.cli.main import log_to_stderr
+from synthward.cli.run import result_line
+from synthward.demo.simulator import write_demo
+from synthward.demo.tour import Stop, farewell, guide, say
+from synthward.errors import SynthwardError
+from synthward.spark.session import build_session, stop_session
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUESTS = ROOT / "conf" / "requests"
+HOME = ROOT / ".synthward"
+
+
+def main() -> int:
+    """Runs the tour."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--diabetes", type=Path, metavar="FILE", help="diabetic_data.csv or .csv.gz instead of the demo")
+    options = parser.parse_args()
+    log_to_stderr(quiet=False)
+    spark = None
+    try:
+        if options.diabetes is not None and not options.diabetes.is_file():
+            parser.error(f"{options.diabetes} is not a file; give the downloaded diabetic_data.csv or .csv.gz")
+        spark = build_session("synthward demo")
+        ward = open_ward(spark, ROOT / "conf" / "site.yaml")
+        if options.diabetes is not None:
+            request = ward.request(REQUESTS / "diabetes130.yaml", source=str(options.diabetes.absolute()))
+            stop = Stop(request, Decimal(4), Decimal("1e-9"))
+        else:
+            is_new = write_demo(spark, str(HOME / "demo" / "encounters"))
+            say(f"0. SIMULATED encounters of 50,000 invented patients: {'written' if is_new else 'there already'}")
+            refused = ward.request(REQUESTS / "demo_refused.yaml")
+            stop = Stop(ward.request(REQUESTS / "demo_encounters.yaml"), Decimal(3), Decimal("1e-9"), refused)
+        release = guide(ward, stop, HOME / "reports")
+        report = HOME / "reports" / f"{release.release_id}.html"
+        farewell(ward, release, report)
+        print(json.dumps(result_line(release, str(report))))
+    except SynthwardError as error:
+        say(f"{type(error).__name__}: {error}")
+        return error.exit_code
+    finally:
+        if spark is not None:
+            stop_session(spark)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

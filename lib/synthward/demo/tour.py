@@ -1,0 +1,101 @@
+"""A guided first run: opens a demo scope, records demo approvals, runs a request, shows one refusal.
+
+The approvals of a tour are given by invented people so that the whole path can be seen on one machine; at a site real
+people give them, each with an account of their own.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synthward.api import Release, Ward
+from synthward.errors import PolicyRefused
+
+if TYPE_CHECKING:
+    from synthward.governance.request import RequestFile
+
+CAST = {"data_steward": "kim", "privacy_officer": "lee", "security_officer": "noor", "release_manager": "sam"}
+"""Who plays which role."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A population of the tour.
+
+    Attributes:
+        request: The request to run.
+        epsilon: Cap of the scope that is opened for it.
+        delta: Delta at which the cap is stated.
+        refused: A request that policy refuses, or None.
+    """
+
+    request: RequestFile
+    epsilon: Decimal
+    delta: Decimal
+    refused: RequestFile | None = None
+
+
+def guide(ward: Ward, stop: Stop, report_dir: Path) -> Release:
+    """Runs one stop of the tour, telling on stderr what happens.
+
+    Args:
+        ward: The opened demo site.
+        stop: What to run.
+        report_dir: Folder for the report and the manifest.
+    """
+    request = stop.request.request
+    population = request.population
+    say(f"1. budget: scope '{population.scope}', epsilon {stop.epsilon} at delta {stop.delta} for everything ever released")
+    ward.open_scope(
+        population.scope,
+        max_epsilon=stop.epsilon,
+        max_delta=stop.delta,
+        declared_patients=population.declared_patients,
+        unit=request.patient.unit,
+        by=CAST["privacy_officer"],
+        note="opened by the tour",
+    )
+    plan = ward.plan(stop.request)
+    say(f"2. plan: tier {plan.assessment.tier} ({plan.assessment.title}), epsilon {plan.epsilon} at delta {plan.delta}")
+    for role in plan.assessment.approvals_needed:
+        approval = ward.approve(stop.request, by=CAST[role], role=role, note="demo approval")
+        say(f"3. approval: {approval.by} as {role}")
+    say("4. run: charge, measure, seal, sample, gates, publish")
+    release = ward.run(stop.request)
+    if stop.refused is not None:
+        _show_refusal(ward, stop.refused)
+    report_dir.mkdir(parents=True, exist_ok=True)
+    (report_dir / f"{release.release_id}.html").write_text(release.report, encoding="utf-8")
+    (report_dir / f"{release.release_id}.json").write_text(release.manifest.text, encoding="utf-8")
+    return release
+
+
+def _show_refusal(ward: Ward, refused: RequestFile) -> None:
+    try:
+        ward.run(refused)
+    except PolicyRefused as error:
+        say(f"5. a request that is refused, before any data is read: {refused.request.title}")
+        for reason in error.reasons:
+            say(f"   {reason}")
+
+
+def farewell(ward: Ward, release: Release, report: Path) -> None:
+    """Says where everything is."""
+    tracking = ward.site.tracking
+    outcome = release.outcome
+    say("")
+    say(f"table    {release.table}")
+    say(f"report   {report}")
+    say(f"mlflow   {tracking.uri if tracking else 'not configured'}  run {outcome.mlflow_run or 'not logged'}")
+    say(f"budget   scope {outcome.scope.scope}: epsilon {outcome.scope.remaining} left")
+    if not outcome.is_new:
+        say("This run had been published before: nothing was spent and nothing was written. `make clean-demo` starts over.")
+
+
+def say(text: str) -> None:
+    """One line for the reader of the tour."""
+    print(text, file=sys.stderr, flush=True)
