@@ -315,3 +315,19 @@ def test_labels_are_shortened_by_their_width() -> None:
     assert shorten("x" * 26) == "x" * 26
     assert shorten("x" * 27).endswith("…")
     assert len(shorten("診" * 30)) == 13
+
+
+def keys_of(value: Any, path: str = "") -> set[str]:
+    """Paths of the leaves, `[]` for the entries of a list."""
+    if isinstance(value, dict):
+        return set().union(*(keys_of(inner, f"{path}.{name}" if path else name) for name, inner in value.items()))
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return set().union(*(keys_of(inner, f"{path}[]") for inner in value))
+    return {path}
+
+
+def test_every_key_of_the_manifest_is_documented(body: dict[str, Any]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "manifest.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `([^`]+)` \|", page, flags=re.MULTILINE))
+    body["forecast"] = {"*": 0.1}
+    assert keys_of(body) == documented
