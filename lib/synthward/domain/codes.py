@@ -12,7 +12,7 @@ import re
 import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
 
@@ -26,10 +26,15 @@ OTHER = -1
 MISSING = -2
 """Places that are no grid index: `place_of` returns an index of at least 0, or one of these."""
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[dDfF]?\Z")
+_SPACES = "".join(map(chr, range(33)))
+"""What the JVM trims around a number; around a date it trims DEL as well."""
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[dDfF]?\Z")
 _HEX_NUMBER = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?\d+[dDfF]?\Z")
-_NAN = re.compile(r"[+-]?nan\Z", re.IGNORECASE)
-_ISO_DATE = re.compile(r"([+-]?\d{4,7})(?:-(\d{1,2})(?:-(\d{1,2})(?:[ T].*)?)?)?\Z", re.DOTALL)
+_NAN = re.compile(r"(?i:nan)\Z|[+-]NaN\Z")
+_ISO_DATE = re.compile(r"([+-]?[0-9]{4,7})(?:-([0-9]{1,2})(?:-([0-9]{1,2})(?:[ T].*)?)?)?\Z", re.DOTALL)
+_CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
+"""The Gregorian calendar repeats after 400 years."""
 
 
 @dataclass(frozen=True)
@@ -177,20 +182,37 @@ def date_at(attribute: Date, index: int) -> date:
 
 
 def _text(value: object) -> str:
+    """The text that a cell of any plain type casts to."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    if isinstance(value, float):
+        return _float_text(value)
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def _float_text(value: float) -> str:
+    """A double as the JVM writes it: 1.0, 1.0E7, Infinity."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
+        return repr(value)
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    shown = "".join(map(str, digits))
+    return f"{'-' if sign else ''}{shown[0]}.{shown[1:] or '0'}E{int(exponent) + len(shown) - 1}"
 
 
 def _finite(value: object) -> float | None:
     """A number as a double; NaN stays NaN, text that is no number is None."""
     if isinstance(value, bool | int | float | Decimal):
         return float(value)
-    text = str(value).strip("".join(map(chr, range(33))))
+    text = str(value).strip(_SPACES)
     if _NAN.match(text):
         return math.nan
     if _HEX_NUMBER.match(text):  # what the JVM takes for a double, so does the reference
-        return float.fromhex(text.rstrip("dDfF"))
+        try:
+            return float.fromhex(text.rstrip("dDfF"))
+        except OverflowError:
+            return -math.inf if text.startswith("-") else math.inf
     return float(text.rstrip("dDfF")) if _NUMBER.match(text) else None
 
 
@@ -215,44 +237,44 @@ def _date_place(attribute: Date, value: object) -> int:
     day = _day(attribute, value)
     if day is None:
         return OTHER
+    grid = attribute.grid
+    if not isinstance(day, date):  # before or after everything that can be declared
+        return OTHER if attribute.outside == "missing" else (0 if day < 0 else grid.count - 1)
     if day in attribute.sentinels:
         return MISSING
-    grid = attribute.grid
     index = attribute.ordinal(day) - grid.low
     if attribute.outside == "missing" and not attribute.bounds[0] <= day <= attribute.bounds[1]:
         return OTHER
     return min(max(index, 0), grid.count - 1)
 
 
-def _day(attribute: Date, value: object) -> date | None:
+def _day(attribute: Date, value: object) -> date | float | None:
+    """The date of a cell, None where it is none, -inf or inf where the engine's calendar reaches beyond Python's."""
     if isinstance(value, datetime):
-        instant = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-        return instant.astimezone(zoneinfo.ZoneInfo(attribute.time_zone)).date()
+        # An instant has a date in the declared zone; a time without a zone already has its own.
+        local = value.astimezone(zoneinfo.ZoneInfo(attribute.time_zone)) if value.tzinfo is not None else value
+        return local.date()
     if isinstance(value, date):
         return value
     if not isinstance(value, str):
         return None
-    if attribute.format is not None:
-        return _parse_pattern(value, attribute.format)
-    found = _ISO_DATE.match(value.strip("".join(map(chr, range(33)))))
-    if found is None:
-        return None
-    year, month, day = int(found[1]), int(found[2] or 1), int(found[3] or 1)
-    if not 1 <= year <= 9999:  # Spark's dates reach further than Python's; both are far outside any bounds
-        return date.max if year > 0 else date.min
+    text = value.strip(_SPACES + "\x7f")
+    if attribute.pattern is not None:
+        found = re.fullmatch(attribute.pattern.regex, value.strip(" "))
+        text = "-".join(found[group] if group else "1" for group in attribute.pattern.groups) if found else ""
+    found = _ISO_DATE.match(text)
+    return None if found is None else _calendar_day(int(found[1]), int(found[2] or 1), int(found[3] or 1))
+
+
+def _calendar_day(year: int, month: int, day: int) -> date | float | None:
+    cycles, within = divmod(year - EPOCH.year, _CYCLE_YEARS)
     try:
-        return date(year, month, day)
+        found = date(EPOCH.year + within, month, day)
     except ValueError:
         return None
-
-
-_PATTERN_PARTS = {"yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
-
-
-def _parse_pattern(text: str, pattern: str) -> date | None:
-    for part, directive in _PATTERN_PARTS.items():
-        pattern = pattern.replace(part, directive)
-    try:
-        return datetime.strptime(text, pattern).replace(tzinfo=UTC).date()
-    except ValueError:
+    if 1 <= year <= 9999:
+        return found.replace(year=year)
+    epoch_day = (found - EPOCH).days + cycles * _CYCLE_DAYS
+    if not -(2**31) <= epoch_day < 2**31:
         return None
+    return -math.inf if year < 1 else math.inf

@@ -13,6 +13,9 @@ from decimal import Decimal
 from fractions import Fraction
 
 MAX_GRID = 2**31
+MAX_EXPONENT = 300
+"""Bounds and resolutions lie between 2^-300 and 2^300, so that no product of two of them leaves the doubles."""
+
 LEVEL_BITS = 16
 """Sums are taken on at most 2^16 steps either side of the centre: a rounding error of 2^-18 of the range, far below
 any noise, and small enough for `K` up to 1023 under the static overflow check."""
@@ -66,6 +69,8 @@ class Grid:
         count = int(steps) + 1
         if count > MAX_GRID:
             raise ValueError(f"{count} values are too many (at most 2^31); give a coarser resolution than {resolution}")
+        if not _fits_doubles(Fraction(low), Fraction(high), Fraction(resolution), count):
+            raise ValueError(f"[{low}, {high}] at {resolution} needs more digits or exponents than a double has")
         return cls(start, step, denominator, count, _starts(count, bins, edges, exact[0], exact[1]))
 
     @property
@@ -98,6 +103,17 @@ class Grid:
     def per_unit(self) -> float:
         """Grid steps per unit of value, as the nearest double."""
         return float(Fraction(self.denominator, self.step))
+
+
+def _fits_doubles(low: Fraction, high: Fraction, resolution: Fraction, count: int) -> bool:
+    """Whether the engine's `rint((x - low) * per_unit)` has its greatest value, at `high`, on the last grid index.
+
+    Every step of it is monotone in x, so every index of a clipped value is a grid index then (PROOFS.md, section 1).
+    """
+    largest = Fraction(2) ** MAX_EXPONENT
+    if max(abs(low), abs(high), resolution, 1 / resolution) > largest:
+        return False
+    return round((float(high) - float(low)) * float(1 / resolution)) == count - 1
 
 
 def _starts(

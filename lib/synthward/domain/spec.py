@@ -8,7 +8,9 @@ the encoding cannot fail.
 from __future__ import annotations
 
 import csv
+import re
 import zoneinfo
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -100,7 +102,7 @@ class Categorical(_Common):
         if bool(self.values) == (self.codebook is not None):
             yield "values", "give either `values` or `codebook`"
         for name, found in (("values", self.values), ("missing", self.missing)):
-            repeated = sorted({value for value in found if found.count(value) > 1}) if len(found) < 10_000 else []
+            repeated = sorted(value for value, times in Counter(found).items() if times > 1)
             if repeated:
                 yield name, f"listed more than once: {', '.join(repeated[:5])}"
         both = sorted(set(self.values) & set(self.missing))
@@ -132,6 +134,54 @@ class Boolean(_Common):
             yield "true", "one text stands for two of true, false and missing"
 
 
+_DATE_PART = re.compile(r"([A-Za-z])\1*|[^A-Za-z]")
+_DATE_PARTS = {
+    "yyyy": "([0-9]{4})",
+    "MM": "([0-9]{2})",
+    "M": "([0-9]{1,2})",
+    "dd": "([0-9]{2})",
+    "d": "([0-9]{1,2})",
+    "HH": "(?:[01][0-9]|2[0-3])",
+    "mm": "[0-5][0-9]",
+    "ss": "[0-5][0-9]",
+}
+
+
+@dataclass(frozen=True)
+class DatePattern:
+    """A date format as a regular expression, so that neither session settings nor an engine's parser matter.
+
+    Attributes:
+        regex: Of the whole text.
+        groups: Group of year, month and day; 0 where the format has no such part, which then counts as 1.
+    """
+
+    regex: str
+    groups: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, text: str) -> DatePattern:
+        """Reads a pattern such as MM/dd/yyyy.
+
+        Raises:
+            ValueError: It has other parts than these, no year, or one part twice.
+        """
+        regex, seen = "", ""
+        for part in (found[0] for found in _DATE_PART.finditer(text)):
+            if part in _DATE_PARTS:
+                regex += _DATE_PARTS[part]
+                seen += part[0]
+            elif part.isascii() and not part.isalnum() and part.isprintable() and part not in "'[]{}#":
+                regex += re.escape(part)
+            else:
+                raise ValueError(f"'{part}' is not understood; use {', '.join(_DATE_PARTS)} and punctuation")
+        if "y" not in seen or len(set(seen)) != len(seen):
+            raise ValueError("needs yyyy, and no part twice")
+        dated = [part for part in seen if part in "yMd"]
+        year, month, day = (dated.index(part) + 1 if part in dated else 0 for part in "yMd")
+        return cls(regex, (year, month, day))
+
+
 @dataclass(frozen=True)
 class Date(_Common):
     """A calendar date between public bounds, at a public granularity."""
@@ -151,6 +201,11 @@ class Date(_Common):
             return (day - EPOCH).days
         years = day.year - EPOCH.year
         return years if self.granularity == "year" else years * 12 + day.month - 1
+
+    @cached_property
+    def pattern(self) -> DatePattern | None:
+        """The format, read."""
+        return None if self.format is None else DatePattern.of(self.format)
 
     @cached_property
     def grid(self) -> Grid:
@@ -177,6 +232,10 @@ class Date(_Common):
             zoneinfo.ZoneInfo(self.time_zone)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError):
             yield "time_zone", f"'{self.time_zone}' is not an IANA time zone such as UTC or Europe/Berlin"
+        try:
+            _ = self.pattern
+        except ValueError as error:
+            yield "format", f"'{self.format}': {error}"
 
 
 Attribute = Numeric | Categorical | Boolean | Date

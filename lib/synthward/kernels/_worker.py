@@ -183,10 +183,10 @@ class Waiting:
         """Turns the ids of the held batches into dictionary codes; equal ids get one code, different ids never do."""
         table = pa.Table.from_batches(self._batches)
         self._batches, self._held = [], 0
-        encoded = table.column(0).combine_chunks()
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = pa.concat_arrays(encoded.chunks)
-        dictionary = encoded.dictionary_encode()
+        ids = table.column(0)
+        if pa.types.is_binary(ids.type):
+            ids = ids.cast(pa.large_binary())  # 64-bit offsets: long ids of many rows may pass 2 GiB together
+        dictionary = ids.combine_chunks().dictionary_encode()
         codes = dictionary.indices.to_numpy(zero_copy_only=False)
         self._names.append(dictionary.dictionary)
         self._counts.append(np.bincount(codes, minlength=len(dictionary.dictionary)))

@@ -40,7 +40,12 @@ class SumCells:
 
 
 def clipped_sums(
-    encoded: DataFrame, books: Mapping[str, CodeBook], wanted: SumCells, max_rows: int, weight_unit: int
+    encoded: DataFrame,
+    books: Mapping[str, CodeBook],
+    wanted: SumCells,
+    max_rows: int,
+    weight_unit: int,
+    by: Sequence[str] = (),
 ) -> DataFrame:
     """Exact integer sums over bounded units.
 
@@ -50,14 +55,15 @@ def clipped_sums(
         wanted: What to sum.
         max_rows: Contribution bound K.
         weight_unit: S, the unit of presence counts.
+        by: Columns that tell apart data sets which are answered together, one vector for each.
 
     Returns:
-        Rows (cell LONG, value LONG), one a sum; zero where there are no rows at all.
+        Rows (*by, cell LONG, value LONG), one a sum; zero where there are no rows at all.
     """
     by_row = _row_terms(books, wanted)
     if UNIT in encoded.columns:
         n = F.count(F.lit(1)).alias("n")
-        per_unit = encoded.groupBy(UNIT).agg(n, *(F.sum(term).alias(f"t{k}") for k, term in enumerate(by_row)))
+        per_unit = encoded.groupBy(*by, UNIT).agg(n, *(F.sum(term).alias(f"t{k}") for k, term in enumerate(by_row)))
         terms = [_bounded(k, len(wanted.presence), max_rows, weight_unit) for k in range(len(by_row))]
         rows = per_unit
     else:
@@ -67,8 +73,8 @@ def clipped_sums(
     aggregated = [F.coalesce(F.sum(term), F.lit(0)).cast("long") for term in terms]
     if wanted.population is not None:
         aggregated.insert(0, F.count(F.lit(1)))
-    named = rows.agg(*(column.alias(f"a{k}") for k, column in enumerate(aggregated)))
-    return _long_form(named, wanted.cells)
+    named = rows.groupBy(*by).agg(*(column.alias(f"a{k}") for k, column in enumerate(aggregated)))
+    return _long_form(named, wanted.cells, by)
 
 
 def _row_terms(books: Mapping[str, CodeBook], wanted: SumCells) -> list[Column]:
@@ -91,11 +97,11 @@ def _bounded(place: int, presences: int, max_rows: int, weight_unit: int) -> Col
     return reweighted(total, n, max_rows)
 
 
-def _long_form(row: DataFrame, cells: Sequence[int]) -> DataFrame:
+def _long_form(row: DataFrame, cells: Sequence[int], by: Sequence[str]) -> DataFrame:
     pairs = F.array(
         *(
             F.struct(F.lit(cell).cast("long").alias("cell"), F.col(f"a{place}").alias("value"))
             for place, cell in enumerate(cells)
         )
     )
-    return row.select(F.inline(pairs))
+    return row.select(*by, F.inline(pairs))

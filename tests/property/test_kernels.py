@@ -1,0 +1,247 @@
+"""The real Spark kernels against the reference, over more than a thousand neighbouring pairs.
+
+Many data sets share one job: the id of a unit is a struct of data set and id, the native sums group by the data set
+(`clipped_sums(..., by=)`), and the Arrow kernel's own worker function runs once for each data set inside a task, on the
+batches as they come. Nothing of the kernels' arithmetic is repeated here. Other pairs go through the unmodified path of
+the curator, one job each.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+import oracle
+from extracts import BOOKS, DOMAIN, EXTREME, QUERIES, IdKind, Rows, cells, extract, patient_ids, without, write
+from synthward.domain.cells import Packing
+from synthward.kernels import _worker
+from synthward.kernels.encode import UNIT, encode, word_column
+from synthward.kernels.marginals import count_plan
+from synthward.kernels.patients import unit_key
+from synthward.kernels.sums import clipped_sums
+from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
+from synthward.privacy.queries import Marginal, Query
+from synthward.privacy.sensitivity import WEIGHT_UNIT, bound
+from synthward.privacy.unit import PrivacyUnit
+
+LAYOUT = Layout.of(QUERIES, BOOKS)
+PACKING = Packing.of(BOOKS)
+NAMES = [f"c{place}" for place in range(len(BOOKS))]
+TASKS = 3
+
+Worker = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+def per_data_set(plan: _worker.CountPlan, group_rows: int, chunk_rows: int) -> Worker:
+    """The production worker once for each data set of a task; input columns: data set, unit id, words."""
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow
+        import pyarrow.compute
+
+        from synthward.kernels import _worker
+
+        held: dict[int, list[pyarrow.RecordBatch]] = {}
+        for batch in batches:
+            for number in pyarrow.compute.unique(batch.column(0)).to_pylist():
+                part = batch.filter(pyarrow.compute.equal(batch.column(0), number))
+                held.setdefault(number, []).append(part.select(batch.schema.names[1:]))
+        before = _worker.GROUP_ROWS, _worker.CHUNK_ROWS
+        _worker.GROUP_ROWS, _worker.CHUNK_ROWS = group_rows, chunk_rows
+        try:
+            for number, parts in held.items():
+                for counted in _worker.count_units(plan)(iter(parts)):
+                    told = counted.filter(pyarrow.compute.not_equal(counted.column(1), 0))
+                    owner = pyarrow.array([number] * told.num_rows, type=pyarrow.int64())
+                    yield pyarrow.RecordBatch.from_arrays([owner, *told.columns], names=["dataset", *told.schema.names])
+        finally:
+            _worker.GROUP_ROWS, _worker.CHUNK_ROWS = before
+
+    return run
+
+
+def vectors(
+    spark: SparkSession, path: str, K: int, tables: int, *, group_rows: int = 1 << 21, chunk_rows: int = 1 << 14
+) -> np.ndarray:
+    """Exact vectors of all data sets in one job, shape (tables, cells)."""
+    rows = spark.read.parquet(path)
+    key = unit_key(F.col("unit"), rows.schema["unit"].dataType)
+    owned = F.struct("dataset", key.alias("id")).alias(UNIT)
+    encoded = encode(rows.where(F.col("unit").isNotNull()).select(*NAMES, owned), BOOKS, PACKING)
+    others = [name for name in encoded.columns if name != UNIT]
+    flat = encoded.select(F.col(f"{UNIT}.dataset"), F.col(f"{UNIT}.id").alias(UNIT), *others)
+    sums = clipped_sums(flat, BOOKS, LAYOUT.sums, K, WEIGHT_UNIT, by=("dataset",))
+    words = flat.select("dataset", UNIT, *(word_column(word) for word in range(PACKING.words)))
+    plan = count_plan(PACKING, LAYOUT.tables, K, WEIGHT_UNIT)
+    counted = words.repartition(TASKS, "dataset", UNIT).mapInArrow(
+        per_data_set(plan, group_rows, chunk_rows), "dataset long, cell long, value long"
+    )
+    first = F.lit(LAYOUT.tables[0].offset)
+    moved = counted.select("dataset", (F.col("cell") + first).alias("cell"), "value")
+    whole = sums.unionAll(moved).groupBy("dataset", "cell").agg(F.sum("value").alias("value")).toArrow()
+    result = np.zeros((tables, LAYOUT.cells), dtype=np.int64)
+    result[whole["dataset"].to_numpy(), whole["cell"].to_numpy()] = whole["value"].to_numpy()
+    return result
+
+
+def expected(rows: Rows, K: int, understood: Sequence[oracle.Row] | None = None) -> np.ndarray:
+    """The reference's vector."""
+    seen = oracle.understand(rows, BOOKS) if understood is None else understood
+    vector = np.zeros(LAYOUT.cells, dtype=np.int64)
+    for query in QUERIES:
+        part = vector[LAYOUT.part(query)]
+        for cell, value in oracle.answer(query, seen, BOOKS, K).items():
+            part[cell] = value
+    return vector
+
+
+def assert_neighbours(ours: np.ndarray, theirs: np.ndarray, K: int) -> None:
+    """Both norms of every query's difference are within its integer bound; computed in Python's integers."""
+    for query in QUERIES:
+        moved = [abs(int(value)) for value in (ours - theirs)[LAYOUT.part(query)]]
+        declared = bound(query, PrivacyUnit("patient", K), DOMAIN)
+        assert sum(moved) <= declared, query.label
+        assert sum(value * value for value in moved) <= declared**2, query.label
+
+
+def neighbours(rng: random.Random, kind: IdKind, bases: int, heavy: Sequence[int]) -> tuple[list[Rows], list[tuple]]:
+    """Base tables, each followed by neighbours: without one patient, for up to three of its patients."""
+    tables: list[Rows] = []
+    pairs = []
+    for base in range(bases):
+        rows = extract(rng, kind, heavy=heavy[base] if base < len(heavy) else 0)
+        units = sorted({unit for unit, _ in rows if unit is not None}, key=repr)
+        removed = rng.sample(units, min(3, len(units)))
+        if base < len(heavy):
+            removed = [patient_ids(kind, 60)[-1], *removed[:2]]
+        pairs += [(len(tables), len(tables) + 1 + k, unit) for k, unit in enumerate(removed)]
+        tables += [rows, *(without(rows, unit) for unit in removed)]
+    return tables, pairs
+
+
+BASES = 105
+"""For each K: about 300 pairs."""
+
+
+@pytest.mark.parametrize(("K", "kind", "seed"), [(1, "text", 1), (2, "long", 2), (4, "text", 3), (1023, "long", 4)])
+def test_kernels_equal_the_reference_on_neighbours(
+    spark: SparkSession, tmp_path: Path, K: int, kind: IdKind, seed: int, record_property: Callable
+) -> None:
+    """Exact equality on every data set, hence the bound on every pair; one patient owns thousands of rows."""
+    tables, pairs = neighbours(random.Random(seed), kind, BASES, heavy=[3000, K, K + 1])
+    assert len(pairs) >= 250
+    record_property("pairs", len(pairs))
+    found = vectors(spark, write(tables, kind, tmp_path / "x"), K, len(tables))
+    understood: dict[int, list[oracle.Row]] = {}
+    for ours, theirs, unit in pairs:
+        if ours not in understood:
+            understood[ours] = oracle.understand(tables[ours], BOOKS)
+            np.testing.assert_array_equal(found[ours], expected(tables[ours], K, understood[ours]))
+        less = [row for row in understood[ours] if row.unit != unit]
+        np.testing.assert_array_equal(found[theirs], expected(tables[theirs], K, less))
+        assert_neighbours(found[ours], found[theirs], K)
+
+
+@pytest.mark.parametrize("K", [1, 2, 4, 1023])
+def test_bounds_are_attained_by_the_kernels(spark: SparkSession, tmp_path: Path, K: int) -> None:
+    """One patient with K, and with 2K, extreme rows moves every answer by exactly its bound."""
+    tables: list[Rows] = [[("a", EXTREME)] * K, [("a", EXTREME)] * (2 * K)]
+    found = vectors(spark, write(tables, "text", tmp_path / "x"), K, len(tables))
+    for vector in found:
+        for query in QUERIES:
+            reached = sum(abs(int(value)) for value in vector[LAYOUT.part(query)])
+            assert reached == bound(query, PrivacyUnit("patient", K), DOMAIN), query.label
+
+
+@pytest.fixture
+def arrow_rows(spark: SparkSession, request: pytest.FixtureRequest) -> Iterator[int]:
+    """Rows of an Arrow batch, put back afterwards."""
+    name = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before = spark.conf.get(name)
+    spark.conf.set(name, str(request.param))
+    yield request.param
+    spark.conf.set(name, str(before))
+
+
+@pytest.mark.parametrize(
+    ("arrow_rows", "group_rows", "chunk_rows"),
+    [(1, 2, 1), (3, 1 << 21, 4), (7, 16, 3), (10_000, 64, 1 << 14)],
+    indirect=["arrow_rows"],
+)
+def test_tiny_batches_groups_and_chunks(
+    spark: SparkSession, tmp_path: Path, arrow_rows: int, group_rows: int, chunk_rows: int
+) -> None:
+    """A patient longer than many batches and groups, rows interleaved over files: n is the patient's all the same."""
+    rng = random.Random(arrow_rows)
+    tables = [extract(rng, "text", patients=12, heavy=heavy) for heavy in (0, 40, 100, 5, 6)]
+    path = write(tables, "text", tmp_path / "x", files=4)
+    found = vectors(spark, path, 5, len(tables), group_rows=group_rows, chunk_rows=chunk_rows)
+    for number, rows in enumerate(tables):
+        np.testing.assert_array_equal(found[number], expected(rows, 5))
+
+
+def unmodified(frame: DataFrame, unit: PrivacyUnit, queries: Sequence[Query] = QUERIES) -> np.ndarray:
+    """The curator's own path."""
+    layout = Layout.of(queries, BOOKS)
+    return collect_vector(exact_vector_frame(frame, BOOKS, layout, unit, TASKS), layout.cells)
+
+
+def opened(spark: SparkSession, path: str) -> DataFrame:
+    rows = spark.read.parquet(path)
+    key = unit_key(F.col("unit"), rows.schema["unit"].dataType)
+    return rows.where(F.col("unit").isNotNull()).select("dataset", *NAMES, key.alias(UNIT))
+
+
+@pytest.mark.parametrize(
+    ("K", "kind"),
+    [(3, "text"), pytest.param(1, "long", marks=pytest.mark.slow), pytest.param(1023, "text", marks=pytest.mark.slow)],
+)
+def test_pairs_through_the_unmodified_path(spark: SparkSession, tmp_path: Path, K: int, kind: IdKind) -> None:
+    """Ten patients removed one at a time, and the last one of all: 1 -> 0 patients; eleven pairs for each K."""
+    rng = random.Random(K)
+    units = [*patient_ids(kind, 9), patient_ids(kind, 60)[-1]]
+    base: Rows = [(unit, cells(rng)) for unit in [*units[:-1] * 2, *[units[-1]] * 1500, *units[:3] * 4, None]]
+    rng.shuffle(base)
+    alone = [row for row in base if row[0] == units[0]]
+    tables = [base, *(without(base, unit) for unit in units), alone, []]
+    frame = opened(spark, write(tables, kind, tmp_path / "x"))
+    unit = PrivacyUnit("patient", K)
+    found = [unmodified(frame.where(F.col("dataset") == number).drop("dataset"), unit) for number in range(len(tables))]
+    for number, rows in enumerate(tables):
+        np.testing.assert_array_equal(found[number], expected(rows, K))
+    for number in range(1, len(units) + 1):
+        assert_neighbours(found[0], found[number], K)
+    assert_neighbours(found[len(units) + 1], found[len(units) + 2], K)
+    assert not found[len(units) + 2].any()
+
+
+def test_rows_as_units(spark: SparkSession, tmp_path: Path) -> None:
+    """Without a unit every row is one of its own, with K = 1."""
+    rows = extract(random.Random(5), "text", patients=20)
+    numbered: Rows = [(str(number), row) for number, (_, row) in enumerate(rows)]
+    frame = spark.read.parquet(write([numbered, numbered[1:]], "text", tmp_path / "x"))
+    unit = PrivacyUnit("row", 1)
+    whole, less = (unmodified(frame.where(F.col("dataset") == number).select(*NAMES), unit) for number in (0, 1))
+    np.testing.assert_array_equal(whole, expected(numbered, 1))
+    np.testing.assert_array_equal(less, expected(numbered[1:], 1))
+    assert_neighbours(whole, less, 1)
+
+
+def test_subsets_of_queries_agree_with_the_whole(spark: SparkSession, tmp_path: Path) -> None:
+    """Each query alone gives the numbers that it gives among others: no cell is read at another's place."""
+    rows = extract(random.Random(6), "long", patients=15)
+    frame = opened(spark, write([rows], "long", tmp_path / "x")).drop("dataset")
+    unit = PrivacyUnit("patient", 2)
+    whole = expected(rows, 2)
+    for chosen in ([QUERIES[0]], QUERIES[2:4], [Marginal(("icd", "flag"))], [QUERIES[-1], QUERIES[3], QUERIES[-3]]):
+        found = unmodified(frame, unit, chosen)
+        layout = Layout.of(chosen, BOOKS)
+        for query in chosen:
+            np.testing.assert_array_equal(found[layout.part(query)], whole[LAYOUT.part(query)])

@@ -1,0 +1,137 @@
+"""The counting worker alone, without a JVM: batches of any size, spilled groups, tiny chunks, many kinds of id."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from synthward.kernels import _worker
+
+S = 2**16
+PLAN = _worker.CountPlan(
+    # Two columns in word 0 (3 and 2 bits), one in word 1 (4 bits).
+    slots=((0, 0, 7), (0, 3, 3), (1, 0, 15)),
+    tables=((0, ((0, 1),), 5), (5, ((0, 4), (1, 1)), 20), (25, ((2, 20), (1, 5), (0, 1)), 200)),
+    cells=225,
+    max_rows=3,
+    weight_unit=S,
+)
+Case = list[tuple[object, tuple[int, int, int]]]
+
+
+def expected(rows: Case, by_unit: bool = True) -> np.ndarray:
+    owned = Counter(unit for unit, _ in rows)
+    vector = np.zeros(PLAN.cells, dtype=np.int64)
+    for unit, (a, b, c) in rows:
+        n = owned[unit] if by_unit else 1
+        weight = S if n <= PLAN.max_rows else PLAN.max_rows * S // n
+        for cell in (a, 5 + 4 * a + b, 25 + 20 * c + 5 * b + a):
+            vector[cell] += weight
+    return vector
+
+
+def batches(rows: Case, size: int, kind: pa.DataType) -> list[pa.RecordBatch]:
+    made = []
+    for start in range(0, max(len(rows), 1), size):
+        part = rows[start : start + size]
+        columns = [
+            pa.array([unit for unit, _ in part], type=kind),
+            pa.array([a | b << 3 for _, (a, b, _) in part], type=pa.int64()),
+            pa.array([c for _, (_, _, c) in part], type=pa.int64()),
+        ]
+        made.append(pa.RecordBatch.from_arrays(columns, names=["unit", "w0", "w1"]))
+    return made
+
+
+def some_rows(seed: int, units: Sequence[object], heavy: int = 0) -> Case:
+    rng = random.Random(seed)
+    chosen = [*rng.choices(units, k=60), *[units[0]] * heavy]
+    rng.shuffle(chosen)
+    return [(unit, (rng.randrange(5), rng.randrange(4), rng.randrange(10))) for unit in chosen]
+
+
+def counted(made: list[pa.RecordBatch]) -> np.ndarray:
+    (out,) = list(_worker.count_units(PLAN)(iter(made)))
+    assert out.column("cell").to_pylist() == list(range(PLAN.cells))
+    return out.column("value").to_numpy()
+
+
+TEXTS = [text.encode() for text in ("", "a", "A", "é", "e\u0301", "p\x00", "p", "患者")]
+LONGS = [0, -1, 2**63 - 1, -(2**63), 2**53, 2**53 + 1, 2**32, 1]
+
+
+@pytest.mark.parametrize("kind", ["binary", "long"])
+@pytest.mark.parametrize("size", [1, 3, 7, 10_000])
+@pytest.mark.parametrize(("group_rows", "chunk_rows"), [(1, 1), (2, 3), (16, 5), (50, 7), (1 << 21, 1 << 14)])
+def test_any_batching_grouping_and_chunking(
+    monkeypatch: pytest.MonkeyPatch, kind: str, size: int, group_rows: int, chunk_rows: int
+) -> None:
+    """One unit owns far more rows than a batch, a chunk and a group hold; its n is that of the whole partition."""
+    monkeypatch.setattr(_worker, "GROUP_ROWS", group_rows)
+    monkeypatch.setattr(_worker, "CHUNK_ROWS", chunk_rows)
+    rows = some_rows(size, TEXTS if kind == "binary" else LONGS, heavy=100)
+    made = batches(rows, size, pa.binary() if kind == "binary" else pa.int64())
+    np.testing.assert_array_equal(counted(made), expected(rows))
+
+
+def test_no_rows_no_batches_and_empty_batches() -> None:
+    empty = np.zeros(PLAN.cells, dtype=np.int64)
+    np.testing.assert_array_equal(counted([]), empty)
+    np.testing.assert_array_equal(counted(batches([], 5, pa.int64())), empty)
+    rows = some_rows(1, LONGS)
+    made = batches(rows, 7, pa.int64())
+    blank = batches([], 1, pa.int64())
+    np.testing.assert_array_equal(counted([*blank, *made[:3], *blank, *made[3:], *blank]), expected(rows))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 1000, 3 * S, 3 * S + 1])
+def test_the_weight_of_a_unit(n: int) -> None:
+    """n <= K rows weigh S each, more weigh (K S) div n: in all never more than K S, and K S exactly where n divides."""
+    bits = np.zeros(n, dtype=np.int64)
+    batch = pa.RecordBatch.from_arrays([pa.array(np.full(n, 7)), pa.array(bits), pa.array(bits)], ["unit", "w0", "w1"])
+    total = int(counted([batch])[0])
+    assert total == (n * S if n <= 3 else n * (3 * S // n))
+    assert total <= 3 * S
+    if (3 * S) % n == 0:
+        assert total == min(n, 3) * S
+
+
+def test_two_units_are_never_one() -> None:
+    """Ids that a 32-bit hash, a float or a collation would merge stay apart: each has n = K here."""
+    ids = [5, 5 + 2**32, 5 - 2**32, 2**53, 2**53 + 1, 2**63 - 1, -(2**63)]
+    rows: Case = [(unit, (1, 1, 1)) for unit in ids * 3]
+    assert int(counted(batches(rows, 4, pa.int64()))[1]) == len(ids) * 3 * S
+    texts: Case = [(text.encode(), (1, 1, 1)) for text in ["ab1", "AB1", "ab1 ", "0", "00", "é", "e\u0301"] * 3]
+    assert int(counted(batches(texts, 4, pa.binary()))[1]) == 7 * 3 * S
+
+
+def test_rows_as_units_weigh_s() -> None:
+    rows = some_rows(3, LONGS, heavy=20)
+    words = [pa.RecordBatch.from_arrays(batch.columns[1:], ["w0", "w1"]) for batch in batches(rows, 7, pa.int64())]
+    (out,) = list(_worker.count_rows(PLAN)(iter(words)))
+    np.testing.assert_array_equal(out.column("value").to_numpy(), expected(rows, by_unit=False))
+
+
+def test_weighted_counts_are_exact_where_doubles_would_round() -> None:
+    """A full chunk of the largest weight stays far below 2^53."""
+    assert _worker.CHUNK_ROWS * S < 2**53
+    counter = _worker.Counter(PLAN)
+    words = [np.zeros(_worker.CHUNK_ROWS * 2, dtype=np.int64)] * 2
+    counter.vector[0] = 2**60 + 1
+    counter.add(words, np.full(_worker.CHUNK_ROWS * 2, S - 1, dtype=np.float64))
+    assert int(counter.vector[0]) == 2**60 + 1 + _worker.CHUNK_ROWS * 2 * (S - 1)
+
+
+def test_the_temporary_file_is_gone_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_worker, "GROUP_ROWS", 2)
+    with pytest.raises(RuntimeError, match="stop"), _worker.Waiting() as waiting:
+        waiting.add(batches(some_rows(1, LONGS), 7, pa.int64())[0])
+        spilled = waiting._file
+        raise RuntimeError("stop")
+    assert spilled is not None
+    assert spilled.closed
