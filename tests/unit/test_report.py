@@ -78,6 +78,7 @@ def test_says_what_the_release_is(body: dict[str, Any]) -> None:
         "DAR-2026-0117",
         "7 of 7",
         "0.042",
+        "the true ones never leave the protected zone",
         body["budget"]["ledger"]["head"],
         body["source_ref"],
         Manifest(body).digest,
