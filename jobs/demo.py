@@ -27,7 +27,7 @@ HOME = ROOT / ".synthward"
 def main() -> int:
     """Runs the tour."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--diabetes", type=Path, metavar="FILE", help="diabetic_data.csv or .csv.gz instead of the demo")
+    parser.add_argument("--diabetes", type=Path, metavar="FILE", help="diabetic_data.csv or .csv.gz instead")
     options = parser.parse_args()
     log_to_stderr(quiet=False)
     spark = None

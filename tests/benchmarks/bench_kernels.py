@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from synthward.config.loader import bind
-from synthward.domain.cells import Packing
+from synthward.domain.cells import Packing, tables
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.fit.model import ColumnModel, Model
@@ -23,7 +23,6 @@ from synthward.kernels.encode import encode, word_column
 from synthward.kernels.marginals import weighted_marginals
 from synthward.kernels.sums import SumCells, clipped_sums
 from synthward.measure.curator import public_tasks
-from synthward.domain.cells import tables
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.release import table
 from synthward.release.table import Lineage
@@ -41,7 +40,9 @@ NUMERIC = "version: 1\nattributes:\n" + "".join(
 )
 RELEASE = (
     "version: 1\nattributes:\n"
-    + "".join(f"  s{k}: {{type: categorical, values: [{', '.join(f'v{k}_{v}' for v in range(10))}]}}\n" for k in range(6))
+    + "".join(
+        f"  s{k}: {{type: categorical, values: [{', '.join(f'v{k}_{v}' for v in range(10))}]}}\n" for k in range(6)
+    )
     + "".join(f"  d{k}: {{type: numeric, bounds: [0, 200], resolution: 0.1}}\n" for k in range(4))
 )
 
@@ -167,7 +168,7 @@ def _write(spark: SparkSession, folder: str, options: argparse.Namespace) -> Non
     """Ten decoded columns sampled and written to Delta with constraints and lineage."""
     books = codebooks(bind(RELEASE, Domain))
     columns = []
-    for name, book in books.items():
+    for name in books:
         if name.startswith("s"):
             columns.append(ColumnModel(name, np.append(np.full(10, 0.1), [0.0, 0.0])))
         else:

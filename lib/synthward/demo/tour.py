@@ -49,7 +49,9 @@ def guide(ward: Ward, stop: Stop, report_dir: Path) -> Release:
     """
     request = stop.request.request
     population = request.population
-    say(f"1. budget: scope '{population.scope}', epsilon {stop.epsilon} at delta {stop.delta} for everything ever released")
+    say(
+        f"1. budget: scope '{population.scope}', epsilon {stop.epsilon} at delta {stop.delta} for all releases together"
+    )
     ward.open_scope(
         population.scope,
         max_epsilon=stop.epsilon,
@@ -93,9 +95,10 @@ def farewell(ward: Ward, release: Release, report: Path) -> None:
     say(f"mlflow   {tracking.uri if tracking else 'not configured'}  run {outcome.mlflow_run or 'not logged'}")
     say(f"budget   scope {outcome.scope.scope}: epsilon {outcome.scope.remaining} left")
     if not outcome.is_new:
-        say("This run had been published before: nothing was spent and nothing was written. `make clean-demo` starts over.")
+        say("This run was published before: nothing was spent, nothing was written. `make clean-demo` starts over.")
 
 
 def say(text: str) -> None:
     """One line for the reader of the tour."""
-    print(text, file=sys.stderr, flush=True)
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

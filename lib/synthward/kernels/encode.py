@@ -210,9 +210,7 @@ def _graded_place(place: int, missing: Column, attribute: Graded, data_type: T.D
     ]
 
 
-def _number_faults(
-    value: Column, missing: Column, attribute: Numeric, data_type: T.DataType
-) -> tuple[Column, Column]:
+def _number_faults(value: Column, missing: Column, attribute: Numeric, data_type: T.DataType) -> tuple[Column, Column]:
     """(missing, outside of the domain); neither is ever NULL where it decides."""
     grid = attribute.grid
     sentinels = [float(sentinel) for sentinel in attribute.sentinels]
@@ -238,23 +236,28 @@ def _number_index(value: Column, attribute: Numeric) -> Column:
 
 
 def _date_faults(value: Column, missing: Column, attribute: Date) -> tuple[Column, Column]:
-    gone, outside = missing, value.isNull()
-    if attribute.sentinels:
-        gone = gone | F.coalesce(value.isin(*attribute.sentinels), F.lit(False))
+    """As `_number_faults`; compared as day numbers, since a date literal goes through the JVM's own calendar."""
+    day, gone, outside = F.unix_date(value), missing, value.isNull()
+    first, last = ((bound - EPOCH).days for bound in attribute.bounds)
+    sentinels = [(sentinel - EPOCH).days for sentinel in attribute.sentinels]
+    if sentinels:
+        gone = gone | F.coalesce(day.isin(*sentinels), F.lit(False))
     if attribute.outside == "missing":
-        outside = outside | ~value.between(F.lit(attribute.bounds[0]), F.lit(attribute.bounds[1]))
+        outside = outside | (day < first) | (day > last)
     return gone, outside
 
 
 def _date_index(value: Column, attribute: Date) -> Column:
+    # LONG throughout: the last days that fit 32 bits, less a lower bound, would overflow.
     grid = attribute.grid
     if attribute.granularity == "day":
-        ordinal = F.unix_date(value)
+        ordinal = F.unix_date(value).cast("long")
     elif attribute.granularity == "year":
-        ordinal = F.year(value) - EPOCH.year
+        ordinal = F.year(value).cast("long") - EPOCH.year
     else:
-        ordinal = (F.year(value) - EPOCH.year) * 12 + F.month(value) - 1
-    return F.greatest(F.lit(0), F.least(F.lit(grid.count - 1), ordinal - grid.low))
+        ordinal = (F.year(value).cast("long") - EPOCH.year) * 12 + F.month(value) - 1
+    first, last = F.lit(0).cast("long"), F.lit(grid.count - 1).cast("long")
+    return F.greatest(first, F.least(last, ordinal - grid.low))
 
 
 def _join_codebook(placed: DataFrame, place: int, attribute: Categorical) -> DataFrame:

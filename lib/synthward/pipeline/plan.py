@@ -156,7 +156,7 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         message = f"too small to share out over {len(domain.attributes)} columns: {error}"
         raise ConfigError([Problem("privacy.epsilon", message, file.path)]) from None
     assessment = assess(request, policy, today=today)
-    epsilon, delta = reported(charge, request.privacy.delta or assessment.max_delta_per_scope)
+    epsilon, delta = reported(charge, request.privacy.delta or assessment.max_delta)
     return Plan(
         file=file,
         identity=RunIdentity.of(file.digest, run_key),

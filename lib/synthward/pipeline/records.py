@@ -120,7 +120,7 @@ def _guarantee(plan: Plan) -> dict[str, Any]:
     return {
         "unit": unit.name,
         "claim": unit.claim,
-        "neighbours": f"add or remove one {unit.name} with all rows",
+        "neighbours": "add or remove one row" if unit.name == "row" else "add or remove one patient with all rows",
         "max_rows_per_unit": unit.max_rows,
         "mechanism": plan.task.mechanism,
         "epsilon": str(plan.epsilon),

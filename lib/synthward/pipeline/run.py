@@ -189,7 +189,7 @@ class MainJob:
         if failed:
             reasons = "; ".join(f"gate '{gate['gate']}' failed: {gate['detail']}" for gate in failed)
             raise GateFailed(
-                f"release {manifest.body['release_id']} is quarantined at {self._places.staged}, nothing was published. "
+                f"release {manifest.body['release_id']} is quarantined at {self._places.staged}, nothing is published. "
                 f"{reasons}. The charge stands; an edited request is a new run"
             )
         return manifest

@@ -74,14 +74,22 @@ class Measurement:
     @property
     def counts(self) -> npt.NDArray[np.float64]:
         """Values in rows (marginal, presence) or units (population); integers in fixed point otherwise."""
-        weighted = isinstance(self.asked.query, Marginal | Presence)
-        return self.values / WEIGHT_UNIT if weighted else self.values.astype(np.float64)
+        return self.values / self._unit
 
     @property
     def deviation(self) -> float:
         """Standard deviation of the noise in one cell, in the units of `counts`."""
-        weighted = isinstance(self.asked.query, Marginal | Presence)
-        return self.asked.call.deviation / (WEIGHT_UNIT if weighted else 1)
+        return self.asked.call.deviation / self._unit
+
+    @property
+    def mean_absolute(self) -> float:
+        """Expected absolute noise in one cell, in the units of `counts`."""
+        return self.asked.call.mean_absolute / self._unit
+
+    @property
+    def _unit(self) -> int:
+        """Exact integers in one unit of `counts`."""
+        return WEIGHT_UNIT if isinstance(self.asked.query, Marginal | Presence) else 1
 
 
 def pack(measurements: Sequence[Measurement]) -> bytes:

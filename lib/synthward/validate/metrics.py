@@ -93,7 +93,7 @@ def column_quality(book: CodeBook, sealed: Measurement, synthetic: npt.NDArray[n
         synthetic=drawn_shares,
         error=error,
         distance=float(np.abs(noisy_shares - drawn_shares).sum()) / 2,
-        noise_distance=min(1.0, error * sealed.asked.call.mean_absolute * len(labels) / 2),
+        noise_distance=min(1.0, sealed.mean_absolute / whole * len(labels) / 2),
         out_of_domain=out,
         out_of_domain_error=error,
     )
