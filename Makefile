@@ -44,7 +44,7 @@ clean-demo: ## remove what the demos made: extract, ledger, releases, MLflow
 	rm -rf .synthward
 
 doctor: setup ## versions, Java, JARs, a Delta table, the workers' Python, the tracking server
-	$(PY) -m synthward.cli.main doctor
+	$(PY) -m synthward.cli doctor
 
 ##@ Test
 test: setup check test-unit ## what every change must pass: check, then all tests that are not slow, in both lanes

@@ -1,7 +1,4 @@
-"""`make run`: simulated encounters from request to release. `make demo-diabetes DATA=FILE`: the UCI extract.
-
-Ends with one JSON line on stdout, like every run.
-"""
+"""`make run`: simulated encounters from request to release. `make demo-diabetes DATA=FILE`: the UCI extract."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from pathlib import Path
 
 from synthward.api import open_ward
 from synthward.cli.main import log_to_stderr
-from synthward.cli.run import result_line
+from synthward.cli.run import result_line, write_report
 from synthward.demo.simulator import write_demo
 from synthward.demo.tour import Stop, farewell, guide, say
 from synthward.errors import SynthwardError
@@ -44,10 +41,10 @@ def main() -> int:
             say(f"0. SIMULATED encounters of 50,000 invented patients: {'written' if is_new else 'there already'}")
             refused = ward.request(REQUESTS / "demo_refused.yaml")
             stop = Stop(ward.request(REQUESTS / "demo_encounters.yaml"), Decimal(3), Decimal("1e-9"), refused)
-        release = guide(ward, stop, HOME / "reports")
-        report = HOME / "reports" / f"{release.release_id}.html"
+        release = guide(ward, stop)
+        report = write_report(release, HOME / "reports", ward.site.releases)
         farewell(ward, release, report)
-        print(json.dumps(result_line(release, str(report))))
+        print(json.dumps(result_line(release, report)))
     except SynthwardError as error:
         say(f"{type(error).__name__}: {error}")
         return error.exit_code

@@ -22,7 +22,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     _request_arguments(run)
     run.add_argument("--run-key", default="", help="the scheduler's key of this period; a retry uses the same one")
     run.add_argument("--dry-run", action="store_true", help="print plan, cost and targets; reads no data")
-    run.add_argument("--report-dir", type=Path, default=None, help="also write report and manifest into this folder")
+    run.add_argument("--report-dir", type=Path, default=None, help="folder for report and manifest")
     run.set_defaults(command=run_request)
 
     approve = commands.add_parser("approve", parents=[common], help="record a decision on a request")
@@ -53,7 +53,7 @@ def run_request(options: argparse.Namespace) -> int:
     file = load(options)
     with ward(options, "synthward run") as opened:
         release = opened.run(file, run_key=options.run_key)
-        report = _write_report(options, release)
+        report = write_report(release, options.report_dir, opened.site.releases)
         print(json.dumps(result_line(release, report)))
     return 0
 
@@ -75,12 +75,25 @@ def result_line(release: Release, report: str) -> dict[str, Any]:
     }
 
 
-def _write_report(options: argparse.Namespace, release: Release) -> str:
-    """Writes the report where asked; else names the artifact from which `synthward report` extracts it."""
-    if options.report_dir is None:
+def write_report(release: Release, folder: Path | None, releases: str) -> str:
+    """Writes report and manifest into a folder: the one asked for, or `reports` in a release zone on this machine.
+
+    Args:
+        release: The release.
+        folder: Where to write, None for the default.
+        releases: Location of the release zone.
+
+    Returns:
+        The report's file; where nothing is written, the artifact from which `synthward report` extracts it.
+    """
+    from synthward.store.delta import local_path
+
+    zone = local_path(releases)
+    if folder is None and (zone is None or not zone.is_dir()):
         return f"artifacts/{release.release_id}/report.html"
-    options.report_dir.mkdir(parents=True, exist_ok=True)
-    target: Path = options.report_dir / f"{release.release_id}.html"
+    folder = folder if folder is not None else Path(str(zone)) / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{release.release_id}.html"
     target.write_text(release.report, encoding="utf-8")
     target.with_suffix(".json").write_text(release.manifest.text, encoding="utf-8")
     return str(target)

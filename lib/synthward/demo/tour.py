@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthward.api import Release, Ward
@@ -39,14 +38,8 @@ class Stop:
     refused: RequestFile | None = None
 
 
-def guide(ward: Ward, stop: Stop, report_dir: Path) -> Release:
-    """Runs one stop of the tour, telling on stderr what happens.
-
-    Args:
-        ward: The opened demo site.
-        stop: What to run.
-        report_dir: Folder for the report and the manifest.
-    """
+def guide(ward: Ward, stop: Stop) -> Release:
+    """Runs one stop of the tour, telling on stderr what happens."""
     request = stop.request.request
     population = request.population
     say(
@@ -70,9 +63,6 @@ def guide(ward: Ward, stop: Stop, report_dir: Path) -> Release:
     release = ward.run(stop.request)
     if stop.refused is not None:
         _show_refusal(ward, stop.refused)
-    report_dir.mkdir(parents=True, exist_ok=True)
-    (report_dir / f"{release.release_id}.html").write_text(release.report, encoding="utf-8")
-    (report_dir / f"{release.release_id}.json").write_text(release.manifest.text, encoding="utf-8")
     return release
 
 
@@ -85,7 +75,7 @@ def _show_refusal(ward: Ward, refused: RequestFile) -> None:
             say(f"   {reason}")
 
 
-def farewell(ward: Ward, release: Release, report: Path) -> None:
+def farewell(ward: Ward, release: Release, report: str) -> None:
     """Says where everything is."""
     tracking = ward.site.tracking
     outcome = release.outcome

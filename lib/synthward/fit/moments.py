@@ -29,8 +29,11 @@ from synthward.privacy.sensitivity import WEIGHT_UNIT
 RUNS = 1024
 """Runs into which a graded column's density is cut; values are uniform inside a run."""
 
-WEIGHTS: dict[type[Query], float] = {Population: 0.1, Marginal: 1.0, Presence: 0.3, Sum: 0.4, SquareSum: 0.3}
-"""Shares of the budget. Marginals have many cells and a picture to show; each sum is one number."""
+WEIGHTS: dict[type[Query], float] = {Population: 0.1, Marginal: 1.0, Presence: 0.25, Sum: 0.5, SquareSum: 1.0}
+"""Shares of the budget. The spread is a difference of two large sums, so squares need the most precise number."""
+
+GRADED_MARGINAL = 0.5
+"""Share of a graded column's marginal: it tells missing and undeclared shares and shows the shape in the report."""
 
 Floats = npt.NDArray[np.float64]
 Indexes = npt.NDArray[np.int64]
@@ -70,11 +73,14 @@ class Moments:
 
 
 def _round(task: Task) -> Round:
-    queries: list[Query] = [Population(), *(Marginal((name,)) for name in task.domain.attributes)]
-    for name in task.domain.graded:
-        queries += [Presence(name), Sum(name), SquareSum(name)]
-    calls = share_out(task, {query: WEIGHTS[type(query)] for query in queries})
-    return Round("moments", tuple(Asked(query, calls[query]) for query in queries))
+    graded = task.domain.graded
+    weights: dict[Query, float] = {Population(): WEIGHTS[Population]}
+    for name in task.domain.attributes:
+        weights[Marginal((name,))] = GRADED_MARGINAL if name in graded else WEIGHTS[Marginal]
+    for name in graded:
+        weights |= {query: WEIGHTS[type(query)] for query in (Presence(name), Sum(name), SquareSum(name))}
+    calls = share_out(task, weights)
+    return Round("moments", tuple(Asked(query, call) for query, call in calls.items()))
 
 
 def _column(book: CodeBook, answers: dict[Query, Measurement]) -> ColumnModel:
