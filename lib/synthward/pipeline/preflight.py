@@ -10,8 +10,8 @@ from pyspark.errors import PySparkException
 import synthward
 from synthward.errors import EnvironmentProblem
 from synthward.pipeline import _worker
+from synthward.release.publication import published_state
 from synthward.release.registry import Registry
-from synthward.release.table import published_state
 from synthward.store.delta import TableRef, condition_of
 
 if TYPE_CHECKING:

@@ -33,8 +33,8 @@ from synthward.pipeline.plan import ATTEMPT, Plan
 from synthward.pipeline.records import publishable_metrics, registry_row, table_properties, tracked_parameters
 from synthward.pipeline.staging import Origin, stage_and_check
 from synthward.privacy.measurement import Measurement
-from synthward.release import table
 from synthward.release.manifest import Manifest
+from synthward.release.publication import publish, recognise
 from synthward.release.registry import Registry
 from synthward.report.render import render
 from synthward.store.delta import TableRef, Zone, drop
@@ -95,7 +95,9 @@ class MainJob:
             SynthwardError: See `synthward.errors`; running the same command again is always safe.
         """
         if self._journal.find(PUBLISHED) is not None:
-            return self._outcome(self._recorded_manifest(), None, is_new=False)
+            manifest = self._recorded_manifest()
+            recognise(self._env.spark, self._places.target, table_properties(manifest))
+            return self._outcome(manifest, None, is_new=False)
         self._step("preflight", self._preflight)
         pinned = self._step("open", lambda: open_source(self._env, self._plan, self._places, self._journal))
         receipt = self._step("charge", self._charge)
@@ -213,7 +215,7 @@ class MainJob:
     def _publish(self, manifest: Manifest) -> bool:
         link = self._journal.find(VALIDATED)
         assert link is not None
-        is_new = table.publish(
+        is_new = publish(
             self._env.spark,
             self._places.staged,
             link.facts["version"],

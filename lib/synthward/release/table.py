@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Attribute, Date, Numeric
-from synthward.errors import IntegrityError
 from synthward.sample.decode import decode_all, release_type
-from synthward.store.delta import TableRef, detail, exists, read, version_of
+from synthward.store.delta import TableRef, version_of
 
 ROW = "_row"
 LINEAGE = ("_synthetic", "_release_id", "_model_digest", "_generated_at", ROW)
@@ -156,68 +154,3 @@ def fingerprint(frame: DataFrame) -> Fingerprint:
     """Reads a table once."""
     row = frame.agg(*content_columns(frame.columns)).collect()[0]
     return Fingerprint(int(row["rows"]), str(row["content"]))
-
-
-def published_state(spark: SparkSession, target: TableRef) -> Mapping[str, str] | None:
-    """Synthward's properties of what stands at a target, None where nothing does."""
-    if not exists(spark, target):
-        return None
-    found = detail(spark, target).properties
-    return {name.removeprefix(PROPERTY): value for name, value in found.items() if name.startswith(PROPERTY)}
-
-
-def publish(
-    spark: SparkSession,
-    staged: TableRef,
-    version: int,
-    target: TableRef,
-    properties: Mapping[str, str],
-    how: str,
-) -> bool:
-    """Makes a staged table visible at `target` in one commit; repeating it changes nothing.
-
-    Args:
-        spark: Session.
-        staged: The gated table.
-        version: Its gated version.
-        target: The release's own place.
-        properties: Synthward's properties of the release, its fingerprint included.
-        how: `clone` (shallow, shares the staged files) or `copy` (stands alone).
-
-    Returns:
-        False when the same release is there already.
-
-    Raises:
-        IntegrityError: Something else is there.
-    """
-    there = published_state(spark, target)
-    if there is not None:
-        differing = sorted(name for name, value in properties.items() if there.get(name) != value)
-        if differing:
-            raise IntegrityError(
-                f"target {target} already holds something else (it differs in {', '.join(differing)}); Synthward never "
-                "replaces a published table. Move it away, or give the request another output name"
-            )
-        return False
-    if how == "clone":
-        pairs = ", ".join(f"'{PROPERTY}{name}' = '{value}'" for name, value in properties.items())
-        spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {target.sql} SHALLOW CLONE {staged.sql} VERSION AS OF {version} "
-            f"TBLPROPERTIES ({pairs})"
-        ).collect()
-        return True
-    frame = read(spark, staged, version)
-    kept = {
-        name: value
-        for name, value in detail(spark, staged).properties.items()
-        if name.startswith(("delta.constraints.", "delta.dataSkipping", "delta.columnMapping.mode"))
-    }
-    writer = frame.writeTo(target.sql).using("delta")
-    for name, value in (*kept.items(), *((PROPERTY + key, value) for key, value in properties.items())):
-        writer = writer.tableProperty(name, value)
-    try:
-        writer.createOrReplace()
-    except PySparkException:
-        if published_state(spark, target) is None:
-            raise
-    return True
