@@ -1,7 +1,7 @@
 """The kernels once more, in plain Python: short enough to be right at a glance, slow, and without Spark or numpy.
 
-Cells are understood by `CodeBook`; all arithmetic over rows and units is written here anew, so that an error in a kernel
-and its twin here is unlikely to be the same one.
+Cells are understood by `CodeBook`; all arithmetic over rows and units is written here anew, so that an error in a
+kernel and its twin here is unlikely to be the same one.
 """
 
 from __future__ import annotations

@@ -43,24 +43,24 @@ def per_data_set(plan: _worker.CountPlan, group_rows: int, chunk_rows: int) -> W
     """The production worker once for each data set of a task; input columns: data set, unit id, words."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import pyarrow
-        import pyarrow.compute
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
         from synthward.kernels import _worker
 
-        held: dict[int, list[pyarrow.RecordBatch]] = {}
+        held: dict[int, list[pa.RecordBatch]] = {}
         for batch in batches:
-            for number in pyarrow.compute.unique(batch.column(0)).to_pylist():
-                part = batch.filter(pyarrow.compute.equal(batch.column(0), number))
+            for number in pc.unique(batch.column(0)).to_pylist():
+                part = batch.filter(pc.equal(batch.column(0), number))
                 held.setdefault(number, []).append(part.select(batch.schema.names[1:]))
         before = _worker.GROUP_ROWS, _worker.CHUNK_ROWS
         _worker.GROUP_ROWS, _worker.CHUNK_ROWS = group_rows, chunk_rows
         try:
             for number, parts in held.items():
                 for counted in _worker.count_units(plan)(iter(parts)):
-                    told = counted.filter(pyarrow.compute.not_equal(counted.column(1), 0))
-                    owner = pyarrow.array([number] * told.num_rows, type=pyarrow.int64())
-                    yield pyarrow.RecordBatch.from_arrays([owner, *told.columns], names=["dataset", *told.schema.names])
+                    told = counted.filter(pc.not_equal(counted.column(1), 0))
+                    owner = pa.array([number] * told.num_rows, type=pa.int64())
+                    yield pa.RecordBatch.from_arrays([owner, *told.columns], names=["dataset", *told.schema.names])
         finally:
             _worker.GROUP_ROWS, _worker.CHUNK_ROWS = before
 

@@ -1,4 +1,4 @@
-"""Sensitivity on the pure-Python reference: hypothesis looks for two neighbours further apart than declared, and shrinks."""
+"""Sensitivity on the plain reference: hypothesis looks for neighbours further apart than declared, and shrinks."""
 
 from __future__ import annotations
 

@@ -129,9 +129,14 @@ def test_weighted_counts_are_exact_where_doubles_would_round() -> None:
 
 def test_the_temporary_file_is_gone_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_worker, "GROUP_ROWS", 2)
-    with pytest.raises(RuntimeError, match="stop"), _worker.Waiting() as waiting:
-        waiting.add(batches(some_rows(1, LONGS), 7, pa.int64())[0])
-        spilled = waiting._file
-        raise RuntimeError("stop")
-    assert spilled is not None
-    assert spilled.closed
+    waiting = _worker.Waiting()
+
+    def failing() -> None:
+        with waiting:
+            waiting.add(batches(some_rows(1, LONGS), 7, pa.int64())[0])
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        failing()
+    assert waiting._file is not None
+    assert waiting._file.closed

@@ -251,9 +251,12 @@ def _date_place(attribute: Date, value: object) -> int:
 def _day(attribute: Date, value: object) -> date | float | None:
     """The date of a cell, None where it is none, -inf or inf where the engine's calendar reaches beyond Python's."""
     if isinstance(value, datetime):
-        # An instant has a date in the declared zone; a time without a zone already has its own.
-        local = value.astimezone(zoneinfo.ZoneInfo(attribute.time_zone)) if value.tzinfo is not None else value
-        return local.date()
+        if value.tzinfo is None:
+            return value.date()  # only an instant needs the declared zone to have a date
+        try:
+            return value.astimezone(zoneinfo.ZoneInfo(attribute.time_zone)).date()
+        except OverflowError:
+            return -math.inf if value.year == 1 else math.inf
     if isinstance(value, date):
         return value
     if not isinstance(value, str):
