@@ -7,6 +7,7 @@ Exit codes: 0 ok, 2 usage, 3 refused by policy, 4 budget, 5 gate failed, 1 anyth
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from synthward.cli.main import main
@@ -14,10 +15,10 @@ from synthward.cli.main import main
 
 def arguments(words: list[str]) -> list[str]:
     """`--request FILE` is the request; everything else is passed to `synthward run` as it is."""
-    if "--request" not in words:
-        return ["run", *words]
-    place = words.index("--request")
-    return ["run", *words[:place], *words[place + 2 :], *words[place + 1 : place + 2]]
+    parser = argparse.ArgumentParser(prog="synthesize.py", add_help=False, allow_abbrev=False)
+    parser.add_argument("--request")
+    options, others = parser.parse_known_args(words)
+    return ["run", *others, *([options.request] if options.request is not None else [])]
 
 
 if __name__ == "__main__":

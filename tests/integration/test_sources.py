@@ -1,0 +1,240 @@
+"""Sources: formats, names, keys, joins and pins give the same exact answers, whatever the data are written in."""
+
+from __future__ import annotations
+
+import gzip
+import uuid
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from synthward.errors import SourceError
+from synthward.measure import source
+from synthward.store.delta import exists
+from trial import (
+    VISITS,
+    NoNoise,
+    Stopped,
+    TestSite,
+    exact_answers,
+    plan_of,
+    ready,
+    stop_after,
+    visits,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+S = 2**16
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> TestSite:
+    return TestSite(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def expected(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[int]]:
+    """Answers for `visits()` in a plain Delta table."""
+    site = TestSite(tmp_path_factory.mktemp("plain"))
+    site.write(spark)
+    return exact_answers(spark, plan_of(site, site.request()))
+
+
+def test_the_plain_answers_are_right(expected: dict[str, list[int]]) -> None:
+    rows = visits()
+    patients = {row[0] for row in rows}
+    assert expected["population"] == [len(patients)]
+    by_patient = {p: [row for row in rows if row[0] == p] for p in patients}
+    women = sum(min(2, len(own)) * S for own in by_patient.values() if own[0][1] == "F" and len(own) <= 2)
+    women += sum(2 * S // 3 * 3 for own in by_patient.values() if own[0][1] == "F" and len(own) == 3)
+    assert expected["marginal(sex)"][0] == women
+    assert expected["marginal(sex)"][2:] == [0, 0]
+
+
+def test_parquet(spark: SparkSession, site: TestSite, expected: dict[str, list[int]]) -> None:
+    site.write(spark, format="parquet")
+    assert exact_answers(spark, plan_of(site, site.request(source={"format": "parquet"}))) == expected
+
+
+def test_a_catalog_table_by_name(spark: SparkSession, site: TestSite, expected: dict[str, list[int]]) -> None:
+    name = f"t{uuid.uuid4().hex}"
+    spark.createDataFrame(visits(), VISITS).write.format("delta").saveAsTable(name)
+    try:
+        path = site.request(source={"_whole": True, "format": "delta", "table": name})
+        assert exact_answers(spark, plan_of(site, path)) == expected
+    finally:
+        spark.sql(f"DROP TABLE {name}").collect()
+
+
+def test_csv_with_quotes_line_breaks_and_gzip(
+    spark: SparkSession, site: TestSite, expected: dict[str, list[int]]
+) -> None:
+    lines = ["pid;note;sex;age", *(f'{pid};"said ""so""; then\nleft";{sex};{age}' for pid, sex, age in visits())]
+    site.data().mkdir(parents=True)
+    with gzip.open(site.data() / "visits.csv.gz", "wt", encoding="utf-8") as stream:
+        stream.write("\n".join(lines) + "\n")
+    csv = {"delimiter": ";", "multiline": True}
+    assert exact_answers(spark, plan_of(site, site.request(source={"format": "csv", "csv": csv}))) == expected
+
+
+def test_a_csv_row_cut_short_is_missing_not_an_error(spark: SparkSession, site: TestSite) -> None:
+    site.data().mkdir(parents=True)
+    (site.data() / "a.csv").write_text("pid,sex,age\n1,F,30\n2\n3,M\n4,M,1,2,3\n,F,9\n", encoding="utf-8")
+    answers = exact_answers(spark, plan_of(site, site.request(source={"format": "csv"})))
+    assert answers["population"] == [4]
+    assert answers["marginal(sex)"] == [S, 2 * S, 0, S]
+    assert answers["presence(age)"] == [2 * S]
+
+
+def test_delta_is_read_at_the_version_it_was_pinned_at(
+    spark: SparkSession, site: TestSite, expected: dict[str, list[int]]
+) -> None:
+    site.write(spark)
+    plan = plan_of(site, site.request())
+    pinned = source.pin(spark, plan.file)
+    site.write(spark, [(77, "F", 5)], mode="append")
+    restored = source.PinnedSource.restored(plan.file, pinned.record())
+    assert exact_answers(spark, plan, restored) == expected
+    assert exact_answers(spark, plan)["population"] != expected["population"]
+
+
+NAMES = {"sex at birth (F/M)": "sex", "Alter.Jahre": "age", "PID": "pid"}
+
+
+def test_names_with_dots_spaces_brackets_and_capitals(
+    spark: SparkSession, site: TestSite, expected: dict[str, list[int]]
+) -> None:
+    frame = spark.createDataFrame(visits(), "`PID` BIGINT, `sex at birth (F/M)` STRING, `Alter.Jahre` INT")
+    frame.write.format("parquet").save(str(site.data()))
+    attributes = {
+        "sex at birth (F/M)": {"type": "categorical", "values": ["F", "M"]},
+        "Alter.Jahre": {"type": "numeric", "integer": True, "bounds": [0, 100], "bins": 4},
+    }
+    site.domain(attributes)
+    path = site.request(source={"format": "parquet"}, patient={"key": "PID"}, columns=list(attributes))
+    found = exact_answers(spark, plan_of(site, path))
+    assert {label.replace("Alter.Jahre", "age").replace("sex at birth (F/M)", "sex") for label in found} == set(
+        expected
+    )
+    assert list(found.values()) == list(expected.values())
+
+
+def test_a_path_into_a_struct(spark: SparkSession, site: TestSite, expected: dict[str, list[int]]) -> None:
+    rows = [((pid,), ((sex, age),)) for pid, sex, age in visits()]
+    site.write(spark, rows, "who STRUCT<id: BIGINT>, what STRUCT<person: STRUCT<sex: STRING, age: INT>>")
+    attributes = {
+        "what.person.sex": {"type": "categorical", "values": ["F", "M"], "missing": ["?"]},
+        "what.person.age": {"type": "numeric", "integer": True, "bounds": [0, 100], "bins": 4},
+    }
+    site.domain(attributes)
+    path = site.request(patient={"key": "who.id"}, columns=list(attributes))
+    assert list(exact_answers(spark, plan_of(site, path)).values()) == list(expected.values())
+
+
+KEYS: dict[str, list[Any]] = {
+    "BIGINT": [-(2**63), -1, 0, 2**63 - 1],
+    "INT": [-(2**31), -1, 0, 2**31 - 1],
+    "STRING": ["7", "07", "id-ü", ""],
+    "UUID": [str(uuid.UUID(int=k)) for k in range(4)],
+    "BINARY": [b"\x00", b"\x00\x00", b"\xff", b""],
+    "DECIMAL(38,0)": [-(10**37), -1, 0, 10**37],
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_patient_ids_of_every_type_are_told_apart(spark: SparkSession, site: TestSite, kind: str) -> None:
+    ids = [Decimal(k) for k in KEYS[kind]] if kind.startswith("DECIMAL") else KEYS[kind]
+    rows: list[tuple[Any, ...]] = [(k, "F", 10) for k in ids for _ in range(3)] + [(None, "M", 90)]
+    site.write(spark, rows, f"pid {'STRING' if kind == 'UUID' else kind}, sex STRING, age INT", format="parquet")
+    answers = exact_answers(spark, plan_of(site, site.request(source={"format": "parquet"})))
+    assert answers["population"] == [4]
+    assert answers["marginal(sex)"] == [4 * 3 * (2 * S // 3), 0, 0, 0]
+
+
+def path_of(*steps: tuple[str, str, str]) -> list[dict[str, Any]]:
+    """Steps (table, our column, its column)."""
+    return [{"source": {"format": "delta", "path": f"data/{table}"}, "on": {ours: its}} for table, ours, its in steps]
+
+
+def test_a_path_over_two_tables_with_keys_of_two_types(
+    spark: SparkSession, site: TestSite, expected: dict[str, list[int]]
+) -> None:
+    stays = {pid: str(10 * pid) for pid, _, _ in visits()}
+    rows = [(stays[pid], sex, age) for pid, sex, age in visits()]
+    site.write(spark, [*rows, ("orphan", "F", 1), (None, "M", 2), ("005", "M", 3)], "stay STRING, sex STRING, age INT")
+    links: list[tuple[Any, ...]] = [(int(stay), pid) for pid, stay in stays.items()]
+    site.write(spark, [*links, (5, 5), (6, None), (None, 7)], "stay_id BIGINT, pid BIGINT", name="stays")
+    path = site.request(patient={"path": path_of(("stays", "stay", "stay_id"))})
+    assert exact_answers(spark, plan_of(site, path)) == expected
+
+
+def test_a_path_over_three_tables(spark: SparkSession, site: TestSite, expected: dict[str, list[int]]) -> None:
+    rows = [(f"e{place}", sex, age) for place, (_, sex, age) in enumerate(visits())]
+    links: list[tuple[Any, ...]] = [(f"e{place}", 7 * pid) for place, (pid, _, _) in enumerate(visits())]
+    people: list[tuple[Any, ...]] = [(str(7 * pid), pid) for pid in {pid for pid, _, _ in visits()}]
+    site.write(spark, rows, "event STRING, sex STRING, age INT")
+    site.write(spark, links, "event STRING, stay BIGINT", name="stays")
+    site.write(spark, people, "stay STRING, pid BIGINT", name="people")
+    path = site.request(patient={"path": path_of(("stays", "event", "event"), ("people", "stay", "stay"))})
+    assert exact_answers(spark, plan_of(site, path)) == expected
+
+
+def test_an_ambiguous_parent_fans_out(spark: SparkSession, site: TestSite) -> None:
+    site.write(spark, [("a", "F", 10)], "stay STRING, sex STRING, age INT")
+    site.write(spark, [("a", 1), ("a", 2)], "stay STRING, pid BIGINT", name="stays")
+    answers = exact_answers(spark, plan_of(site, site.request(patient={"path": path_of(("stays", "stay", "stay"))})))
+    assert answers["population"] == [2]
+    assert answers["marginal(sex)"] == [2 * S, 0, 0, 0]
+
+
+def test_rows_without_a_patient_count_for_nobody(spark: SparkSession, site: TestSite) -> None:
+    site.write(
+        spark, [("a", "F", 10), ("b", "F", 10), (None, "F", 10), ("c", "M", 10)], "stay STRING, sex STRING, age INT"
+    )
+    site.write(spark, [("a", 1), ("b", None), (None, 3)], "stay STRING, pid BIGINT", name="stays")
+    answers = exact_answers(spark, plan_of(site, site.request(patient={"path": path_of(("stays", "stay", "stay"))})))
+    assert answers["population"] == [1]
+    assert answers["marginal(sex)"] == [S, 0, 0, 0]
+    assert answers["presence(age)"] == [S]
+
+
+@pytest.mark.parametrize("kind", ["DOUBLE", "DATE", "ARRAY<INT>"])
+def test_keys_that_cannot_tell_patients_apart_are_refused(spark: SparkSession, site: TestSite, kind: str) -> None:
+    site.write(spark, [], f"pid {kind}, sex STRING, age INT", format="parquet")
+    with pytest.raises(SourceError, match="patient key 'pid': a patient key is a string, an integer or binary"):
+        exact_answers(spark, plan_of(site, site.request(source={"format": "parquet"})))
+
+
+def test_a_view_is_refused_as_a_pin(spark: SparkSession, site: TestSite) -> None:
+    spark.createDataFrame(visits(), VISITS).createOrReplaceTempView("visits_view")
+    path = site.request(source={"_whole": True, "format": "delta", "table": "visits_view"})
+    with pytest.raises(SourceError, match="snapshot: materialize"):
+        exact_answers(spark, plan_of(site, path))
+
+
+def test_a_view_is_copied_and_the_copy_dropped_after_the_seal(spark: SparkSession, site: TestSite) -> None:
+    """The copy is there while the run measures, holds the needed columns only, and is gone once it is sealed."""
+    site.write(spark, [(*row, "PLANTED NOTE") for row in visits()], f"{VISITS}, note STRING", format="parquet")
+    spark.read.parquet(str(site.data())).createOrReplaceTempView("visits_view")
+    path = site.request(source={"_whole": True, "format": "delta", "table": "visits_view", "snapshot": "materialize"})
+    opened = site.open(spark, noise=NoNoise(), on_step=stop_after("aggregate"))
+    request = ready(opened, path)
+    protected = site.root / "zones" / "protected"
+    with pytest.raises(Stopped):
+        opened.run(request)
+    [copy] = protected.glob("source_*")
+    columns = spark.read.format("delta").load(str(copy)).columns
+    assert columns == ["sex", "age", "pid"]
+    # What the view says later does not matter any more.
+    spark.createDataFrame([], VISITS).createOrReplaceTempView("visits_view")
+    release_id = opened.plan(request).identity.release_id
+    with pytest.raises(Stopped):
+        site.open(spark, noise=NoNoise(), on_step=stop_after("sample")).run(request)
+    assert not list(protected.glob("source_*"))
+    staged = spark.read.format("delta").load(str(protected / f"staging_{release_id}"))
+    assert staged.where("sex is not null").count() > 0
+    assert not exists(spark, opened.registry.releases) or opened.registry.row(release_id) is None

@@ -1,0 +1,221 @@
+"""The order of the main job, without Spark: charge before the pass, gates before publication, nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from store_doubles import MemoryLinks
+from synthward.config.site import load_site
+from synthward.errors import GateFailed
+from synthward.fit.model import Model
+from synthward.governance.policy import load_policy
+from synthward.ledger.ledger import Ledger
+from synthward.measure import curator
+from synthward.measure.source import PinnedSource
+from synthward.pipeline import run as module
+from synthward.pipeline.environment import Environment
+from synthward.pipeline.journal import OPENED, Journal
+from synthward.pipeline.run import MainJob, Outcome
+from synthward.pipeline.staging import Checked
+from synthward.release.manifest import Manifest
+from synthward.store.chain import Chain
+from synthward.store.delta import TableRef, Zone
+from trial import SCOPE, Clock, CountingNoise, Stopped, TestSite, open_budget, plan_of, stop_after
+
+STEPS = (
+    "preflight",
+    "open",
+    "charge",
+    "aggregate",
+    "draw",
+    "seal",
+    "measure moments",
+    "validate",
+    "register",
+    "publish",
+)
+
+
+@dataclass
+class World:
+    """Everything that outlives a driver, and what the drivers did to it.
+
+    Attributes:
+        events: What happened, in order.
+        gate: Whether the gate passes.
+        published: Releases at their targets.
+    """
+
+    root: Path
+    ledger: MemoryLinks = field(default_factory=MemoryLinks)
+    journal: MemoryLinks = field(default_factory=MemoryLinks)
+    noise: CountingNoise = field(default_factory=CountingNoise)
+    clock: Clock = field(default_factory=Clock)
+    events: list[str] = field(default_factory=list)
+    gate: bool = True
+    published: list[str] = field(default_factory=list)
+    broken: str = ""
+
+    def __post_init__(self) -> None:
+        self.site = TestSite(self.root)
+        self.plan = plan_of(self.site, self.site.request())
+        open_budget(_Opener(self.accounts(), self))  # type: ignore[arg-type]
+
+    def accounts(self) -> Ledger:
+        """The ledger as a new driver sees it."""
+        return Ledger(None, Zone("memory/ledger"), store=self.ledger, clock=self.clock)
+
+    def charges(self) -> int:
+        """Number of charges."""
+        return len(self.accounts().state(SCOPE).charges)
+
+    def kinds(self) -> list[str]:
+        """What the journal holds."""
+        return [link.kind for link in self.journal.links]
+
+    def drive(self, on_step: Callable[[str], None] = lambda _: None) -> Outcome:
+        """One driver."""
+        chain = Chain(None, TableRef(parts=("journal",)), store=self.journal, clock=self.clock)
+        env = Environment(
+            spark=None,  # type: ignore[arg-type]
+            site=load_site(self.site.file),
+            policy=load_policy(self.root / "policy.yaml"),
+            ledger=self.accounts(),
+            journal=chain,
+            noise=self.noise,
+            clock=self.clock,
+            on_step=on_step,
+        )
+        return MainJob(env, self.plan, (), 1).execute()
+
+    def open(self, _: Any, plan: Any, __: Any, journal: Journal) -> PinnedSource:
+        """Stands for `open_source`."""
+        journal.once(OPENED, lambda: ({"copies": [], "scope": SCOPE, "request_digest": plan.file.digest}, None))
+        return PinnedSource(())
+
+    def aggregate(self, *_: Any) -> None:
+        """Stands for the pass over the source."""
+        self.events.append(f"pass after {self.charges()} charge(s)")
+        if self.broken:
+            raise Stopped(self.broken)
+
+    def stage(self, _: Any, plan: Any, __: Any, model: Model, *___: Any) -> Checked:
+        """Stands for sampling and gates."""
+        self.events.append("stage")
+        gates = [{"gate": "distance", "passed": self.gate, "detail": "as told"}]
+        ids = {"release_id": plan.identity.release_id, "run_id": plan.identity.run_id}
+        body = {**ids, "model": {"digest": model.digest}, "gates": gates, "budget": {"scope": SCOPE}}
+        return Checked(Manifest(body), 0)
+
+    def publish(self, *_: Any) -> bool:
+        """Stands for the commit at the target."""
+        self.events.append("publish")
+        self.published.append("release")
+        return len(self.published) == 1
+
+
+class _Opener:
+    """The one method of a ward that opening a budget needs."""
+
+    def __init__(self, ledger: Ledger, world: World) -> None:
+        self._ledger, self._world = ledger, world
+
+    def open_scope(self, scope: str, **terms: Any) -> None:
+        self._ledger.open_scope(scope, unit="patient", policy_digest="p", site_digest="s", **terms)
+
+
+class _Registry:
+    """A registry that takes everything."""
+
+    def __init__(self, *_: Any) -> None:
+        """Holds nothing."""
+
+    def keep(self, *_: Any) -> None:
+        """Stands for storing an artifact."""
+
+    def record(self, *_: Any) -> None:
+        """Stands for the release's row."""
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World(tmp_path)
+    for name in ("check_executors", "check_targets"):
+        monkeypatch.setattr(module.preflight, name, lambda *_: None)
+    for name in ("registry_row", "table_properties", "publishable_metrics", "tracked_parameters"):
+        monkeypatch.setattr(module, name, lambda _: {})
+    monkeypatch.setattr(module, "render", lambda _: "<html></html>")
+    monkeypatch.setattr(module.tracking, "reachable", lambda _: "")
+    monkeypatch.setattr(module.tracking, "log_release", lambda *_, **__: None)
+    monkeypatch.setattr(module, "Registry", _Registry)
+    monkeypatch.setattr(module, "open_source", made.open)
+    monkeypatch.setattr(module.source, "source_rows", lambda *_: None)
+    monkeypatch.setattr(module.source, "check_unchanged", lambda *_: None)
+    monkeypatch.setattr(module, "stage_and_check", made.stage)
+    monkeypatch.setattr(module, "publish", made.publish)
+    monkeypatch.setattr(module, "recognise", lambda *_: None)
+    monkeypatch.setattr(curator, "exact_vector_frame", made.aggregate)
+    monkeypatch.setattr(curator, "collect_vector", lambda _, cells: np.ones(cells, dtype=np.int64))
+    return made
+
+
+def test_the_order_of_a_run(world: World) -> None:
+    steps: list[str] = []
+    outcome = world.drive(steps.append)
+    assert outcome.is_new
+    assert tuple(steps) == (*STEPS, "track")
+    assert world.events == ["pass after 1 charge(s)", "stage", "publish"]
+    assert world.kinds() == ["opened", "sealed", "validated", "published"]
+
+
+def test_a_second_run_does_nothing_and_says_so(world: World) -> None:
+    world.drive()
+    before = len(world.events), len(world.noise.drawn), len(world.journal.links), len(world.ledger.links)
+    assert world.drive().is_new is False
+    assert (len(world.events), len(world.noise.drawn), len(world.journal.links), len(world.ledger.links)) == before
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_run_that_dies_after_a_step_is_finished_by_the_next(world: World, step: str) -> None:
+    with pytest.raises(Stopped):
+        world.drive(stop_after(step))
+    drawn = len(world.noise.drawn)
+    seals = [link for link in world.journal.links if link.kind == "sealed"]
+    world.drive()
+    queries = len(set(world.noise.drawn))
+    assert len(world.noise.drawn) - drawn == (0 if seals else queries)
+    assert [link for link in world.journal.links if link.kind == "sealed"][: len(seals)] == seals
+    assert world.kinds() == ["opened", "sealed", "validated", "published"]
+    assert world.charges() == 1
+
+
+def test_a_pass_that_fails_is_paid_for_and_costs_nothing_again(world: World) -> None:
+    world.broken = "no such file"
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            world.drive()
+        assert world.charges() == 1
+        assert world.accounts().state(SCOPE).spent == world.plan.charge
+    world.broken = ""
+    world.drive()
+    assert world.charges() == 1
+    assert world.events[0] == "pass after 1 charge(s)"
+
+
+def test_a_failed_gate_stops_before_registry_and_target(world: World) -> None:
+    world.gate = False
+    steps: list[str] = []
+    for _ in range(2):
+        with pytest.raises(GateFailed, match="gate 'distance' failed: as told"):
+            world.drive(steps.append)
+    assert world.published == []
+    assert not {"register", "publish", "track"} & set(steps)
+    assert world.events.count("stage") == 1
+    assert world.kinds() == ["opened", "sealed", "validated"]
+    assert world.charges() == 1
