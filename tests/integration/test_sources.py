@@ -102,6 +102,17 @@ def test_delta_is_read_at_the_version_it_was_pinned_at(
     assert exact_answers(spark, plan)["population"] != expected["population"]
 
 
+def test_files_that_were_added_after_the_pin_are_noticed(spark: SparkSession, site: TestSite) -> None:
+    site.data().mkdir(parents=True)
+    (site.data() / "a.csv").write_text("pid,sex,age\n1,F,30\n", encoding="utf-8")
+    plan = plan_of(site, site.request(source={"format": "csv"}))
+    pinned = source.pin(spark, plan.file)
+    source.check_unchanged(spark, pinned)
+    (site.data() / "b.csv").write_text("pid,sex,age\n2,F,30\n", encoding="utf-8")
+    with pytest.raises(SourceError, match="changed after it was pinned"):
+        source.check_unchanged(spark, pinned)
+
+
 NAMES = {"sex at birth (F/M)": "sex", "Alter.Jahre": "age", "PID": "pid"}
 
 

@@ -21,7 +21,7 @@ from synthward.measure.curator import Curator, SealStore
 from synthward.measure.layout import Layout
 from synthward.pipeline.journal import Journal, JournalSeals
 from synthward.privacy.measurement import Round
-from synthward.privacy.noise import NoiseCall
+from synthward.privacy.noise import NoiseCall, SecureNoise
 from synthward.privacy.unit import PrivacyUnit
 from synthward.store.chain import Chain
 from synthward.store.delta import TableRef
@@ -181,3 +181,10 @@ def test_layout_covers_every_query_once() -> None:
     parts = [layout.part(query) for query in queries]
     places = sorted(place for part in parts for place in range(part.start, part.stop))
     assert places == list(range(layout.cells))
+
+
+def test_noise_of_production_is_fresh_at_every_draw() -> None:
+    exact, call = np.zeros(64, dtype=np.int64), NoiseCall("laplace", 1000.0, 1)
+    one, two = (SecureNoise().draw("x", exact, call) for _ in range(2))
+    assert one.tolist() != two.tolist()
+    assert len(set(one.tolist())) > 32

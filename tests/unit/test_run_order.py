@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from store_doubles import MemoryLinks
 from synthward.config.site import load_site
-from synthward.errors import GateFailed
+from synthward.errors import GateFailed, PolicyRefused
 from synthward.fit.model import Model
 from synthward.governance.policy import load_policy
 from synthward.ledger.ledger import Ledger
@@ -21,6 +21,7 @@ from synthward.measure.source import PinnedSource
 from synthward.pipeline import run as module
 from synthward.pipeline.environment import Environment
 from synthward.pipeline.journal import OPENED, Journal
+from synthward.pipeline.plan import RunIdentity
 from synthward.pipeline.run import MainJob, Outcome
 from synthward.pipeline.staging import Checked
 from synthward.release.manifest import Manifest
@@ -79,8 +80,9 @@ class World:
         """What the journal holds."""
         return [link.kind for link in self.journal.links]
 
-    def drive(self, on_step: Callable[[str], None] = lambda _: None) -> Outcome:
+    def drive(self, on_step: Callable[[str], None] = lambda _: None, run_key: str = "") -> Outcome:
         """One driver."""
+        plan = replace(self.plan, identity=RunIdentity.of(self.plan.file.digest, run_key))
         chain = Chain(None, TableRef(parts=("journal",)), store=self.journal, clock=self.clock)
         env = Environment(
             spark=None,  # type: ignore[arg-type]
@@ -92,11 +94,12 @@ class World:
             clock=self.clock,
             on_step=on_step,
         )
-        return MainJob(env, self.plan, (), 1).execute()
+        return MainJob(env, plan, (), 1).execute()
 
     def open(self, _: Any, plan: Any, __: Any, journal: Journal) -> PinnedSource:
         """Stands for `open_source`."""
-        journal.once(OPENED, lambda: ({"copies": [], "scope": SCOPE, "request_digest": plan.file.digest}, None))
+        copies = ["memory/copy"]
+        journal.once(OPENED, lambda: ({"copies": copies, "scope": SCOPE, "request_digest": plan.file.digest}, None))
         return PinnedSource(())
 
     def aggregate(self, *_: Any) -> None:
@@ -160,6 +163,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(module, "stage_and_check", made.stage)
     monkeypatch.setattr(module, "publish", made.publish)
     monkeypatch.setattr(module, "recognise", lambda *_: None)
+    monkeypatch.setattr(module, "drop", lambda _, ref: made.events.append(f"drop {ref} with {made.kinds()[-1]}"))
     monkeypatch.setattr(curator, "exact_vector_frame", made.aggregate)
     monkeypatch.setattr(curator, "collect_vector", lambda _, cells: np.ones(cells, dtype=np.int64))
     return made
@@ -170,7 +174,7 @@ def test_the_order_of_a_run(world: World) -> None:
     outcome = world.drive(steps.append)
     assert outcome.is_new
     assert tuple(steps) == (*STEPS, "track")
-    assert world.events == ["pass after 1 charge(s)", "stage", "publish"]
+    assert world.events == ["pass after 1 charge(s)", "drop memory/copy with sealed", "stage", "publish"]
     assert world.kinds() == ["opened", "sealed", "validated", "published"]
 
 
@@ -219,3 +223,11 @@ def test_a_failed_gate_stops_before_registry_and_target(world: World) -> None:
     assert world.events.count("stage") == 1
     assert world.kinds() == ["opened", "sealed", "validated"]
     assert world.charges() == 1
+
+
+def test_another_run_key_needs_an_approval_for_another_run(world: World) -> None:
+    world.drive()
+    with pytest.raises(PolicyRefused, match=r"cover 1 run\(s\), and 1 are charged"):
+        world.drive(run_key="next")
+    assert world.charges() == 1
+    assert world.events.count("pass after 1 charge(s)") == 1
