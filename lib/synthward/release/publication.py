@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _NOTE = "manifest_noted"
-"""Property whose commit puts the manifest's digest into the table's history; a clone's own commit has no room for it."""
+"""Property whose commit puts the manifest's digest into the history; a clone's own commit has no room for it."""
 
 _KEPT = ("delta.constraints.", "delta.dataSkipping", "delta.columnMapping.mode")
 
