@@ -6,7 +6,7 @@ All cases of a test share one table and one job: a column a case, shorter ones f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -348,6 +348,15 @@ def test_the_last_dates_and_instants_of_the_engine(
     codes, _ = encoded(spark.read.parquet(str(tmp_path / "x.parquet")), books)
     for name, book in books.items():
         assert codes[name].tolist() == [0, book.attribute.size - 1], name
+
+
+def test_the_integer_clip_holds_by_itself(spark: SparkSession, tmp_path: Path) -> None:
+    """The bound of a sum rests on integers: with a limit set by hand, q keeps it although every double is in bounds."""
+    attribute = number("-10", "10", "0.5")
+    attribute.__dict__["fixed_point"] = replace(attribute.fixed_point, limit=5)
+    frame = parquet(spark, tmp_path / "x.parquet", [(pa.float64(), (-10.0, 10.0, 0.0, 3.5))])
+    _, table = encoded(frame, {"x": CodeBook("x", attribute)})
+    assert table.column(quantum_column(0)).to_pylist() == [-5, 5, 0, 5]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 import oracle
 from extracts import BOOKS, DOMAIN, EXTREME, QUERIES, IdKind, Rows, cells, extract, patient_ids, without, write
@@ -220,6 +221,17 @@ def test_pairs_through_the_unmodified_path(spark: SparkSession, tmp_path: Path, 
         assert_neighbours(found[0], found[number], K)
     assert_neighbours(found[len(units) + 1], found[len(units) + 2], K)
     assert not found[len(units) + 2].any()
+
+
+def test_two_patients_never_share_a_key(spark: SparkSession) -> None:
+    """300,000 ids: a 32-bit hash would merge ten pairs of them. Nor does a collation merge ids that differ in case."""
+    ids = spark.range(300_000).select(F.concat(F.lit("patient-"), F.col("id").cast("string")).alias("id"))
+    assert ids.select(unit_key(F.col("id"), T.StringType())).distinct().count() == 300_000
+    cased = spark.createDataFrame([("ab1",), ("AB1",), ("ab1 ",)], "id string")
+    collated = cased.select(F.collate(F.col("id"), "UTF8_LCASE").alias("id"))
+    assert collated.select(unit_key(F.col("id"), collated.schema["id"].dataType)).distinct().count() == 3
+    longs = spark.createDataFrame([(5,), (5 + 2**32,), (2**53,), (2**53 + 1,), (-(2**63),), (2**63 - 1,)], "id long")
+    assert longs.select(unit_key(F.col("id"), T.LongType())).distinct().count() == 6
 
 
 def test_rows_as_units(spark: SparkSession, tmp_path: Path) -> None:

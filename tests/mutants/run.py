@@ -1,0 +1,186 @@
+"""Breaks each guarantee on purpose and demands that a test notices.
+
+Every YAML file beside this one lists mutants: a name, a file under the package, the text to replace, what to put
+there, and the test that must fail. The package is copied to a temporary directory, the mutant applied to the copy, and
+the test run against it in the same environment. The unchanged copy must pass the same tests first, or a kill would
+prove nothing.
+
+    python tests/mutants/run.py [--list] [--only NAME ...] [--no-baseline]
+
+Exit code: 0 all killed, 1 some survived, 2 a mutant does not fit the code or a test fails on the unchanged package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+KEYS = ("name", "why", "file", "old", "new", "test")
+TIMEOUT_S = 900
+PASSED, FAILED = 0, 1
+
+
+class Unfit(Exception):
+    """A mutant that does not fit the code: its text is not there exactly once, or a key is missing."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One deliberate fault.
+
+    Attributes:
+        name: Unique name.
+        why: The guarantee that it breaks.
+        file: File below lib/synthward.
+        old: Text that stands there exactly once.
+        new: What replaces it.
+        test: pytest node, relative to the project's root, that must fail.
+    """
+
+    name: str
+    why: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+def read_all() -> list[Mutant]:
+    """All mutants of all files.
+
+    Raises:
+        Unfit: A key is missing or unknown, or a name is used twice.
+    """
+    mutants: list[Mutant] = []
+    for file in sorted(HERE.glob("*.yaml")):
+        for number, entry in enumerate(yaml.safe_load(file.read_text(encoding="utf-8")) or [], 1):
+            if not isinstance(entry, dict) or sorted(entry) != sorted(KEYS):
+                raise Unfit(f"{file.name}, mutant {number}: needs exactly the keys {', '.join(KEYS)}")
+            mutants.append(Mutant(**{key: str(entry[key]) for key in KEYS}))
+    names = [mutant.name for mutant in mutants]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise Unfit(f"used for more than one mutant: {', '.join(repeated)}")
+    return mutants
+
+
+def check(mutant: Mutant) -> None:
+    """Whether the mutant fits today's code.
+
+    Raises:
+        Unfit: It does not.
+    """
+    path = ROOT / "lib" / "synthward" / mutant.file
+    found = path.read_text(encoding="utf-8").count(mutant.old) if path.is_file() else 0
+    if found != 1:
+        raise Unfit(f"{mutant.name}: the old text stands {found} times in {mutant.file}, not once; update the mutant")
+    if mutant.old == mutant.new:
+        raise Unfit(f"{mutant.name}: old and new text are the same")
+    if not (ROOT / mutant.test.split("::")[0]).is_file():
+        raise Unfit(f"{mutant.name}: {mutant.test.split('::')[0]} does not exist")
+
+
+def pytest_code(library: Path, nodes: Sequence[str]) -> tuple[int, str]:
+    """Runs tests against a copy of the package; returns pytest's exit code and its last lines."""
+    environment = os.environ | {"PYTHONPATH": str(library), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *nodes]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return -1, f"no result within {TIMEOUT_S} s"
+    return done.returncode, "\n".join(done.stdout.splitlines()[-15:])
+
+
+def copied(folder: Path, mutant: Mutant | None = None) -> Path:
+    """A copy of lib/ in `folder`, with the mutant applied."""
+    library = folder / "lib"
+    shutil.copytree(ROOT / "lib", library, ignore=shutil.ignore_patterns("__pycache__"))
+    if mutant is not None:
+        path = library / "synthward" / mutant.file
+        path.write_text(path.read_text(encoding="utf-8").replace(mutant.old, mutant.new), encoding="utf-8")
+    return library
+
+
+def verdict(mutant: Mutant) -> tuple[str, str]:
+    """What became of a mutant: killed, SURVIVED or BROKEN, and pytest's last lines."""
+    with tempfile.TemporaryDirectory(prefix="synthward-mutant-") as folder:
+        code, tail = pytest_code(copied(Path(folder), mutant), [mutant.test])
+    if code == FAILED and re.search(r"\d+ failed", tail):  # an error outside of the test's own body proves nothing
+        return "killed", tail
+    return ("SURVIVED" if code == PASSED else f"BROKEN (pytest exit code {code})"), tail
+
+
+def baseline(mutants: Sequence[Mutant]) -> None:
+    """Runs every named test once on the unchanged package.
+
+    Raises:
+        Unfit: One fails, or does not exist.
+    """
+    with tempfile.TemporaryDirectory(prefix="synthward-mutant-") as folder:
+        code, tail = pytest_code(copied(Path(folder)), sorted({mutant.test for mutant in mutants}))
+    if code != PASSED:
+        raise Unfit(f"a test does not pass on the unchanged package, so that no kill would mean anything:\n{tail}")
+
+
+def run(mutants: Sequence[Mutant], *, with_baseline: bool) -> int:
+    """Runs mutants one after the other and prints a table."""
+    for mutant in mutants:
+        check(mutant)
+    if with_baseline:
+        baseline(mutants)
+    width = max(len(mutant.name) for mutant in mutants)
+    survived = []
+    for mutant in mutants:
+        started = time.monotonic()
+        what, tail = verdict(mutant)
+        print(f"{mutant.name:<{width}}  {what:<8}  {time.monotonic() - started:5.0f} s  {mutant.test}", flush=True)
+        if what != "killed":
+            survived.append(mutant.name)
+            print(tail, flush=True)
+    print(f"{len(mutants) - len(survived)} of {len(mutants)} mutants killed")
+    if survived:
+        print(f"not killed: {', '.join(survived)}")
+    return 1 if survived else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Break each guarantee on purpose; a test must notice.")
+    parser.add_argument("--list", action="store_true", help="print the mutants and stop")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="only these")
+    parser.add_argument("--no-baseline", action="store_true", help="skip the run on the unchanged package")
+    options = parser.parse_args(arguments)
+    try:
+        mutants = read_all()
+        if options.only:
+            unknown = sorted(set(options.only) - {mutant.name for mutant in mutants})
+            if unknown:
+                raise Unfit(f"no mutant is called {', '.join(unknown)}; --list shows them")
+            mutants = [mutant for mutant in mutants if mutant.name in options.only]
+        if options.list:
+            for mutant in mutants:
+                print(f"{mutant.name}: {mutant.why} [{mutant.file}; {mutant.test}]")
+            return 0
+        return run(mutants, with_baseline=not options.no_baseline)
+    except Unfit as problem:
+        print(problem, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
