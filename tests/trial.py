@@ -152,10 +152,17 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes equal values out each time; the loader takes no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002, RUF100 - the method of the dumper
+        return True
+
+
 def write_yaml(path: Path, content: Mapping[str, Any]) -> Path:
     """Writes a configuration file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(dict(content), sort_keys=False), encoding="utf-8")
+    path.write_text(yaml.dump(dict(content), Dumper=_Plain, sort_keys=False), encoding="utf-8")
     return path
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pyspark.errors import PySparkException
 
 import synthward
-from synthward.errors import EnvironmentProblem
+from synthward.errors import EnvironmentProblem, SynthwardError
 from synthward.pipeline import _worker
 from synthward.release.publication import published_state
 from synthward.release.registry import Registry
@@ -55,7 +55,9 @@ def check_targets(spark: SparkSession, registry: Registry, target: TableRef, rel
     try:
         registry.prepare()
         there = published_state(spark, target)
-    except PySparkException as error:
+    except SynthwardError:
+        raise
+    except Exception as error:  # a classic session passes some of Delta's errors on as py4j's own
         raise EnvironmentProblem(
             f"the release zone cannot be used ({condition_of(error) or type(error).__name__}); check the path and the "
             f"permissions for {registry.releases}. Nothing was spent"
