@@ -26,8 +26,6 @@ from synthward.domain.spec import Attribute, Boolean, Categorical, Date, Numeric
 from synthward.kernels.encode import encode, present_column, quantum_column, unsupported, word_column
 from synthward.sample.decode import decode
 
-pytestmark = pytest.mark.connect
-
 INF, NAN = float("inf"), float("nan")
 TINY = 5e-324
 
@@ -260,7 +258,7 @@ CASES: dict[str, Case] = {
 }
 
 
-@pytest.fixture(params=["UTC", "America/Sao_Paulo", "Pacific/Apia"])
+@pytest.fixture(params=["UTC", pytest.param("America/Sao_Paulo", marks=pytest.mark.slow), "Pacific/Apia"])
 def session_zone(spark: SparkSession, request: pytest.FixtureRequest) -> Iterator[str]:
     """The session's time zone, put back afterwards."""
     before = spark.conf.get("spark.sql.session.timeZone")
@@ -298,6 +296,7 @@ def encoded(rows: DataFrame, books: dict[str, CodeBook]) -> tuple[dict[str, np.n
     return codes, table
 
 
+@pytest.mark.connect
 def test_spark_encodes_as_the_code_book(spark: SparkSession, tmp_path: Path, session_zone: str, ansi: str) -> None:
     books = {name: CodeBook(name, case.attribute) for name, case in CASES.items()}
     frame = parquet(spark, tmp_path / "x.parquet", [(case.kind, case.cells) for case in CASES.values()])
