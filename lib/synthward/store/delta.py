@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 RETRIES = 12
 """Default bound on retries after a commit conflict: about a minute with the pauses below."""
 
+CREATE_TRIES = 4
+"""Tries to create a table after errors that are no conflicts; some come from another driver's half-made table."""
+
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:@/+-]{1,200}")
 _ABSENT = (
@@ -202,7 +205,8 @@ def create_if_absent(
             # A driver that lost the race sees one of many conditions; that the table is there now is what counts.
             if exists(spark, ref):
                 return
-            if attempt == RETRIES or not is_conflict(error):
+            # Between the first file of another driver's table and its first commit the error looks final and is not.
+            if attempt == RETRIES or (attempt >= CREATE_TRIES and not is_conflict(error)):
                 raise
         time.sleep(pause(attempt))
 
