@@ -133,7 +133,7 @@ def _make(spark: SparkSession, folder: Path) -> Showcase:
         output={"rows": RELEASE_ROWS, "keys": "fresh", "key_columns": ["encounter_id"]},
     )
     commands = {
-        "open": ["budget", "open", "clinic", "--epsilon", "5", "--delta", "1e-6", "--patients", "600", "--by", "sam"],
+        "open": ["budget", "open", "clinic", "--epsilon", "3.5", "--delta", "1e-6", "--patients", "600", "--by", "sam"],
         "dry": ["run", str(request), "--dry-run"],
         "unapproved": ["run", str(request)],
         "lee": ["approve", str(request), "--by", "lee", "--role", "privacy_officer", "--runs", "2"],
