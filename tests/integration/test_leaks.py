@@ -1,0 +1,200 @@
+"""Planted values, patient ids and exact counts appear nowhere outside of the protected zone, on good and bad paths."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sqlite3
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from showcase import ID_PLANT, PATIENTS, ROWS, VALUE_PLANTS, Showcase, showcase
+from synthward.privacy.measurement import unpack
+from synthward.store.chain import Chain
+from synthward.store.delta import Zone
+from trial import VISITS, Clock, TestSite, heard, ready
+
+pytestmark = pytest.mark.slow
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from synthward.privacy.noise import Integers, NoiseCall
+
+PLANTS = re.compile("|".join(re.escape(plant) for plant in (ID_PLANT, *VALUE_PLANTS)))
+NOT_CONTENT = re.compile(r"size|timestamp|.*bytes.*|.*(time|timems|size|id)", re.IGNORECASE)
+
+
+@pytest.fixture(scope="module")
+def shown(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Showcase:
+    return showcase(spark, tmp_path_factory.mktemp("showcase"))
+
+
+@pytest.fixture(scope="module")
+def counts(spark: SparkSession, shown: Showcase) -> re.Pattern[str]:
+    """The exact counts as numbers on their own; one that noise happened to hit is not looked for."""
+    journal = Chain(spark, Zone(str(shown.site.root / "zones" / "protected")).table("journal"))
+    [seal] = [link for link in journal.read(shown.line["run_id"]) if link.kind == "sealed"]
+    plan = shown.site.open(spark, clock=Clock()).plan(shown.site.open(spark).request(shown.request))
+    asked = next(plan.synthesizer.rounds(plan.task)).asked
+    sealed = unpack(asked, seal.facts["cells"], seal.payload or b"")
+    population = next(m.values[0] for m in sealed if m.asked.query.label == "population")
+    wanted = [n for n in (ROWS, PATIENTS) if n != population]
+    spelled = [text for n in wanted for text in {str(n), f"{n:,}"}]
+    return re.compile(rf"(?<![0-9A-Za-z.,_-])({'|'.join(spelled)})(?![0-9A-Za-z_-]|[.,][0-9])")
+
+
+def hits(pattern: re.Pattern[str], texts: dict[str, str]) -> list[str]:
+    return [
+        f"{name}: ...{text[max(0, m.start() - 60) : m.end() + 20]}..."
+        for name, text in texts.items()
+        for m in pattern.finditer(text)
+    ]
+
+
+def delta_logs(folder: Path) -> Iterator[tuple[str, str]]:
+    """Every Delta log of a zone, without byte sizes, times and random ids, which any number may hit."""
+    for log in sorted(folder.rglob("_delta_log/*.json")):
+        for line in log.read_text(encoding="utf-8").splitlines():
+            yield str(log), json.dumps(content(json.loads(line)))
+
+
+def content(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: content(v) for k, v in value.items() if not NOT_CONTENT.fullmatch(k)}
+    if isinstance(value, list):
+        return [content(entry) for entry in value]
+    if isinstance(value, str) and value.startswith("{"):
+        with contextlib.suppress(json.JSONDecodeError):
+            return content(json.loads(value))
+    return value
+
+
+def published_texts(spark: SparkSession, shown: Showcase) -> dict[str, str]:
+    """All that a reader of the release zone, the ledger, MLflow or the driver's output can see."""
+    root = shown.site.root
+    texts = {f"stdout of {name}": text for name, text in shown.stdout.items()}
+    texts |= {f"stderr of {name}": text for name, text in shown.stderr.items()}
+    texts["log"] = "\n".join(shown.messages)
+    for file in (root / "out").iterdir():
+        texts[file.name] = file.read_text(encoding="utf-8")
+    for zone in ("releases", "ledger"):
+        for place, (name, text) in enumerate(delta_logs(root / "zones" / zone)):
+            texts[f"{name} {place}"] = text
+    for table in ("releases", "artifacts"):
+        for place, row in enumerate(
+            spark.read.format("delta").load(str(root / "zones" / "releases" / table)).collect()
+        ):
+            facts = {k: v.decode() if isinstance(v, bytearray) else v for k, v in row.asDict().items()}
+            texts[f"{table} {place}"] = json.dumps(facts)
+    for place, row in enumerate(spark.read.format("delta").load(str(root / "zones" / "ledger" / "charges")).collect()):
+        texts[f"charges {place}"] = row["body"]
+    with sqlite3.connect(root / "mlflow.db") as store:
+        texts["mlflow.db"] = "\n".join(store.iterdump())
+    return texts
+
+
+@pytest.fixture(scope="module")
+def texts(spark: SparkSession, shown: Showcase) -> dict[str, str]:
+    return published_texts(spark, shown)
+
+
+def test_the_plants_are_in_the_source(spark: SparkSession, shown: Showcase) -> None:
+    source = spark.read.format("delta").load(str(shown.site.data()))
+    assert source.count() == ROWS
+    assert source.select("pid").distinct().count() == PATIENTS
+    dump = "\n".join(str(row) for row in source.where("sex = 'PLANTED-SEX'").limit(1).collect())
+    assert {m.group() for m in PLANTS.finditer(dump)} == {ID_PLANT, *VALUE_PLANTS}
+
+
+def test_no_planted_value_or_id_is_published(texts: dict[str, str]) -> None:
+    assert len(texts) > 25
+    assert hits(PLANTS, texts) == []
+
+
+def test_no_exact_count_is_published(texts: dict[str, str], counts: re.Pattern[str]) -> None:
+    assert hits(counts, {"probe": f"found {ROWS} rows"})
+    assert hits(counts, texts) == []
+
+
+def test_no_released_row_has_a_planted_value(spark: SparkSession, shown: Showcase) -> None:
+    rows = spark.read.format("delta").load(shown.line["table"]).collect()
+    assert hits(PLANTS, {"rows": "\n".join(str(row.asDict()) for row in rows)}) == []
+
+
+def test_the_source_reference_tells_nothing_of_the_source(spark: SparkSession, shown: Showcase) -> None:
+    """Version and place of the source stay in the journal; what is published is random."""
+    opened = shown.site.open(spark)
+    manifest = opened.manifest(shown.line["release_id"])
+    [opening] = [link for link in opened.history(shown.line["run_id"]) if link.kind == "opened"]
+    assert opening.facts["source_ref"] == manifest.body["source_ref"]
+    assert opening.facts["source"][0]["location"] not in manifest.text
+    assert re.fullmatch("[0-9a-f]{32}", manifest.body["source_ref"])
+
+
+class Failing:
+    """Noise that fails in the middle of a round, when exact numbers are at hand."""
+
+    def draw(self, label: str, exact: Integers, call: NoiseCall) -> Integers:
+        """See `NoiseSource.draw`."""
+        raise RuntimeError(f"no entropy for {label} at scale {call.scale}, {len(exact)} cells")
+
+
+def bad_site(spark: SparkSession, root: Path, format: str = "delta") -> TestSite:  # noqa: A002 - Spark's own word
+    site = TestSite(root)
+    rows = [(f"{ID_PLANT}{k % PATIENTS}", "PLANTED-SEX" if k % 3 else "F", 98765) for k in range(ROWS)]
+    site.write(spark, rows, VISITS.replace("BIGINT", "STRING"), format=format)
+    return site
+
+
+def break_file(site: TestSite) -> None:
+    """Damages the data pages of the source's only file, of which the footer stays readable."""
+    [file] = site.data().glob("part-*.parquet")
+    content = bytearray(file.read_bytes())
+    content[8:400] = bytes(range(256)) + bytes(136)
+    file.write_bytes(content)
+
+
+BAD = ["missing column", "failed gate", "failing noise", "broken file"]
+
+
+@pytest.mark.parametrize(
+    "what", [BAD[0], BAD[2], pytest.param(BAD[1], marks=pytest.mark.slow), pytest.param(BAD[3], marks=pytest.mark.slow)]
+)
+def test_no_message_of_a_failed_run_has_a_planted_thing(
+    spark: SparkSession, tmp_path: Path, capfd: pytest.CaptureFixture[str], what: str, counts: re.Pattern[str]
+) -> None:
+    site = bad_site(spark, tmp_path)
+    changes: dict[str, Any] = {}
+    if what == "missing column":
+        site.domain({"Sex": {"type": "categorical", "values": ["F", "M"]}})
+        changes = {"columns": ["Sex"]}
+    if what == "failed gate":
+        changes = {"utility": {"max_out_of_domain_share": 0}}
+
+    def on_step(step: str) -> None:
+        if what == "broken file" and step == "charge":
+            break_file(site)
+
+    seams: dict[str, Any] = {"noise": Failing()} if what == "failing noise" else {}
+    opened = site.open(spark, on_step=on_step, **seams)
+    request = ready(opened, site.request(**changes))
+    capfd.readouterr()
+    with heard() as messages, pytest.raises(Exception) as failed:  # noqa: PT011 - of whatever kind: its text counts
+        opened.run(request)
+    out, err = capfd.readouterr()
+    texts = {
+        "messages": "\n".join(messages),
+        "error": str(failed.value),
+        "traceback": "".join(traceback.format_exception(failed.value)),
+        "stdout": out,
+    }
+    # A JVM that runs a worker says on stderr what failed; that is Spark's own log, inside of the protected zone.
+    assert hits(PLANTS, texts) == []
+    assert hits(counts, texts) == []
+    assert hits(PLANTS, {"stderr": err}) == []
