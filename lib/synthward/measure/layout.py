@@ -73,8 +73,8 @@ def exact_vector_frame(
 ) -> DataFrame:
     """The exact vector as rows (cell LONG, value LONG), lazily; one action when collected.
 
-    Sums are a native aggregate and marginals an Arrow kernel; each scans the source once. Sharing one scan would ship
-    every fixed-point integer to Python and was slower (docs/performance.md).
+    Sums are a native aggregate and marginals an Arrow kernel; each scans the source once. Sharing one scan would mean
+    shipping every fixed-point integer to Python.
 
     Args:
         rows: Columns `c0`, ... in the order of `books`, and `unit` where units own several rows.
