@@ -11,7 +11,7 @@ import pytest
 
 from synthward.spark.package import build_zip
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = pytest.mark.e2e
 
 # What an executor may lack, and what a worker module must therefore not import.
 PROBE = """

@@ -19,8 +19,6 @@ from synthward.store.chain import Chain
 from synthward.store.delta import Zone
 from trial import VISITS, Clock, TestSite, heard, ready
 
-pytestmark = pytest.mark.slow
-
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -90,10 +88,12 @@ def published_texts(spark: SparkSession, shown: Showcase) -> dict[str, str]:
         for place, row in enumerate(
             spark.read.format("delta").load(str(root / "zones" / "releases" / table)).collect()
         ):
-            facts = {k: v.decode() if isinstance(v, bytearray) else v for k, v in row.asDict().items()}
+            facts = {k: v.decode() if isinstance(v, bytes | bytearray) else v for k, v in row.asDict().items()}
             texts[f"{table} {place}"] = json.dumps(facts)
     for place, row in enumerate(spark.read.format("delta").load(str(root / "zones" / "ledger" / "charges")).collect()):
         texts[f"charges {place}"] = row["body"]
+    for file in (file for file in (root / "mlartifacts").rglob("*") if file.is_file()):
+        texts[f"mlflow {file.name}"] = file.read_text(encoding="utf-8")
     with sqlite3.connect(root / "mlflow.db") as store:
         texts["mlflow.db"] = "\n".join(store.iterdump())
     return texts
@@ -114,6 +114,7 @@ def test_the_plants_are_in_the_source(spark: SparkSession, shown: Showcase) -> N
 
 def test_no_planted_value_or_id_is_published(texts: dict[str, str]) -> None:
     assert len(texts) > 25
+    assert {"mlflow manifest.json", "mlflow report.html", "mlflow.db"} <= set(texts)
     assert hits(PLANTS, texts) == []
 
 

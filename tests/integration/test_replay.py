@@ -23,8 +23,6 @@ from synthward.errors import SynthwardError
 from synthward.privacy.noise import Integers, NoiseCall, SecureNoise
 from trial import TestSite, heard, ready
 
-pytestmark = pytest.mark.slow
-
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
