@@ -93,9 +93,8 @@ WHERE = {
 }
 
 
-@pytest.mark.parametrize(
-    "step", ["seal", *(pytest.param(step, marks=pytest.mark.slow) for step in WHERE if step != "seal")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("step", WHERE)
 def test_a_killed_run_is_finished_by_spark_submit(
     spark: SparkSession, tmp_path: Path, root: Path, package: Path, step: str
 ) -> None:

@@ -269,7 +269,7 @@ def test_a_source_is_looked_at_before_the_charge(spark: SparkSession, site: Test
     assert charges(opened) == 0
 
 
-EDITS = ["request", "domain", "policy"]
+EDITS = [pytest.param("request", marks=pytest.mark.slow), "domain", pytest.param("policy", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("what", EDITS)
@@ -311,6 +311,7 @@ def test_a_rejection_stops_the_run(spark: SparkSession, site: TestSite) -> None:
         opened.run(request)
 
 
+@pytest.mark.slow
 def test_a_corrupt_ledger_is_refused(spark: SparkSession, tmp_path: Path) -> None:
     site = TestSite(tmp_path)
     opened = site.open(spark)
@@ -323,7 +324,7 @@ def test_a_corrupt_ledger_is_refused(spark: SparkSession, tmp_path: Path) -> Non
     assert refused.value.exit_code == 4
 
 
-@pytest.mark.parametrize("what", ["foreign table", "no folder"])
+@pytest.mark.parametrize("what", ["foreign table", pytest.param("no folder", marks=pytest.mark.slow)])
 def test_a_target_that_cannot_be_used_is_found_before_anything_is_spent(
     spark: SparkSession, tmp_path: Path, what: str
 ) -> None:
@@ -447,6 +448,7 @@ def test_every_dirty_cell_gets_its_declared_code(spark: SparkSession, tmp_path: 
         assert dict(zip(labels, [n / S for n in answers[f"marginal({column})"]], strict=True)) == wanted, column
 
 
+@pytest.mark.slow
 def test_a_run_over_dirt_and_a_huge_patient_completes(spark: SparkSession, tmp_path: Path) -> None:
     """NULL ids, orphans in effect, count for nobody; 20,000 rows of one patient weigh K."""
     site = TestSite(tmp_path)
@@ -478,9 +480,8 @@ NOTHING: dict[str, list[tuple[Any, ...]]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [name if place == 0 else pytest.param(name, marks=pytest.mark.slow) for place, name in enumerate(NOTHING)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTHING)
 def test_a_source_with_nothing_in_it_still_makes_a_release(spark: SparkSession, tmp_path: Path, name: str) -> None:
     """The population gate tests the noisy count, so nothing is known before the noise; here policy asks for nobody."""
     site = TestSite(tmp_path, policy={"tiers": {"T0": {"min_declared_patients": 0}}})

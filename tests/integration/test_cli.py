@@ -139,6 +139,7 @@ def test_verify_finds_a_ledger_whose_tail_was_cut(
     assert "receipt 1" in err
 
 
+@pytest.mark.slow
 def test_a_failed_gate_is_5(spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site = TestSite(tmp_path)
     site.write(spark)

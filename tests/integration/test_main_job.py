@@ -169,6 +169,7 @@ def test_mlflow_has_the_publishable_numbers(shown: Showcase, manifest: dict[str,
     assert found.params["scope"] == "clinic"
 
 
+@pytest.mark.slow
 def test_a_new_run_key_is_a_new_charge_up_to_the_runs_approved(spark: SparkSession, tmp_path: Path) -> None:
     site = TestSite(tmp_path)
     site.write(spark)
@@ -202,6 +203,7 @@ def by_row(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tup
     return opened, opened.run(request)
 
 
+@pytest.mark.slow
 def test_gaussian_noise_is_charged_as_rho_and_reported_with_delta(by_row: tuple[Ward, Release]) -> None:
     opened, release = by_row
     promise = release.manifest.body["guarantee"]
@@ -215,6 +217,7 @@ def test_gaussian_noise_is_charged_as_rho_and_reported_with_delta(by_row: tuple[
     assert charge.cost.nano_rho == promise["nano_rho"]
 
 
+@pytest.mark.slow
 def test_a_row_unit_is_named_for_what_it_is_everywhere(by_row: tuple[Ward, Release], spark: SparkSession) -> None:
     _, release = by_row
     loud = "unit: row, NOT patient"
@@ -224,6 +227,7 @@ def test_a_row_unit_is_named_for_what_it_is_everywhere(by_row: tuple[Ward, Relea
     assert properties["synthward.privacy_unit"] == loud
 
 
+@pytest.mark.slow
 def test_a_published_copy_stands_alone(by_row: tuple[Ward, Release], spark: SparkSession) -> None:
     opened, release = by_row
     files = [Path(name.removeprefix("file:")) for name in opened.rows(release.release_id).inputFiles()]
@@ -237,6 +241,7 @@ def test_a_clone_shares_the_staged_files(ward: Ward, shown: Showcase) -> None:
     assert all("staging_" in file for file in files)
 
 
+@pytest.mark.slow
 def test_a_failed_gate_quarantines_and_stays_failed(spark: SparkSession, tmp_path: Path) -> None:
     site = TestSite(tmp_path)
     site.write(spark)

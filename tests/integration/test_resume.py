@@ -45,6 +45,7 @@ def seal_of(opened: Ward, run_id: str) -> Link:
     return seal
 
 
+@pytest.mark.slow
 def test_a_run_stopped_after_every_step_in_turn(spark: SparkSession, tmp_path: Path) -> None:
     """Thirteen drivers, each but the last stopped one step later than the one before, make one release."""
     site = TestSite(tmp_path)
@@ -84,6 +85,7 @@ def test_a_run_stopped_after_every_step_in_turn(spark: SparkSession, tmp_path: P
     assert opened.verify("clinic") == []
 
 
+@pytest.mark.slow
 def test_of_two_live_drivers_the_first_seal_counts(spark: SparkSession, tmp_path: Path) -> None:
     """The second driver runs to its end while the first one stands between its draw and its seal."""
     site = TestSite(tmp_path)
@@ -118,9 +120,8 @@ def rewrite_a_file(site: TestSite) -> None:
     file.write_text(file.read_text(encoding="utf-8").replace("F", "M"), encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    "edit", [add_a_file, pytest.param(rewrite_a_file, marks=pytest.mark.slow)], ids=["added", "rewritten"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("edit", [add_a_file, rewrite_a_file], ids=["added", "rewritten"])
 def test_files_that_change_under_a_run_are_refused_without_a_seal(
     spark: SparkSession, tmp_path: Path, edit: Callable[[TestSite], None]
 ) -> None:

@@ -60,6 +60,7 @@ def test_parquet(spark: SparkSession, site: TestSite, expected: dict[str, list[i
     assert exact_answers(spark, plan_of(site, site.request(source={"format": "parquet"}))) == expected
 
 
+@pytest.mark.slow
 def test_a_catalog_table_by_name(spark: SparkSession, site: TestSite, expected: dict[str, list[int]]) -> None:
     name = f"t{uuid.uuid4().hex}"
     spark.createDataFrame(visits(), VISITS).write.format("delta").saveAsTable(name)
@@ -183,6 +184,7 @@ def test_a_path_over_two_tables_with_keys_of_two_types(
     assert exact_answers(spark, plan_of(site, path)) == expected
 
 
+@pytest.mark.slow
 def test_a_path_over_three_tables(spark: SparkSession, site: TestSite, expected: dict[str, list[int]]) -> None:
     rows = [(f"e{place}", sex, age) for place, (_, sex, age) in enumerate(visits())]
     links: list[tuple[Any, ...]] = [(f"e{place}", 7 * pid) for place, (pid, _, _) in enumerate(visits())]
@@ -227,6 +229,7 @@ def test_a_view_is_refused_as_a_pin(spark: SparkSession, site: TestSite) -> None
         exact_answers(spark, plan_of(site, path))
 
 
+@pytest.mark.slow
 def test_a_view_is_copied_and_the_copy_dropped_after_the_seal(spark: SparkSession, site: TestSite) -> None:
     """The copy is there while the run measures, holds the needed columns only, and is gone once it is sealed."""
     site.write(spark, [(*row, "PLANTED NOTE") for row in visits()], f"{VISITS}, note STRING", format="parquet")
