@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@.ci/preflight "$(PYTHON)"
 	@test -x $(PY) || "$(PYTHON)" -m venv $(VENV)
 	@for attempt in 1 2 3; do \
-		$(PIP) hatchling editables && $(PIP) --no-build-isolation --editable '.[dev]' && exit 0; \
+		$(PIP) hatchling editables setuptools wheel && $(PIP) --no-build-isolation --editable '.[dev]' && exit 0; \
 		echo "pip: attempt $$attempt of 3 failed" >&2; sleep $$((attempt * 3)); \
 	done; exit 1
 	@touch $@
