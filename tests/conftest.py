@@ -39,6 +39,7 @@ SHOWCASE = ("test_cli.py", "test_leaks.py", "test_main_job.py")
 """Modules that look at one run, made once for all of them."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With two workers (`-n 2 --dist loadgroup`) a module stays on one, and the showcase's modules stay together."""
     for item in items:
