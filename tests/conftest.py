@@ -39,12 +39,10 @@ SHOWCASE = ("test_cli.py", "test_leaks.py", "test_main_job.py")
 """Modules that look at one run, made once for all of them."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """With two workers (`-n 2 --dist loadgroup`) a module stays on one, and the showcase's modules stay together."""
-    for item in items:
-        name = item.path.name
-        item.add_marker(pytest.mark.xdist_group("showcase" if name in SHOWCASE else name))
+    name = item.path.name
+    item.add_marker(pytest.mark.xdist_group("showcase" if name in SHOWCASE else name))
 
 
 @pytest.fixture(scope="session")
