@@ -72,8 +72,17 @@ def test_a_dry_run_shows_plan_cost_and_targets_and_reads_nothing(shown: Showcase
     line = json.loads(shown.stdout["dry"])
     assert line["dry_run"] is True
     assert line["approved"] is False
+    assert (line["work"]["passes"], line["work"]["shuffles"]) == (1, 1)
     assert line["table"] == shown.line["table"]
-    for word in ("tier", "approvals: privacy_officer, data_steward", "unit: patient", "epsilon", "left", "2 scans"):
+    for word in (
+        "tier",
+        "approvals: privacy_officer, data_steward",
+        "unit: patient",
+        "epsilon",
+        "left",
+        "1 pass",
+        "core-seconds",
+    ):
         assert word in shown.stderr["dry"], word
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,7 @@ def _dry_run(options: argparse.Namespace) -> int:
 
 
 def _plan_line(ward: Ward, plan: Plan) -> dict[str, Any]:
+    from synthward.pipeline.cost import Cost
     from synthward.pipeline.environment import Places
 
     places = Places.of(ward.site, plan)
@@ -138,12 +140,14 @@ def _plan_line(ward: Ward, plan: Plan) -> dict[str, Any]:
         "epsilon": float(plan.epsilon),
         "delta": float(plan.delta),
         "approved": ward.verdict(plan).ok,
+        "work": asdict(Cost.of(plan)),
         "dry_run": True,
     }
 
 
 def _describe(ward: Ward, plan: Plan) -> list[str]:
     from synthward.errors import BudgetError
+    from synthward.pipeline.cost import Cost
 
     request, assessment = plan.file.request, plan.assessment
     verdict = ward.verdict(plan)
@@ -160,7 +164,7 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
         *(f"REFUSED    {reason}" for reason in assessment.refusals),
         f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon}, delta {plan.delta}, K {plan.task.unit.max_rows}",
         f"budget     scope {request.population.scope}: {account}",
-        f"work       2 scans of the source, 1 shuffle by unit into {plan.tasks} tasks, {request.output.rows} rows out",
+        *Cost.of(plan).describe(),
         f"noise      expected distance that noise alone causes, worst columns: {noise}",
     ]
 
