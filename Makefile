@@ -81,6 +81,9 @@ bench-kernels: setup ## speed of the measuring kernels against the targets
 zip: $(STAMP) ## build/synthward.zip for spark-submit --py-files
 	@$(PY) -m synthward.spark.package build/synthward.zip
 
+env-pack: $(STAMP) ## build/env.tar.gz for spark-submit --archives: our dependencies (EXTRA=mlflow for more)
+	@$(PY) -m synthward.spark.archive build/env.tar.gz $(addprefix --extra ,$(EXTRA))
+
 wheel: $(STAMP) ## dist/*.whl, for Databricks and for pip
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*.whl
@@ -89,4 +92,4 @@ clean: ## remove build results and caches; keeps .venv and jars
 	rm -rf build dist spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find lib tests jobs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all mutants check fmt bench-kernels zip wheel clean
+.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all mutants check fmt bench-kernels zip env-pack wheel clean
