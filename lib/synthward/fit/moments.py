@@ -57,7 +57,7 @@ class Moments:
         sealed = yield _round(task)
         answers = {measurement.asked.query: measurement for measurement in sealed}
         columns = tuple(_column(book, answers) for book in codebooks(task.domain).values())
-        return Model(self.name, task.domain.digest, columns)
+        return Model(self.name, task.domain.digest, columns, tuple(column.name for column in columns))
 
     def forecast(self, task: Task) -> dict[str, float]:
         """Noise share of the total variation distance of each marginal, at the declared number of rows."""
