@@ -94,6 +94,7 @@ class Fitted:
     Attributes:
         inference: Sums on its tree; its cliques are those of the targets, then those of the base.
         potentials: One table a clique of the inference.
+        measured: Number of targets.
         total: Noisy number of rows.
         iterations: Steps taken.
         converged: Whether the tolerance was reached within the iterations allowed.
@@ -101,6 +102,7 @@ class Fitted:
 
     inference: Inference
     potentials: tuple[Floats, ...]
+    measured: int
     total: float
     iterations: int
     converged: bool
@@ -108,8 +110,8 @@ class Fitted:
     def potential(self, clique: Clique) -> Floats | None:
         """The fitted potentials of a measured clique, for a warm start."""
         key = frozenset(clique)
-        for known, table in zip(self.inference.cliques, self.potentials, strict=True):
-            if len(known) > 1 and frozenset(known) == key:
+        for known, table in zip(self.inference.cliques[: self.measured], self.potentials, strict=False):
+            if frozenset(known) == key:
                 return table.transpose([known.index(name) for name in clique])
         return None
 
@@ -131,7 +133,7 @@ def estimate(
         tree: Contains the cliques of base and targets.
         sizes: Cells of each column.
         base: Fixed potentials: logarithms of the columns' shares, and structural zeros as -inf.
-        targets: Noisy counts.
+        targets: Noisy counts, at least one.
         total: Rows.
         ridge: Strength of the regularisation, above 0; near 0 the tables are met as far as they agree.
         max_iterations: Steps at most; a bound on time that does not depend on the clock.
@@ -141,16 +143,15 @@ def estimate(
     inference = Inference(tree, sizes, [aim.clique for aim in aims] + list(base))
     fixed = list(base.values())
     problem = _Dual(inference, fixed, aims, total, ridge)
-    guesses = [np.zeros(aim.counts.shape) if start is None else start.potential(aim.clique) for aim in aims]
-    guess = np.concatenate([
-        (np.zeros(aim.counts.size) if known is None else known.ravel()) for aim, known in zip(aims, guesses, strict=True)
-    ]) if aims else np.zeros(0)
-    if aims:
-        guess, iterations, converged = _minimise(problem, guess, max_iterations)
-    else:
-        iterations, converged = 0, True
+    guesses = [np.zeros(aim.counts.shape) if start is None else _known(start, aim) for aim in aims]
+    point, iterations, converged = _minimise(problem, _flat(guesses), max_iterations)
     logger.info("fit: %d tables, %d tree cells, %d steps", len(aims), tree.cells, iterations)
-    return Fitted(inference, (*problem.split(guess), *fixed), total, iterations, converged)
+    return Fitted(inference, (*problem.split(point), *fixed), len(aims), total, iterations, converged)
+
+
+def _known(start: Fitted, aim: Target) -> Floats:
+    found = start.potential(aim.clique)
+    return np.zeros(aim.counts.shape) if found is None else found
 
 
 class _Dual:
@@ -169,8 +170,6 @@ class _Dual:
         self.total = total
 
     def split(self, flat: Floats) -> list[Floats]:
-        if not self._shapes:
-            return []
         return [part.reshape(shape) for part, shape in zip(np.split(flat, self._ends), self._shapes, strict=True)]
 
     def __call__(self, flat: Floats) -> tuple[float, Floats]:
@@ -182,7 +181,7 @@ class _Dual:
 
 
 def _flat(tables: Sequence[Floats]) -> Floats:
-    return np.concatenate([table.ravel() for table in tables]) if tables else np.zeros(0)
+    return np.concatenate([table.ravel() for table in tables])
 
 
 def _dot(a: Floats, b: Floats) -> float:

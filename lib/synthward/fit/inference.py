@@ -1,9 +1,9 @@
 """Exact marginals of a log-linear model on a junction tree.
 
 The model is `p(x) = exp(sum of potentials) / Z` with one table of potentials for each of a list of cliques. Potentials
-are summed into their tree clique, messages go up the tree in logarithms (each table is scaled by its maximum before it
-is exponentiated) and beliefs come down by division, so one exponential a tree cell is all that a call costs beside
-additions (Lauritzen and Spiegelhalter 1988). A potential of -inf is a structural zero and stays one.
+are summed into their tree clique, messages go up the tree in logarithms (each slice of a table is scaled by its largest
+entry before it is exponentiated) and beliefs come down by division, so that one exponential a tree cell is all that a
+call costs beside additions (Lauritzen and Spiegelhalter 1988). A potential of -inf is a structural zero and stays one.
 """
 
 from __future__ import annotations
@@ -91,47 +91,111 @@ class Inference:
         upward: list[Floats] = [np.ones(())] * count
         log_z = 0.0
         for place in range(count - 1, -1, -1):
+            clique, parent, separator = tree.cliques[place], tree.parents[place], tree.separators[place]
             table = tables[place]
-            peak = float(table.max())
-            if peak == -np.inf:
+            # Scaled by the largest entry of every slice, so that no slice underflows, however unlikely it is.
+            peak = self._reduced(np.maximum, table, clique, separator)
+            if parent < 0 and peak == -np.inf:
                 return -np.inf, tables
-            np.subtract(table, peak, out=table)
+            possible = peak > -np.inf
+            np.subtract(table, self._spread(np.where(possible, peak, 0), separator, clique), out=table)
             np.exp(table, out=table)
-            parent = tree.parents[place]
-            upward[place] = self._summed(table, tree.cliques[place], tree.separators[place])
+            upward[place] = self._summed(table, clique, separator)
+            message = peak + np.log(np.where(possible, upward[place], 1))
             if parent < 0:
-                log_z += peak + float(np.log(upward[place]))
-                continue
-            with np.errstate(divide="ignore"):
-                message = np.log(upward[place]) + peak
-            tables[parent] += self._spread(message, tree.separators[place], tree.cliques[parent])
+                log_z += float(message)
+            else:
+                tables[parent] += self._spread(message, separator, tree.cliques[parent])
         for place in range(count):
-            parent = tree.parents[place]
+            clique, parent, separator = tree.cliques[place], tree.parents[place], tree.separators[place]
             if parent < 0:
                 tables[place] /= upward[place]
                 continue
-            separator = tree.separators[place]
             above = self._summed(tables[parent], tree.cliques[parent], separator)
-            ratio = np.divide(above, upward[place], out=np.zeros_like(above), where=upward[place] > 0)
-            tables[place] *= self._spread(ratio, separator, tree.cliques[place])
+            ratio = above / np.where(upward[place] > 0, upward[place], 1)
+            tables[place] *= self._spread(ratio, separator, clique)
         return log_z, tables
 
     def marginals(self, potentials: Sequence[Floats]) -> tuple[float, list[Floats]]:
-        """log Z and the probabilities of every clique of the list, in its order of columns."""
+        """Logarithm of Z, and the probabilities of every clique of the list, in its order of columns."""
         log_z, tables = self.beliefs(potentials)
         found: list[Floats] = [np.zeros(())] * len(self.cliques)
         for table, plan in zip(tables, self._plans, strict=True):
             self._scatter(table, plan, found)
         return log_z, found
 
-    def clique_of(self, beliefs: Sequence[Floats], clique: Clique) -> Floats:
-        """Probabilities of any columns that stand together in one table, in the order asked for."""
-        host = self.tree.host(clique)
-        assert host is not None
-        axes = self.tree.cliques[host]
-        kept = tuple(name for name in axes if name in set(clique))
-        summed = self._summed(beliefs[host], axes, kept)
-        return summed.transpose([kept.index(name) for name in clique])
+    def joint(self, beliefs: Sequence[Floats], clique: Clique) -> Floats:
+        """Probabilities of any columns together, whether or not one table holds them, in the order asked for.
+
+        Args:
+            beliefs: Of this tree.
+            clique: Different columns; the result has the product of their cells.
+        """
+        found: Floats = np.ones(())
+        labels: Clique = ()
+        left = set(clique)
+        while left:
+            place = self._richest(left)
+            part, names = self._collect(beliefs, place, None, left)
+            found, labels = np.multiply.outer(found, part), labels + names
+            left -= set(names)
+        return found.transpose([labels.index(name) for name in clique])
+
+    def _richest(self, wanted: set[str]) -> int:
+        """The table with most of the columns, the smallest one of several."""
+        tree = self.tree
+        return max(
+            range(len(tree.cliques)),
+            key=lambda place: (len(wanted & set(tree.cliques[place])), -tree.tables[place], -place),
+        )
+
+    def _collect(
+        self, beliefs: Sequence[Floats], place: int, source: int | None, wanted: set[str]
+    ) -> tuple[Floats, Clique]:
+        """Joint probabilities of the wanted columns on this side of the tree, given the separator towards `source`.
+
+        Returns:
+            The table, and its columns: the separator to `source` first, then the wanted ones that are not in it.
+        """
+        axes = self.tree.cliques[place]
+        up = () if source is None else self._between(place, source)
+        here = wanted & set(axes)
+        branches = []
+        for other in self._neighbours(place):
+            below = (wanted - set(axes)) & self._beyond(place, other)
+            if other != source and below:
+                branches.append((other, below))
+        needed = set(up) | here | {name for other, _ in branches for name in self._between(place, other)}
+        labels = tuple(name for name in axes if name in needed)
+        table = self._summed(beliefs[place], axes, labels)
+        if up:
+            mass = self._summed(table, labels, up)
+            inverse = np.divide(1, mass, out=np.zeros_like(mass), where=mass > 0)
+            table = table * self._spread(inverse, up, labels)
+        for other, below in branches:
+            part, names = self._collect(beliefs, other, place, below)
+            table, labels = _times(table, labels, part, names)
+        kept = (*up, *(name for name in labels if name in wanted and name not in up))
+        return self._summed(np.ascontiguousarray(table), labels, kept), kept
+
+    def _neighbours(self, place: int) -> list[int]:
+        parents, separators = self.tree.parents, self.tree.separators
+        below = [child for child, parent in enumerate(parents) if parent == place and separators[child]]
+        return below if parents[place] < 0 else [parents[place], *below]
+
+    def _between(self, place: int, other: int) -> Clique:
+        child = place if self.tree.parents[place] == other else other
+        return self.tree.separators[child]
+
+    def _beyond(self, place: int, other: int) -> set[str]:
+        """Columns on the far side of an edge of the tree."""
+        seen, waiting, found = {place}, [other], set[str]()
+        while waiting:
+            each = waiting.pop()
+            seen.add(each)
+            found |= set(self.tree.cliques[each])
+            waiting += [near for near in self._neighbours(each) if near not in seen]
+        return found
 
     def _gathered(self, place: int, potentials: Sequence[Floats]) -> Floats:
         table = np.zeros(self._shapes[place])
@@ -163,18 +227,33 @@ class Inference:
         return table.transpose(order).reshape([self._sizes[name] if name in kept else 1 for name in axes])
 
     def _summed(self, table: Floats, axes: Clique, kept: Clique) -> Floats:
-        """Sums a table down to `kept`, longest axes first; the result is in the order of `axes`, then transposed."""
+        """Sums a table down to `kept`, in the order of `kept`."""
+        return self._reduced(np.add, table, axes, kept)
+
+    def _reduced(self, operation: np.ufunc, table: Floats, axes: Clique, kept: Clique) -> Floats:
+        """Reduces a table to `kept`, longest axes first; the result is in the order of `kept`."""
         left = list(axes)
         for name in sorted((name for name in axes if name not in kept), key=lambda name: -self._sizes[name]):
-            table = _drop(table, left.index(name))
+            table = _drop(table, left.index(name), operation)
             left.remove(name)
         return table.transpose([left.index(name) for name in kept])
 
 
-def _drop(table: Floats, axis: int) -> Floats:
-    """Sum over one axis of a contiguous table."""
+def _times(table: Floats, labels: Clique, part: Floats, names: Clique) -> tuple[Floats, Clique]:
+    """Product of two tables on the union of their columns."""
+    joined = (*labels, *(name for name in names if name not in labels))
+    order = [names.index(name) for name in joined if name in names]
+    shape = [part.shape[names.index(name)] if name in names else 1 for name in joined]
+    wide = table.reshape(table.shape + (1,) * (len(joined) - len(labels)))
+    return wide * part.transpose(order).reshape(shape), joined
+
+
+def _drop(table: Floats, axis: int, operation: np.ufunc = np.add) -> Floats:
+    """Reduces one axis of a table."""
     shape = table.shape
     before = int(np.prod(shape[:axis], dtype=np.int64))
     flat = np.ascontiguousarray(table).reshape(before, shape[axis], -1)
-    summed = flat[:, :, 0].sum(axis=1) if flat.shape[2] == 1 else flat.sum(axis=1)
-    return summed.reshape(shape[:axis] + shape[axis + 1 :])
+    # A last axis of length 1 would make numpy loop over the axis before it, one entry at a time.
+    found = operation.reduce(flat[:, :, 0], axis=1) if flat.shape[2] == 1 else operation.reduce(flat, axis=1)
+    reduced: Floats = found.reshape(shape[:axis] + shape[axis + 1 :])
+    return reduced

@@ -138,7 +138,7 @@ def _spanning(tables: Sequence[int]) -> tuple[list[int], tuple[int, ...]]:
     """Prim's maximum spanning forest by the number of shared columns; tables reordered so that parents come first."""
     joined: list[int] = []
     parents: list[int] = []
-    best = {place: (0, -1) for place in range(len(tables))}
+    best = dict.fromkeys(range(len(tables)), (0, -1))
     while best:
         place = max(best, key=lambda each: (best[each][0], -each))
         shared, parent = best.pop(place)

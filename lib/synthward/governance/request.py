@@ -189,7 +189,9 @@ class WorkloadEntry:
     """Columns whose joint table matters more, or less, than others."""
 
     columns: tuple[str, ...] = key(doc="Two or more columns; a table of three or more becomes a candidate this way.")
-    weight: int = key(1, minimum=1, maximum=1000, doc="How much an error of this table counts; pairs count 1 unless said.")
+    weight: int = key(
+        1, minimum=1, maximum=1000, doc="How much an error of this table counts; pairs count 1 unless said."
+    )
 
     def problems(self) -> Findings:
         """Cross-field checks for the loader."""
