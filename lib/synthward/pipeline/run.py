@@ -37,6 +37,7 @@ from synthward.release.manifest import Manifest
 from synthward.release.publication import publish, recognise
 from synthward.release.registry import Registry
 from synthward.report.render import render
+from synthward.sample.artifact import Artifact
 from synthward.store.delta import TableRef, Zone, drop
 
 logger = logging.getLogger(__name__)
@@ -209,7 +210,8 @@ class MainJob:
         release_id = manifest.body["release_id"]
         self._registry.keep(release_id, MANIFEST, "application/json", manifest.text.encode())
         self._registry.keep(release_id, REPORT, "text/html", report.encode())
-        self._registry.keep(release_id, MODEL, "application/json", model.text.encode())
+        artifact = Artifact(model, self._plan.domain)
+        self._registry.keep(release_id, MODEL, "application/json", artifact.text.encode())
         self._registry.record(release_id, registry_row(manifest))
 
     def _publish(self, manifest: Manifest) -> bool:

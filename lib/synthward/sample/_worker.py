@@ -166,12 +166,14 @@ def _expected_cells(cumulative: np.ndarray, sizes: np.ndarray, offsets: np.ndarr
 
 def _uniform(bits: np.random.PCG64, number: int) -> np.ndarray:
     """Uniform doubles in [0, 1)."""
-    return np.ldexp((bits.random_raw(number) >> np.uint64(11)).astype(np.float64), -53)
+    uniform = np.empty(number)
+    np.multiply(np.right_shift(bits.random_raw(number), np.uint64(11)), 2.0**-53, out=uniform)
+    return uniform
 
 
 def _places(column: ColumnPlan, cells: np.ndarray, bits: np.random.PCG64) -> np.ndarray:
     """Places of cells: uniform inside a run."""
-    places = column.starts[cells]
+    places: np.ndarray = column.starts[cells]
     if column.lengths is not None:
         # 32 bits of chance are enough: a run has at most 2^31 places.
         chance = bits.random_raw((len(cells) + 1) // 2).astype("<u8", copy=False).view("<u4")[: len(cells)]
