@@ -14,15 +14,17 @@ from synthward.config.loader import bind
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.errors import IntegrityError
-from synthward.fit.base import Task
+from synthward.fit.base import Task, share_out
 from synthward.fit.moments import Moments
 from synthward.governance.request import Synthesizer
 from synthward.measure import curator as module
 from synthward.measure.curator import Curator, SealStore
 from synthward.measure.layout import Layout
 from synthward.pipeline.journal import Journal, JournalSeals
-from synthward.privacy.measurement import Round
+from synthward.privacy.accounting import Charge, total
+from synthward.privacy.measurement import Asked, Round
 from synthward.privacy.noise import NoiseCall, SecureNoise
+from synthward.privacy.queries import Marginal, Population, Scores, Selection
 from synthward.privacy.unit import PrivacyUnit
 from synthward.store.chain import Chain
 from synthward.store.delta import TableRef
@@ -160,6 +162,118 @@ def test_no_exact_number_is_logged_or_raised(passes: list[str]) -> None:
             messages.append(str(stopped.value))
     assert messages
     assert str(PLANTED) not in "\n".join(messages).replace(",", "")
+
+
+GAUSS = replace(TASK, mechanism="gaussian", epsilon=Decimal(5), delta=Decimal("1e-6"))
+PAIR = ("sex", "age")
+
+
+def rounds() -> tuple[Round, Round, Round]:
+    """A marginal, then the score of a guess, then a choice and the chosen table, all under one charge."""
+    guess = (np.zeros(4, dtype=np.int64), np.zeros(24, dtype=np.int64))
+    cliques = (("sex",), PAIR)
+    queries = (
+        (Population(), Marginal(("sex",))),
+        (Scores(cliques, guess),),
+        (Selection(cliques, guess, (1, 2)), Marginal(PAIR)),
+    )
+    shares = share_out(GAUSS, {query: 1.0 for asked in queries for query in asked})
+    steps = ("one", "two", "three")
+    return tuple(  # type: ignore[return-value]
+        Round(step, tuple(Asked(query, shares[query]) for query in asked))
+        for step, asked in zip(steps, queries, strict=True)
+    )
+
+
+def charge_of(*asked: Round) -> Charge:
+    return total(each.charge for each in asked)
+
+
+class Choosing(Plus):
+    """Adds a constant to numbers and always chooses the second candidate."""
+
+    def draw(self, label: str, exact: np.ndarray, call: NoiseCall) -> np.ndarray:
+        self.labels.append(label)
+        return np.array([1]) if call.mechanism == "exponential" else exact + self.shift
+
+
+def test_announced_cliques_are_counted_in_the_first_pass_and_serve_all_rounds(passes: list[str]) -> None:
+    seals, asked_all = MemorySeals(), rounds()
+    curator = build(seals, Choosing(5), charge=charge_of(*asked_all), cliques=(PAIR,))
+    one, two, three = (curator.answer(each) for each in asked_all)
+    assert passes == ["pass"]
+    assert {int(value) for answer in one for value in answer.values} == {PLANTED + 5}
+    # The marginals are flat, so a score is their number of cells times the planted count.
+    assert two[0].values.tolist() == [4 * PLANTED + 5, 24 * PLANTED + 5]
+    assert three[0].values.tolist() == [1]
+    assert three[1].values.tolist() == [PLANTED + 5] * 24
+
+
+def test_a_clique_that_was_not_announced_costs_another_pass(passes: list[str]) -> None:
+    asked_all = rounds()
+    curator = build(MemorySeals(), Choosing(5), charge=charge_of(*asked_all))
+    for each in asked_all:
+        curator.answer(each)
+    assert passes == ["pass", "pass"]
+
+
+def test_a_run_resumed_between_rounds_makes_one_pass_and_draws_no_sealed_step_again(passes: list[str]) -> None:
+    seals, asked_all = MemorySeals(), rounds()
+    first = build(seals, Choosing(5), charge=charge_of(*asked_all), cliques=(PAIR,))
+    before = [first.answer(each) for each in asked_all[:2]]
+    noise = Choosing(9)
+    again = build(seals, noise, charge=charge_of(*asked_all), cliques=(PAIR,))
+    after = [again.answer(each) for each in asked_all]
+    assert passes == ["pass", "pass"]
+    assert noise.labels == [item.query.label for item in asked_all[2].asked]
+    for old, new in zip(before, after, strict=False):
+        assert [m.values.tolist() for m in new] == [m.values.tolist() for m in old]
+
+
+def test_nothing_exact_is_held_after_closing(passes: list[str]) -> None:
+    asked_all = rounds()
+    curator = build(MemorySeals(), Choosing(5), charge=charge_of(*asked_all), cliques=(PAIR,))
+    curator.answer(asked_all[0])
+    curator.close()
+    held = [each for value in vars(curator).values() if isinstance(value, dict) for each in value.values()]
+    assert not [each for each in held if isinstance(each, np.ndarray)]
+
+
+def test_the_sum_of_all_rounds_is_held_against_the_charge(passes: list[str]) -> None:
+    asked_all = rounds()
+    curator = build(MemorySeals(), Choosing(5), charge=charge_of(*asked_all[:2]), cliques=(PAIR,))
+    curator.answer(asked_all[0])
+    curator.answer(asked_all[1])
+    with pytest.raises(IntegrityError, match="step 'three' would spend more"):
+        curator.answer(asked_all[2])
+
+
+def test_a_selection_with_added_noise_is_refused(passes: list[str]) -> None:
+    asked_all = rounds()
+    selection = asked_all[2].asked[0]
+    wrong = replace(selection, call=replace(selection.call, mechanism="gaussian"))
+    with pytest.raises(IntegrityError, match="cannot be answered by the mechanism gaussian"):
+        build(MemorySeals(), Choosing(5), charge=charge_of(*asked_all)).answer(replace(asked_all[2], asked=(wrong,)))
+    assert passes == []
+
+
+def test_a_prediction_of_another_size_is_refused(passes: list[str]) -> None:
+    short = Scores((("sex",),), (np.zeros(3, dtype=np.int64),))
+    asked_one = Round("one", (Asked(short, share_out(GAUSS, {short: 1.0})[short]),))
+    with pytest.raises(IntegrityError, match="predicts other numbers of cells"):
+        build(MemorySeals(), Choosing(5), charge=asked_one.charge).answer(asked_one)
+    assert passes == []
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_the_exact_curve_admits_only_what_it_was_computed_for(passes: list[str], place: int) -> None:
+    """No selection, and no answer with more cells than announced."""
+    asked_all = rounds()
+    largest = 3 if place == 0 else 24
+    curator = build(MemorySeals(), Choosing(5), charge=charge_of(*asked_all), cliques=(PAIR,), curve_cells=largest)
+    with pytest.raises(IntegrityError, match="outside of what the exact Gaussian curve"):
+        curator.answer(asked_all[place])
+    assert passes == []
 
 
 def test_seals_are_links_of_the_journal_and_the_first_one_wins() -> None:

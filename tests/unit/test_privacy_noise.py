@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthward.privacy.accounting import NANO
-from synthward.privacy.noise import NoiseCall, SecureNoise, gaussian_for, laplace_for
+from synthward.privacy.noise import Additive, NoiseCall, SecureNoise, exponential_for, gaussian_for, laplace_for
 
 SENSITIVITIES = [1, 2**16, 7 * 40960, 1023 * 2**16]
 
@@ -107,3 +107,32 @@ def test_noise_is_integer_and_keeps_the_length() -> None:
         drawn = SecureNoise().draw("x", np.array(exact, dtype=np.int64), NoiseCall("laplace", 5.0, 1))
         assert drawn.dtype == np.int64
         assert drawn.shape == (len(exact),)
+
+
+@pytest.mark.parametrize("beside", ["laplace", "gaussian"])
+@pytest.mark.parametrize("nano", [10**6, 333_333_333, 10 * NANO])
+def test_a_selection_spends_its_share_and_no_more(nano: int, beside: Additive) -> None:
+    """epsilon = 2 d / s because scores are not monotonic, and rho = d^2 / 2 s^2; both are charged."""
+    call = exponential_for(nano, 7 * 2**16, beside)
+    charge, ratio = call.charge, Fraction(7 * 2**16) / Fraction(call.scale)
+    assert charge.nano_epsilon is not None
+    assert Fraction(charge.nano_epsilon, NANO) >= 2 * ratio
+    assert Fraction(charge.nano_rho, NANO) >= ratio**2 / 2
+    spent = charge.nano_epsilon if beside == "laplace" else charge.nano_rho
+    assert nano * (1 - 1e-5) - 1 <= spent <= nano
+
+
+def test_a_selection_is_drawn_with_the_probabilities_of_the_exponential_mechanism() -> None:
+    """4,000 draws; exp(x / s) is proportional to 1, 2 and 4."""
+    scale = 1000.0
+    scores = np.array([0, round(scale * math.log(2)), round(scale * math.log(4))], dtype=np.int64)
+    call = NoiseCall("exponential", scale, 1)
+    drawn = [int(SecureNoise().draw("x", scores, call)[0]) for _ in range(4000)]
+    counted = np.bincount(drawn, minlength=3)
+    expected = 4000 * np.array([1, 2, 4]) / 7
+    assert float(((counted - expected) ** 2 / expected).sum()) < 35  # chi-square with 2 degrees: 1 in 10^7
+
+
+def test_a_selection_has_no_deviation() -> None:
+    with pytest.raises(ValueError, match="no noise in it"):
+        _ = NoiseCall("exponential", 1.0, 1).deviation

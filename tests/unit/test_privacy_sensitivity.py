@@ -15,7 +15,7 @@ from synthward.domain.spec import Categorical, Date, Domain, Numeric
 from synthward.errors import ConfigError
 from synthward.privacy.measurement import Asked, Measurement, Round, pack, unpack
 from synthward.privacy.noise import NoiseCall, gaussian_for, laplace_for
-from synthward.privacy.queries import Marginal, Population, Presence, SquareSum, Sum
+from synthward.privacy.queries import Marginal, Population, Presence, Selection, SquareSum, Sum
 from synthward.privacy.sensitivity import (
     MAX_ROWS,
     MAX_SUM,
@@ -43,16 +43,27 @@ def test_bounds_are_those_of_the_proofs(K: int) -> None:
     unit = PrivacyUnit("patient", K)
     scale = DOMAIN.graded["x"].fixed_point
     assert WEIGHT_UNIT == 65536
-    assert bound(Population(), unit, DOMAIN) == 1
-    assert bound(Marginal(("sex",)), unit, DOMAIN) == bound(Marginal(("x", "sex")), unit, DOMAIN) == K * 65536
-    assert bound(Presence("x"), unit, DOMAIN) == K * 65536
-    assert bound(Sum("x"), unit, DOMAIN) == K * scale.limit == K * 40960
-    assert bound(SquareSum("x"), unit, DOMAIN) == K * scale.square_limit == K * 25600
+    for mechanism in ("laplace", "gaussian"):
+        assert bound(Population(), unit, DOMAIN, mechanism) == 65536
+        assert bound(Marginal(("sex",)), unit, DOMAIN, mechanism) == K * 65536
+        assert bound(Marginal(("x", "sex")), unit, DOMAIN, mechanism) == K * 65536
+        assert bound(Presence("x"), unit, DOMAIN, mechanism) == K * 65536
+        assert bound(Sum("x"), unit, DOMAIN, mechanism) == K * scale.limit == K * 40960
+        assert bound(SquareSum("x"), unit, DOMAIN, mechanism) == K * scale.square_limit == K * 25600
+
+
+def test_only_a_selection_is_answered_by_the_exponential_mechanism() -> None:
+    unit, guess = PrivacyUnit("patient", 2), (np.zeros(4, dtype=np.int64),)
+    with pytest.raises(ValueError, match="not answered by the mechanism exponential"):
+        bound(Population(), unit, DOMAIN, "exponential")
+    with pytest.raises(ValueError, match="not answered by the mechanism laplace"):
+        bound(Selection((("sex",),), guess, (1,)), unit, DOMAIN, "laplace")
+    assert bound(Selection((("sex",),), guess, (5,)), unit, DOMAIN, "exponential") == 5 * 2 * 65536
 
 
 def test_unknown_columns_have_no_bound() -> None:
     with pytest.raises(KeyError):
-        bound(Sum("sex"), PrivacyUnit("patient", 1), DOMAIN)
+        bound(Sum("sex"), PrivacyUnit("patient", 1), DOMAIN, "laplace")
 
 
 @given(st.integers(1, 10_000), st.integers(1, 1023))
@@ -135,6 +146,9 @@ def test_counts_are_in_rows_and_deviations_with_them() -> None:
     weighted = Measurement(ASKED[2], np.array([65536 * 3], dtype=np.int64))
     assert weighted.counts.tolist() == [3.0]
     assert weighted.deviation == ASKED[2].call.scale / 65536
-    plain = Measurement(ASKED[0], np.array([17], dtype=np.int64))
+    population = Measurement(ASKED[0], np.array([65536 * 17], dtype=np.int64))
+    assert population.counts.tolist() == [17.0]
+    assert population.deviation == ASKED[0].call.deviation / 65536
+    plain = Measurement(ASKED[1], np.array([17], dtype=np.int64))
     assert plain.counts.tolist() == [17.0]
-    assert plain.deviation == ASKED[0].call.deviation
+    assert plain.deviation == ASKED[1].call.deviation

@@ -44,6 +44,7 @@ class Moments:
     """See the module."""
 
     name = "moments"
+    exact_curve = False
 
     def check(self, task: Task) -> list[str]:
         """Moments has no settings."""

@@ -27,7 +27,7 @@ from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
 from synthward.privacy.accounting import Charge, total
 from synthward.privacy.measurement import Asked, Measurement, Round, pack, unpack
 from synthward.privacy.noise import NoiseSource
-from synthward.privacy.queries import Base, Clique, Marginal, Scores, Selection, needs
+from synthward.privacy.queries import Base, Clique, Marginal, Scores, Selection, SquareSum, Sum, needs
 from synthward.privacy.sensitivity import bound
 from synthward.privacy.unit import PrivacyUnit
 
@@ -69,6 +69,7 @@ class Curator:
         check_source: Callable[[], None],
         on_step: Callable[[str], None],
         cliques: Sequence[Clique] = (),
+        curve_cells: int | None = None,
     ) -> None:
         """Holds no data yet.
 
@@ -83,6 +84,8 @@ class Curator:
             check_source: Raises if the source has changed since it was pinned.
             on_step: Called with a step's name after it; tests stop the run there.
             cliques: Announced: whose marginals later rounds may ask about.
+            curve_cells: Integers in the largest answer, where the exact Gaussian curve accounts for the run; then every
+                call must meet its conditions (PROOFS.md, section 4.8).
 
         Raises:
             ConfigError: The announced marginals are too large to be held.
@@ -99,6 +102,7 @@ class Curator:
         self._on_step = on_step
         self._spent: list[Charge] = []
         self._announced = dict.fromkeys(Marginal(clique) for clique in cliques)
+        self._curve_cells = curve_cells
         self._exact: dict[Base, np.ndarray] = {}
         refuse_too_many_cells([query.clique for query in self._announced], self._books)
 
@@ -159,6 +163,11 @@ class Curator:
                 f"{query.label} has sensitivity {needed}, but its noise was calibrated for {call.sensitivity}; this is "
                 "a defect of the synthesizer"
             )
+        if self._curve_cells is not None and not self._on_curve(item, self._curve_cells):
+            raise IntegrityError(
+                f"{query.label} is outside of what the exact Gaussian curve was computed for; this is a defect of the "
+                "synthesizer"
+            )
         if isinstance(query, Scores | Selection):
             expected = [cells_of(base, self._books) for base in needs(query)]
             if [len(prediction) for prediction in query.predictions] != expected:
@@ -166,6 +175,10 @@ class Curator:
                     f"{query.label} predicts other numbers of cells than its cliques have; this is a defect of the "
                     "synthesizer"
                 )
+
+    def _on_curve(self, item: Asked, largest: int) -> bool:
+        fits = item.call.mechanism == "gaussian" and not isinstance(item.query, Sum | SquareSum)
+        return fits and cells_of(item.query, self._books) <= largest
 
     def _measure(self, asked: Round) -> None:
         """Makes sure that everything the round is computed from is in memory, by at most one pass over the source."""

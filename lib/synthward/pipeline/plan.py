@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -22,9 +22,11 @@ from synthward.governance.assess import Assessment, assess
 from synthward.governance.policy import Policy
 from synthward.governance.request import RequestFile
 from synthward.ledger.scopes import ScopeState, refuse_overspending
-from synthward.measure.answers import refuse_too_many_cells
+from synthward.measure.answers import cells_of, refuse_too_many_cells
 from synthward.measure.curator import public_tasks
-from synthward.privacy.accounting import Charge, epsilon_of, fits
+from synthward.privacy.accounting import ATTO, NANO, Charge, epsilon_of, fits
+from synthward.privacy.gaussian import gaussian_epsilon_of
+from synthward.privacy.queries import Marginal
 from synthward.privacy.sensitivity import check_overflow
 from synthward.privacy.unit import PrivacyUnit
 
@@ -70,6 +72,7 @@ class Plan:
         charge: What the ledger will be charged.
         epsilon: Epsilon of the release at `delta`.
         delta: Delta at which it is reported.
+        accounting: Which of the valid bounds gives epsilon, in words.
         forecast: Expected noise distance by column, from public numbers.
         tasks: Partitions of the pass over the source.
     """
@@ -82,6 +85,7 @@ class Plan:
     charge: Charge
     epsilon: Decimal
     delta: Decimal
+    accounting: str
     forecast: dict[str, float]
     tasks: int
 
@@ -152,14 +156,14 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     problems = chosen.check(task)
     if problems:
         raise ConfigError([Problem("synthesizer", text, file.path) for text in problems])
-    refuse_too_many_cells(chosen.cliques(task), codebooks(domain))
+    task = _with_curve(task, chosen)
     try:
         charge = chosen.charge(task)
     except ValueError as error:
         message = f"too small to share out over {len(domain.attributes)} columns: {error}"
         raise ConfigError([Problem("privacy.epsilon", message, file.path)]) from None
     assessment = assess(request, policy, today=today)
-    epsilon, delta = reported(charge, request.privacy.delta or assessment.max_delta)
+    epsilon, delta, accounting = reported(charge, request.privacy.delta or assessment.max_delta, task.curve_cells)
     return Plan(
         file=file,
         identity=RunIdentity.of(file.digest, run_key),
@@ -169,13 +173,41 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         charge=charge,
         epsilon=epsilon,
         delta=delta,
+        accounting=accounting,
         forecast=chosen.forecast(task),
         tasks=public_tasks(request.population.declared_rows),
     )
 
 
-def reported(charge: Charge, delta: Decimal) -> tuple[Decimal, Decimal]:
-    """(epsilon, delta) as a release states them: delta is 0 where the sum of pure epsilons is the better bound."""
+def _with_curve(task: Task, chosen: Synthesizer) -> Task:
+    """Checks the size of what is announced; says how large an answer can be where the exact Gaussian curve applies.
+
+    Raises:
+        ConfigError: The announced marginals are too large to be held.
+    """
+    books, announced = codebooks(task.domain), chosen.cliques(task)
+    refuse_too_many_cells(announced, books)
+    if task.mechanism != "gaussian" or not chosen.exact_curve:
+        return task
+    asked = [*announced, *((name,) for name in books)]
+    return replace(task, curve_cells=max(len(announced), *(cells_of(Marginal(clique), books) for clique in asked)))
+
+
+def reported(charge: Charge, delta: Decimal, curve_cells: int | None = None) -> tuple[Decimal, Decimal, str]:
+    """(epsilon, delta) as a release states them, and the bound that gives them: the best of those that hold.
+
+    Delta is 0 where that is the sum of pure epsilons.
+
+    Args:
+        charge: Of the run.
+        delta: The delta at which to report.
+        curve_cells: See `fit.base.Task`.
+    """
     epsilon = epsilon_of(charge, delta)
-    pure = charge.nano_epsilon is not None and Decimal(charge.nano_epsilon) / 10**9 <= epsilon
-    return epsilon, Decimal(0) if pure else delta
+    if charge.nano_epsilon is not None and Decimal(charge.nano_epsilon) / NANO <= epsilon:
+        return epsilon, Decimal(0), "sum of epsilons"
+    if curve_cells is not None and charge.atto_delta == 0:
+        by_curve = gaussian_epsilon_of(charge.nano_rho, int(delta * ATTO), curve_cells)
+        if by_curve < epsilon:
+            return by_curve, delta, "exact Gaussian curve"
+    return epsilon, delta, "conversion from zCDP"

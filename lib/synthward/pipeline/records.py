@@ -132,6 +132,7 @@ def _guarantee(plan: Plan) -> dict[str, Any]:
         "epsilon": str(plan.epsilon),
         "delta": str(plan.delta),
         "requested_epsilon": str(plan.task.epsilon),
+        "accounting": plan.accounting,
         "nano_epsilon": plan.charge.nano_epsilon,
         "nano_rho": plan.charge.nano_rho,
         "atto_delta": plan.charge.atto_delta,

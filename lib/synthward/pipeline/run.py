@@ -148,6 +148,7 @@ class MainJob:
             check_source=lambda: source.check_unchanged(spark, pinned),
             on_step=self._env.on_step,
             cliques=plan.synthesizer.cliques(plan.task),
+            curve_cells=plan.task.curve_cells,
         )
         with contextlib.closing(curator):
             rounds = plan.synthesizer.rounds(plan.task)

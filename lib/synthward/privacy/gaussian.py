@@ -29,6 +29,9 @@ MARGIN = Fraction(1, 10**11)
 """Relative allowance for the error of each term of the curve, which is some 10^-15 (erfc and exp are within a few units
 in the last place, and an argument up to 40 loses as much again)."""
 
+SHEPPARD = 1 + 2.0**-23
+"""Factor by which mu^2 of the rounded Gaussian that is compared with is larger than 2 rho, at most."""
+
 LARGEST_EPSILON = 600
 """Beyond it, e^epsilon leaves the doubles; nobody asks for it."""
 
@@ -46,7 +49,7 @@ def delta_of(nano_rho: int, epsilon: Decimal, cells: int) -> Fraction:
         epsilon: Not negative, at most `LARGEST_EPSILON`.
         cells: Integers in the largest answer.
     """
-    mu, loss = math.sqrt(2 * nano_rho / NANO), float(epsilon)
+    mu, loss = math.sqrt(2 * nano_rho / NANO * SHEPPARD), float(epsilon)
     first = Fraction(_lower_tail(mu / 2 - loss / mu))
     second = Fraction(math.exp(loss + math.log(tail))) if (tail := _lower_tail(-mu / 2 - loss / mu)) else Fraction(0)
     curve = first * (1 + MARGIN) - second * (1 - MARGIN)
@@ -79,7 +82,7 @@ def gaussian_epsilon_of(nano_rho: int, atto_delta: int, cells: int) -> Decimal:
     # The curve falls with epsilon and the slack rises, so the search runs only where the slack is a small part.
     low, high = 0, NANO
     while delta_of(nano_rho, Decimal(high) / NANO, cells) > delta:
-        low, high = high, 2 * high
+        low, high = high, high + max(high // 8, NANO)
         if high > LARGEST_EPSILON * NANO:
             return INFINITE
     while high - low > 1:
