@@ -62,4 +62,7 @@ def compare(actions: dict[str, Callable[[], object]], repeats: int) -> dict[str,
 
 def figure(name: str, value: float, unit: str) -> None:
     """One JSON line on stdout."""
-    print(json.dumps({"name": name, "value": round(value, 3), "unit": unit}), flush=True)
+    print(
+        json.dumps({"name": name, "value": float(f"{value:.4g}") if abs(value) < 1000 else round(value), "unit": unit}),
+        flush=True,
+    )
