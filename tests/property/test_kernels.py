@@ -173,7 +173,7 @@ def test_kernels_equal_the_reference_on_neighbours(
 
 
 def test_joint_counts_equal_the_reference_on_neighbours(spark: SparkSession, tmp_path: Path) -> None:
-    """Pairs and triples: equality, each marginal's bound, and the bounds of all of them together, which are attained."""
+    """Pairs and triples: equality, each marginal's bound, and the bounds of all together, which are attained."""
     K = 2
     tables, pairs = neighbours(random.Random(7), "text", 40, heavy=[500, K, K + 1])
     tables += [[("a", EXTREME)] * K, [("a", EXTREME)] * (2 * K)]
