@@ -6,6 +6,7 @@ Everything listens on 127.0.0.1 only, and whatever a test starts it stops.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import socket
 import subprocess
@@ -14,8 +15,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyspark
+
+from trial import Clock, TestSite, charges, ready
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 LIMIT = 900.0
 """Seconds for one program; many times what an idle machine needs, for a busy one."""
@@ -147,3 +154,21 @@ def _wait_for(port: int) -> None:
             return
         time.sleep(0.2)
     raise TimeoutError(f"nothing listens on port {port}")
+
+
+def prepared(spark: SparkSession, folder: Path) -> tuple[TestSite, Path]:
+    """A site of today with a source, a budget and approvals."""
+    site = TestSite(folder)
+    site.write(spark)
+    today = dt.datetime.now(dt.UTC)
+    path = site.request(expires=today.date() + dt.timedelta(days=3))
+    ready(site.open(spark, clock=Clock(today)), path)
+    return site, path
+
+
+def facts(site: TestSite, spark: SparkSession, request: Path) -> dict[str, Any]:
+    """What the ledger and the journal hold, read by a driver that was not there."""
+    opened = site.open(spark)
+    links = opened.history(opened.plan(opened.request(request)).identity.run_id)
+    seals = [link.hash for link in links if link.kind == "sealed"]
+    return {"charges": charges(opened), "kinds": [link.kind for link in links], "seals": seals}
