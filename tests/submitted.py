@@ -107,7 +107,7 @@ class Cluster:
 @contextlib.contextmanager
 def standalone(folder: Path, workers: int = 2) -> Iterator[Cluster]:
     """A standalone master with workers of one core each, in processes of their own."""
-    port = _free_port()
+    port = free_port()
     environment = clean_environment() | {
         "SPARK_HOME": str(SPARK_HOME),
         "SPARK_DAEMON_MEMORY": "256m",
@@ -126,7 +126,7 @@ def standalone(folder: Path, workers: int = 2) -> Iterator[Cluster]:
     try:
         # Port 0 of the web pages: any free one.
         start("master.Master", ["--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"])
-        _wait_for(port)
+        wait_for(port)
         for _ in range(workers):
             own = ["--host", "127.0.0.1", "--webui-port", "0", "--cores", "1", "--memory", "1g"]
             start("worker.Worker", [*own, "--work-dir", str(work), master])
@@ -141,13 +141,15 @@ def standalone(folder: Path, workers: int = 2) -> Iterator[Cluster]:
                 process.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Waits until somebody listens on a port."""
     end = time.monotonic() + 120
     while time.monotonic() < end:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
