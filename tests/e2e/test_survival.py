@@ -90,16 +90,19 @@ def test_two_live_drivers_of_one_run_make_one_release(
     whole(site, spark, request, lines[0]["release_id"])
 
 
-@pytest.mark.parametrize("step", ["charge", "measure moments"])
+@pytest.mark.parametrize(("step", "where"), [("charge", "--master"), ("measure moments", "--remote")])
 def test_sigterm_ends_in_order_and_the_same_command_resumes(
-    spark: SparkSession, tmp_path: Path, root: Path, step: str
+    spark: SparkSession, tmp_path: Path, root: Path, step: str, where: str
 ) -> None:
+    """Resumed by a driver of the same kind, or over Connect with a server of its own."""
     site, request = prepared(spark, tmp_path)
     result = tmp_path / "result.json"
     words = ["run", str(request), "--site", str(site.file), "--result", str(result), "--log-format", "json"]
-    command = [sys.executable, "-m", "synthward.cli", *words, "--master", "local[2]"]
+    command = [sys.executable, "-m", "synthward.cli", *words]
     environment = {**clean_environment(), "PYTHONPATH": str(root / "lib"), "SYNTHWARD_JARS_DIR": str(root / "jars")}
-    driver = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    driver = subprocess.Popen(
+        [*command, "--master", "local[2]"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
     assert driver.stderr is not None
     for line in driver.stderr:
         told = json.loads(line) if line.startswith("{") else {}
@@ -112,7 +115,13 @@ def test_sigterm_ends_in_order_and_the_same_command_resumes(
     assert (ended["status"], ended["retryable"], ended["error"]) == ("stopped", True, "Terminated")
     assert "running the same command again resumes the run" in rest
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+        [*command, where, "local[2]"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(result.read_text(encoding="utf-8"))["status"] == "published"
