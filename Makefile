@@ -80,6 +80,9 @@ bench-kernels: setup ## speed of the measuring kernels against the targets
 bench-fidelity: setup ## fidelity of the synthesizers at equal privacy (SYNTHWARD_DATA)
 	$(PY) tests/benchmarks/bench_fidelity.py
 
+bench-scale: setup ## whole runs at 1 and 10 M rows and at the edges; SIZES=1,10,100 for more
+	$(PY) tests/benchmarks/bench_scale.py --sizes $(or $(SIZES),"1,10")
+
 ##@ Ship
 zip: $(STAMP) ## build/synthward.zip for spark-submit --py-files
 	@$(PY) -m synthward.spark.package build/synthward.zip
@@ -95,4 +98,4 @@ clean: ## remove build results and caches; keeps .venv and jars
 	rm -rf build dist spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find lib tests jobs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all mutants check fmt bench-kernels bench-fidelity zip env-pack wheel clean
+.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all mutants check fmt bench-kernels bench-fidelity bench-scale zip env-pack wheel clean

@@ -6,6 +6,7 @@ Everything listens on 127.0.0.1 only, and whatever a test starts it stops.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import socket
 import subprocess
@@ -14,8 +15,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyspark
+
+from trial import Clock, TestSite, charges, ready
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 LIMIT = 900.0
 """Seconds for one program; many times what an idle machine needs, for a busy one."""
@@ -100,7 +107,7 @@ class Cluster:
 @contextlib.contextmanager
 def standalone(folder: Path, workers: int = 2) -> Iterator[Cluster]:
     """A standalone master with workers of one core each, in processes of their own."""
-    port = _free_port()
+    port = free_port()
     environment = clean_environment() | {
         "SPARK_HOME": str(SPARK_HOME),
         "SPARK_DAEMON_MEMORY": "256m",
@@ -119,7 +126,7 @@ def standalone(folder: Path, workers: int = 2) -> Iterator[Cluster]:
     try:
         # Port 0 of the web pages: any free one.
         start("master.Master", ["--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"])
-        _wait_for(port)
+        wait_for(port)
         for _ in range(workers):
             own = ["--host", "127.0.0.1", "--webui-port", "0", "--cores", "1", "--memory", "1g"]
             start("worker.Worker", [*own, "--work-dir", str(work), master])
@@ -134,16 +141,36 @@ def standalone(folder: Path, workers: int = 2) -> Iterator[Cluster]:
                 process.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Waits until somebody listens on a port."""
     end = time.monotonic() + 120
     while time.monotonic() < end:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.2)
     raise TimeoutError(f"nothing listens on port {port}")
+
+
+def prepared(spark: SparkSession, folder: Path) -> tuple[TestSite, Path]:
+    """A site of today with a source, a budget and approvals."""
+    site = TestSite(folder)
+    site.write(spark)
+    today = dt.datetime.now(dt.UTC)
+    path = site.request(expires=today.date() + dt.timedelta(days=3))
+    ready(site.open(spark, clock=Clock(today)), path)
+    return site, path
+
+
+def facts(site: TestSite, spark: SparkSession, request: Path) -> dict[str, Any]:
+    """What the ledger and the journal hold, read by a driver that was not there."""
+    opened = site.open(spark)
+    links = opened.history(opened.plan(opened.request(request)).identity.run_id)
+    seals = [link.hash for link in links if link.kind == "sealed"]
+    return {"charges": charges(opened), "kinds": [link.kind for link in links], "seals": seals}

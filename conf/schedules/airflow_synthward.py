@@ -11,8 +11,8 @@ import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from airflow.exceptions import AirflowFailException
 from airflow.sdk import dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
 
 HOME = Path("/opt/synthward")
 SITE = "/etc/synthward/site.yaml"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import sys
 import zipfile
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from submitted import Cluster, bare_python, standalone, submit
+from submitted import Cluster, bare_python, prepared, standalone, submit
+from synthward.spark.archive import build_archive
 from synthward.spark.package import build_zip
-from trial import SCOPE, Clock, TestSite, charges, ready
+from trial import SCOPE, charges
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,16 +42,6 @@ def executors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "spark.pyspark.python": str(bare_python(tmp_path_factory.mktemp("bare") / "env")),
         "spark.pyspark.driver.python": sys.executable,
     }
-
-
-def prepared(spark: SparkSession, folder: Path) -> tuple[TestSite, Path]:
-    """A site of today with a source, a budget and approvals."""
-    site = TestSite(folder)
-    site.write(spark)
-    today = dt.datetime.now(dt.UTC)
-    path = site.request(expires=today.date() + dt.timedelta(days=3))
-    ready(site.open(spark, clock=Clock(today)), path)
-    return site, path
 
 
 def test_a_run_on_a_cluster_whose_executors_have_next_to_nothing(
@@ -84,3 +74,23 @@ def test_executors_without_the_package_are_found_before_anything_is_spent(
     assert done.returncode == 1, done.stdout[-3000:] + done.stderr[-3000:]
     assert "executors cannot run Synthward's Python code" in done.stdout + done.stderr
     assert charges(site.open(spark)) == 0
+
+
+def test_a_run_with_the_packed_environment_on_executors(
+    spark: SparkSession, tmp_path: Path, root: Path, package: Path, cluster: Cluster
+) -> None:
+    """The archive of `make env-pack` is unpacked by Spark beside each executor, whose Python it then is."""
+    site, request = prepared(spark, tmp_path)
+    archive = build_archive(tmp_path / "env.tar.gz")
+    conf = {
+        "spark.executor.memory": "768m",
+        "spark.executor.cores": "1",
+        "spark.archives": f"{archive}#environment",
+        "spark.pyspark.python": "./environment/bin/python",
+        "spark.pyspark.driver.python": sys.executable,
+        "spark.executorEnv.SYNTHWARD_PYTHON": sys.base_prefix + "/bin/python3",
+    }
+    words = ("--site", str(site.file), "--request", str(request))
+    done = submit(root, package, *words, cwd=tmp_path, master=cluster.master, conf=conf)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert charges(site.open(spark)) == 1

@@ -28,7 +28,7 @@ def test_the_cron_lines_command_is_one_that_synthward_takes(root: Path) -> None:
 LOAD = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
-bag = DagBag(sys.argv[1], include_examples=False)
+bag = DagBag(sys.argv[1])
 dag = bag.dags.get("synthward_encounters")
 found = {"errors": bag.import_errors, "runs": dag and dag.max_active_runs, "tasks": dag and dag.task_ids}
 print("FOUND" + json.dumps(found))
