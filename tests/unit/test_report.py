@@ -333,7 +333,10 @@ def test_range_of_the_distance_to_the_real_shares() -> None:
 
 
 def of_columns(count: int) -> list[dict[str, Any]]:
-    return [{"column": f"c{place}", "cells": 4, "tvd": 0.001, "noise_tvd": 0.002} for place in range(count)]
+    return [
+        {"column": f"c{place}", "cells": 4, "tvd": 0.001, "noise_tvd": 0.002, "share_error": 0.001}
+        for place in range(count)
+    ]
 
 
 def test_the_map_has_a_tile_for_every_measured_pair_and_hatching_for_the_rest() -> None:

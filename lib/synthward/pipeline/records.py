@@ -183,7 +183,8 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
         "cells": len(measurement.values),
         "mechanism": call.mechanism,
         "scale": call.scale,
-        "deviation": measurement.deviation,
+        # A choice has no noise on a number.
+        "deviation": None if query.KIND == "selection" else measurement.deviation,
         "sensitivity": call.sensitivity,
         "nano_epsilon": charge.nano_epsilon,
         "nano_rho": charge.nano_rho,

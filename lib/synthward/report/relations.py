@@ -25,8 +25,14 @@ MAX_MAPPED = 80
 MAP_WIDTH, LARGEST_TILE, SMALLEST_TILE = 800, 36, 13
 """Room for the tiles of the map, and their sides, in the units of its view box."""
 
+WIDE = 640
+"""Side of a graph from which on nothing stands beside it."""
+
 READABLE_TILE = 26
 """Side from which on a tile has its number written inside."""
+
+SPREAD_OF_ABSOLUTE = math.sqrt(0.5)
+"""Standard deviation of absolute noise in units of the noise's own: this for laplace, and .60 for gaussian."""
 
 _LETTER = 6.4
 """Room for a letter of a label, generously."""
@@ -192,7 +198,8 @@ def _mapped(columns: Sequence[Mapping[str, Any]], pairs: Iterable[Relation]) -> 
 
 def _alone(column: Mapping[str, Any]) -> Relation:
     """A single column as it stands on the diagonal."""
-    return Relation((column["column"],), column["cells"], column["tvd"], column["noise_tvd"], 0.0, 1)
+    error = column["share_error"] * SPREAD_OF_ABSOLUTE * math.sqrt(column["cells"]) / 2
+    return Relation((column["column"],), column["cells"], column["tvd"], column["noise_tvd"], error, 1)
 
 
 def _tile(relation: Relation, place: int, row: int, side: int) -> Tile:
@@ -249,6 +256,7 @@ class Graph:
         lines: Edges, the strongest last, so that they lie on top.
         size: Side of the square drawing.
         strongest: Edges by strength: two names and the strength.
+        is_wide: Whether the drawing needs the whole width of the page.
         alone: Columns without any edge.
     """
 
@@ -256,6 +264,7 @@ class Graph:
     lines: tuple[Line, ...]
     size: int
     strongest: tuple[tuple[str, str, float], ...]
+    is_wide: bool
     alone: int
 
 
@@ -282,6 +291,7 @@ def graph(drawn: Mapping[str, Any]) -> Graph:
         lines=tuple(_line(edge, spots, radius, size, top) for edge in edges),
         size=size,
         strongest=tuple(reversed(edges)),
+        is_wide=size > WIDE,
         alone=len(around) - len(linked),
     )
 
@@ -317,8 +327,9 @@ def _line(edge: tuple[str, str, float], spots: Mapping[str, float], radius: int,
     ends = [
         (size / 2 + radius * math.cos(spots[name]), size / 2 + radius * math.sin(spots[name])) for name in (one, two)
     ]
-    # Curves bend towards the centre, so that lines between neighbours do not run along the circle.
-    bend = [size / 2 + 0.3 * ((ends[0][k] + ends[1][k]) / 2 - size / 2) for k in (0, 1)]
+    # Curves bend towards the centre, the more the further apart their ends are: lines do not run along the circle.
+    pull = 0.9 * math.dist(*ends) / (2 * radius)
+    bend = [size / 2 + (1 - pull) * ((ends[0][k] + ends[1][k]) / 2 - size / 2) for k in (0, 1)]
     path = f"M{ends[0][0]:.1f} {ends[0][1]:.1f}Q{bend[0]:.1f} {bend[1]:.1f} {ends[1][0]:.1f} {ends[1][1]:.1f}"
     part = strength / top
     return Line(
