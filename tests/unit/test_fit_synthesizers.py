@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -17,12 +18,14 @@ from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.fit.base import Task, budget_of
 from synthward.fit.catalog import SYNTHESIZERS, synthesizer
+from synthward.fit.joint import Joint
 from synthward.fit.model import Model
 from synthward.governance.request import Synthesizer, WorkloadEntry
 from synthward.privacy.accounting import total
 from synthward.privacy.measurement import Measurement, Round
 from synthward.privacy.noise import NoiseCall
 from synthward.privacy.queries import Marginal, Population, Scores, Selection
+from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
 
 DOMAIN = bind(
@@ -184,6 +187,17 @@ def test_structural_zeros_never_appear(name: str) -> None:
     assert ((drawn["x"] == 0) & (drawn["y"] == 2)).any()
 
 
+def test_a_zero_on_a_rare_value_leaves_the_others_alone() -> None:
+    """A value too rare for a group of its own gets one because a zero names it."""
+    rows = data()
+    rows.loc[rows["y"] == 3, "y"] = 2
+    rows.loc[:20, "y"] = 3
+    model, _, _ = run(task("independent", zeros=({"x": ("A",), "y": ("D",)},)), rows=rows)
+    drawn = drawn_codes(model, BOOKS, 20_000, 2)
+    assert ((drawn["x"] == 0) & (drawn["y"] == 2)).sum() > 1000
+    assert not ((drawn["x"] == 0) & (drawn["y"] == 3)).any()
+
+
 @pytest.mark.parametrize("name", JOINT)
 def test_a_required_column_is_never_missing(name: str) -> None:
     rows = data()
@@ -196,13 +210,46 @@ def test_a_required_column_is_never_missing(name: str) -> None:
     np.testing.assert_allclose(drawn["y"].value_counts(normalize=True).sort_index(), left, atol=0.03)
 
 
-def test_the_cap_bounds_the_tree() -> None:
-    model, _, _ = run(task("few_round", "10", max_cells=1000))
-    assert all(column.probabilities.size <= 8000 for column in model.columns)
-    wide = replace(task("few_round"), domain=bind(wide_domain(40), Domain))
-    assert (
-        "max_cells is 1000"
-        in synthesizer("few_round").check(replace(wide, options=Synthesizer(name="few_round", max_cells=1000)))[0]
+def tree_cells(model: Model) -> int:
+    """Cells of the tables that the columns are drawn from, each with its parents."""
+    groups = {column.name: column.group_count for column in model.columns}
+    return max(math.prod(groups[name] for name in (column.name, *column.parents)) for column in model.columns)
+
+
+@pytest.mark.parametrize("name", ["few_round", "aim"])
+def test_the_cap_bounds_the_tree(name: str) -> None:
+    free, _, _ = run(task(name, "10"))
+    tight, _, _ = run(task(name, "10", max_cells=150))
+    assert tree_cells(free) > 150
+    assert tree_cells(tight) <= 150
+
+
+def test_a_cap_too_small_for_the_columns_is_refused() -> None:
+    options = Synthesizer(name="few_round", max_cells=1000)
+    wide = replace(task("few_round"), domain=bind(wide_domain(40), Domain), options=options)
+    [problem] = synthesizer("few_round").check(wide)
+    assert problem == "max_cells is 1000, but the columns by themselves have 1280 cells already"
+
+
+def test_predictions_are_whole_rows_of_the_model() -> None:
+    """Also where cells are excluded: there the observed shares stand, as if columns were independent."""
+    rows = data()
+    rows.loc[:4000, "y"] = BOOKS["y"].missing
+    asked = task("fixed", "10")
+    curator, chosen = CodeCurator(asked, rows, SeededNoise(1)), synthesizer("fixed")
+    sealed = curator.answer(next(chosen.rounds(asked)))
+    joint = Joint(asked, sealed)
+    fitted = joint.fit(joint.graph().tree(), (), 200, None)
+    cliques = (("x", "y"), ("age", "z"))
+    for without, with_model in zip(joint.predictions(cliques, None), joint.predictions(cliques, fitted), strict=True):
+        assert without.dtype == np.int64
+        assert not (without % WEIGHT_UNIT).any()
+        assert not (with_model % WEIGHT_UNIT).any()
+        assert without.sum() / WEIGHT_UNIT == pytest.approx(ROWS, rel=0.01)
+        assert np.abs(without - with_model).sum() / WEIGHT_UNIT < 0.01 * ROWS
+    exact = np.bincount(rows["y"], minlength=6)
+    np.testing.assert_allclose(
+        joint.predictions([("x", "y")], fitted)[0].reshape(5, 6).sum(axis=0) / WEIGHT_UNIT, exact, atol=0.005 * ROWS
     )
 
 
