@@ -13,6 +13,8 @@ STAMP := $(VENV)/.ready
 PIP   := $(PY) -m pip --disable-pip-version-check --retries 5 --timeout 60 install --quiet --constraint constraints.txt
 TESTS := tests/integration tests/property tests/e2e
 FAST  := not slow
+# Two workers, each with a JVM of its own; a test module stays on one of them.
+TWO   := -n 2 --dist loadgroup
 
 ##@ Start
 help: ## this list
@@ -48,15 +50,15 @@ doctor: setup ## versions, Java, JARs, a Delta table, the workers' Python, the t
 
 ##@ Test
 test: setup check test-unit ## what every change must pass: check, then all tests that are not slow, in both lanes
-	$(PY) -m pytest $(TESTS) -m "$(FAST)"
-	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m "connect and $(FAST)"
+	$(PY) -m pytest $(TESTS) -m "$(FAST)" $(TWO)
+	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m "connect and $(FAST)" $(TWO)
 
 test-unit: $(STAMP) ## unit tests: no JVM, seconds
 	$(PY) -m pytest tests/unit
 
 test-all: setup check test-unit ## everything: slow tests too, both lanes, mutants
-	$(PY) -m pytest $(TESTS)
-	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect
+	$(PY) -m pytest $(TESTS) $(TWO)
+	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect $(TWO)
 	$(MAKE) mutants
 
 mutants: $(STAMP) ## break each guarantee on purpose; a test must notice

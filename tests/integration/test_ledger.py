@@ -106,9 +106,13 @@ def test_racing_appenders_for_one_run_pay_once(spark: SparkSession, tmp_path: Pa
     assert len(Ledger(spark, zone).state("a").charges) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("lock", "processes", "each", "fitting"), [("lock", 3, 5, 8), ("nolock", 3, 3, 5), ("lock", 8, 20, 150)]
+    ("lock", "processes", "each", "fitting"),
+    [
+        ("lock", 3, 5, 8),
+        pytest.param("nolock", 3, 3, 5, marks=pytest.mark.slow),
+        pytest.param("lock", 8, 20, 150, marks=pytest.mark.slow),
+    ],
 )
 def test_processes_cannot_overspend(
     spark: SparkSession, tmp_path: Path, lock: str, processes: int, each: int, fitting: int
