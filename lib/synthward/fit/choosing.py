@@ -47,3 +47,7 @@ class Choosing:
     def forecast(self, task: Task) -> dict[str, float]:
         """Noise share of the total variation distance of each column, at the declared number of rows."""
         return self.outlook(task).columns
+
+    def warnings(self, task: Task) -> list[str]:
+        """See `fit.outlook`."""
+        return self.outlook(task).warnings()

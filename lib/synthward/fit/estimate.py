@@ -36,6 +36,9 @@ MEMORY = 20
 TOLERANCE = 1e-6
 """Stops when the expected decrease of the objective is below this part of the total."""
 
+PROGRESS = 50
+"""Steps between two lines of the log."""
+
 HALVINGS = 30
 SUFFICIENT = 1e-4
 
@@ -195,6 +198,14 @@ def _minimise(problem: _Dual, point: Floats, max_iterations: int) -> tuple[Float
     for iteration in range(max_iterations):
         direction = _direction(slope, steps, problem.scale)
         descent = _dot(slope, direction)
+        if iteration and iteration % PROGRESS == 0:
+            logger.info(
+                "fit: step %d of at most %d, %.1e of %.0e to go",
+                iteration,
+                max_iterations,
+                -descent / problem.total,
+                TOLERANCE,
+            )
         if -descent < TOLERANCE * problem.total:
             return point, iteration, True
         length = 1.0

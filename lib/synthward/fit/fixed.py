@@ -68,6 +68,10 @@ class Fixed:
         """Noise share of the total variation distance of each column, at the declared number of rows."""
         return self.outlook(task).columns
 
+    def warnings(self, task: Task) -> list[str]:
+        """See `fit.outlook`."""
+        return self.outlook(task).warnings()
+
 
 def _round(task: Task) -> Round:
     return one_way_round(task, named=dict.fromkeys(task.options.cliques, 1.0))

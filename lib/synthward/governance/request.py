@@ -219,7 +219,7 @@ class Synthesizer:
         (), doc="Impossible combinations, by column: no row of the release has one of the values in every column named."
     )
     max_cells: int = key(
-        1_000_000,
+        1_500_000,
         minimum=1_000,
         maximum=4_000_000,
         doc="Cells of the junction tree in all: what bounds time and memory of the fit, and the size of the model.",
