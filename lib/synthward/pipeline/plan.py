@@ -156,7 +156,7 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     problems = chosen.check(task)
     if problems:
         raise ConfigError([Problem("synthesizer", text, file.path) for text in problems])
-    task = _with_curve(task, chosen)
+    task = with_curve(task, chosen)
     try:
         charge = chosen.charge(task)
     except ValueError as error:
@@ -179,7 +179,7 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     )
 
 
-def _with_curve(task: Task, chosen: Synthesizer) -> Task:
+def with_curve(task: Task, chosen: Synthesizer) -> Task:
     """Checks the size of what is announced; says how large an answer can be where the exact Gaussian curve applies.
 
     Raises:
