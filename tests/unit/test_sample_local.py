@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import replace
-from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,62 +14,14 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from small_model import CELLS, model_file
 from synthward.cli.main import main
-from synthward.domain.spec import Boolean, Categorical, Date, Domain, Numeric
 from synthward.errors import IntegrityError, UsageError
-from synthward.fit.model import ColumnModel, Model
-from synthward.sample.artifact import Artifact
+from synthward.fit.model import Model
 from synthward.sample.condition import condition
 from synthward.sample.local import LABEL, sample_table
+from synthward.sample.model_file import ModelFile
 from synthward.sample.pyfunc import SyntheticRows
-
-DOMAIN = Domain(
-    version=1,
-    attributes={
-        "sex": Categorical(values=("F", "M"), other="U"),
-        "age": Numeric(bounds=(Decimal(0), Decimal(99)), integer=True, bins=10),
-        "dose": Numeric(bounds=(Decimal(-1), Decimal(1)), resolution=Decimal("0.1"), bins=3),
-        "ill": Boolean(),
-        "seen": Date(bounds=(date(2020, 1, 1), date(2020, 12, 31)), granularity="month", bins=4),
-        "ward": Categorical(values=("a", "b"), required=True),
-    },
-)
-CELLS = {"sex": 4, "age": 12, "dose": 5, "ill": 4, "seen": 6, "ward": 4}
-PARENTS: dict[str, tuple[str, ...]] = {
-    "sex": (),
-    "age": ("sex",),
-    "dose": ("age", "sex"),
-    "ill": ("dose", "age"),
-    "seen": (),
-    "ward": ("ill", "sex"),
-}
-
-
-def artifact(groups: bool = False) -> Artifact:
-    """Every column depends on what PARENTS says; `ill` has a parent set that is no clique of its last parent's."""
-    rng = np.random.default_rng(3)
-    own = {"age": np.arange(12) // 3} if groups else {}
-    counts = {name: int(own[name].max()) + 1 if name in own else cells for name, cells in CELLS.items()}
-    columns = []
-    for name, attribute in DOMAIN.attributes.items():
-        parents = PARENTS[name]
-        given = int(np.prod([counts[parent] for parent in parents]))
-        table = rng.dirichlet(np.full(CELLS[name], 0.8), given)
-        if name == "ward":
-            table[:, 2:] = 0
-            table /= table.sum(axis=1, keepdims=True)
-        grid = getattr(attribute, "grid", None)
-        columns.append(
-            ColumnModel(
-                name,
-                table if parents else table[0],
-                None if grid is None else np.array(grid.starts),
-                0 if grid is None else grid.count,
-                parents,
-                own.get(name),
-            )
-        )
-    return Artifact(Model("test", DOMAIN.digest, tuple(columns), tuple(CELLS)), DOMAIN)
 
 
 def whole(model: Model) -> np.ndarray:
@@ -92,7 +42,7 @@ def whole(model: Model) -> np.ndarray:
 
 @pytest.mark.parametrize("groups", [False, True])
 def test_one_condition_is_bayes_rule(groups: bool) -> None:
-    model = artifact(groups).model
+    model = model_file(groups).model
     before = whole(model)
     assert before.sum() == pytest.approx(1)
     for axis, (name, cells) in enumerate(CELLS.items()):
@@ -109,7 +59,7 @@ def test_one_condition_is_bayes_rule(groups: bool) -> None:
 
 @pytest.mark.parametrize("groups", [False, True])
 def test_several_conditions_are_met_together(groups: bool) -> None:
-    model = artifact(groups).model
+    model = model_file(groups).model
     wanted = {"ward": np.array([0.2, 0.8, 0, 0]), "sex": np.array([0.6, 0.4, 0, 0]), "ill": np.full(4, 0.25)}
     after = whole(condition(model, wanted))
     assert after.sum() == pytest.approx(1)
@@ -122,7 +72,7 @@ def test_several_conditions_are_met_together(groups: bool) -> None:
 
 
 def test_what_the_model_cannot_draw_is_refused() -> None:
-    model = artifact().model
+    model = model_file().model
     with pytest.raises(UsageError, match="'ward'"):
         condition(model, {"ward": np.array([0.5, 0.0, 0.5, 0.0])})
     zero = replace(model.columns[0], probabilities=np.array([1.0, 0, 0, 0]))
@@ -131,7 +81,7 @@ def test_what_the_model_cannot_draw_is_refused() -> None:
 
 
 def test_values_are_decoded() -> None:
-    table = sample_table(artifact(), 20_000, seed=5)
+    table = sample_table(model_file(), 20_000, seed=5)
     assert [str(field.type) for field in table.schema] == ["string", "int64", "double", "bool", "date32[day]", "string"]
     assert json.loads(table.schema.metadata[LABEL])["synthetic"] is True
     frame = table.to_pandas()
@@ -143,13 +93,13 @@ def test_values_are_decoded() -> None:
     assert set(frame["seen"].dropna()) == {dt.date(2020, month, 1) for month in range(1, 13)}
     assert set(frame["ward"]) == {"a", "b"}
     for name, axis in (("sex", 0), ("ill", 3)):
-        shares = whole(artifact().model).sum(axis=tuple(k for k in range(6) if k != axis))
+        shares = whole(model_file().model).sum(axis=tuple(k for k in range(6) if k != axis))
         missing = shares[3] if name == "sex" else shares[2] + shares[3]
         assert frame[name].isna().mean() == pytest.approx(missing, abs=0.01)
 
 
 def test_wanted_values_and_shares_appear() -> None:
-    model = artifact()
+    model = model_file()
     fixed = sample_table(model, 5_000, where={"age": 42, "ill": True, "sex": "U"}).to_pandas()
     assert (set(fixed["age"]), set(fixed["ill"]), set(fixed["sex"])) == ({42}, {True}, {"U"})
     shares = sample_table(model, 10_000, where={"age": {"42": 0.25, 77: 0.75}, "seen": {None: 1}}).to_pandas()
@@ -180,18 +130,18 @@ def test_wanted_values_and_shares_appear() -> None:
 )
 def test_wishes_that_make_no_sense_are_refused(where: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        sample_table(artifact(), 10, where=where)
+        sample_table(model_file(), 10, where=where)
 
 
 def test_a_model_file_survives_and_guards_itself() -> None:
-    model = artifact(groups=True)
-    again = Artifact.parse(model.text, model.model.digest)
+    model = model_file(groups=True)
+    again = ModelFile.parse(model.text, model.model.digest)
     assert again.text == model.text
     assert list(again.books) == list(CELLS)
     assert sample_table(again, 100).equals(sample_table(model, 100))
     body = json.loads(model.text)
     damaged = [
-        {**body, "artifact": 2},
+        {**body, "model_file": 2},
         {**body, "digest": "0" * 64},
         {**body, "domain": {**body["domain"], "title": "another"}},
         {**body, "domain": {"version": 1}},
@@ -199,13 +149,13 @@ def test_a_model_file_survives_and_guards_itself() -> None:
     ]
     for text in ("", "[1]", *map(json.dumps, damaged)):
         with pytest.raises(IntegrityError):
-            Artifact.parse(text)
+            ModelFile.parse(text)
     with pytest.raises(IntegrityError, match="digest"):
-        Artifact.parse(model.text, "0" * 64)
+        ModelFile.parse(model.text, "0" * 64)
 
 
 def test_the_command_writes_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = artifact()
+    model = model_file()
     file = tmp_path / "model.json"
     file.write_text(model.text, encoding="utf-8")
     for name in ("rows.parquet", "rows.csv"):
@@ -233,8 +183,8 @@ def test_the_command_writes_rows(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_predict_takes_mappings_and_rows() -> None:
-    model = SyntheticRows(artifact())
-    expected = sample_table(artifact(), 50, 7, {"sex": "M"}).to_pandas()
+    model = SyntheticRows(model_file())
+    expected = sample_table(model_file(), 50, 7, {"sex": "M"}).to_pandas()
     asked: dict[str, Any] = {"rows": 50, "seed": 7, "where": {"sex": "M"}}
     for form in (asked, {**asked, "where": '{"sex": "M"}'}, pd.DataFrame([asked]), {**asked, "rows": np.int64(50)}):
         pd.testing.assert_frame_equal(model.predict(form), expected)

@@ -28,13 +28,13 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def sample_rows(options: argparse.Namespace) -> int:
     """Writes rows and prints one JSON line."""
-    from synthward.sample.artifact import Artifact
     from synthward.sample.local import write_rows
+    from synthward.sample.model_file import ModelFile
 
     where = _parsed(options.where)
-    artifact = Artifact.load(options.model)
-    write_rows(artifact, options.out, options.rows, options.seed, where)
-    line = {"file": str(options.out), "rows": options.rows, "synthetic": True, "model": artifact.model.digest}
+    file = ModelFile.load(options.model)
+    write_rows(file, options.out, options.rows, options.seed, where)
+    line = {"file": str(options.out), "rows": options.rows, "synthetic": True, "model": file.model.digest}
     print(json.dumps(line, sort_keys=True))
     return 0
 

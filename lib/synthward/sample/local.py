@@ -20,18 +20,18 @@ from synthward.domain.codes import MISSING, OTHER, CodeBook
 from synthward.domain.spec import Boolean, Categorical, Date
 from synthward.errors import UsageError
 from synthward.sample import _worker
-from synthward.sample.artifact import Artifact
+from synthward.sample.model_file import ModelFile
 from synthward.sample.where import plan_where
 
 LABEL = b"synthward"
 """Key in a file's schema under which stands that its rows are synthetic, and where they come from."""
 
 
-def sample_table(artifact: Artifact, rows: int, seed: int = 1, where: Mapping[str, Any] | None = None) -> pa.Table:
+def sample_table(file: ModelFile, rows: int, seed: int = 1, where: Mapping[str, Any] | None = None) -> pa.Table:
     """Decoded synthetic rows.
 
     Args:
-        artifact: Model and domain.
+        file: Model and domain.
         rows: Number of rows.
         seed: Public seed; the same one gives the same rows.
         where: Wanted values or shares by column, see `sample.where`.
@@ -39,12 +39,12 @@ def sample_table(artifact: Artifact, rows: int, seed: int = 1, where: Mapping[st
     Raises:
         UsageError: A number or `where` makes no sense for this model.
     """
-    schema, batches = sample_batches(artifact, rows, seed, where)
+    schema, batches = sample_batches(file, rows, seed, where)
     return pa.Table.from_batches(batches, schema)
 
 
 def sample_batches(
-    artifact: Artifact, rows: int, seed: int = 1, where: Mapping[str, Any] | None = None
+    file: ModelFile, rows: int, seed: int = 1, where: Mapping[str, Any] | None = None
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """Like `sample_table`, batch by batch: memory is bounded by one block.
 
@@ -54,14 +54,14 @@ def sample_batches(
     for name, number in (("rows", rows), ("seed", seed)):
         if not 0 <= number < 2**53:
             raise UsageError(f"{name} must be a whole number from 0 to 2^53, found {number}")
-    plan = plan_where(artifact, rows, seed, where or {})
-    label = {"synthetic": True, "model": artifact.model.digest, "seed": seed, "where": bool(where)}
-    fields = [pa.field(name, _type(book)) for name, book in artifact.books.items()]
+    plan = plan_where(file, rows, seed, where or {})
+    label = {"synthetic": True, "model": file.model.digest, "seed": seed, "where": bool(where)}
+    fields = [pa.field(name, _type(book)) for name, book in file.books.items()]
     schema = pa.schema(fields, metadata={LABEL: json.dumps(label).encode()})
-    return schema, _decoded(plan, artifact, schema)
+    return schema, _decoded(plan, file, schema)
 
 
-def write_rows(artifact: Artifact, path: Path, rows: int, seed: int, where: Mapping[str, Any] | None) -> None:
+def write_rows(file: ModelFile, path: Path, rows: int, seed: int, where: Mapping[str, Any] | None) -> None:
     """Writes decoded rows to a Parquet or CSV file, by its ending; an unfinished file never has the final name.
 
     Raises:
@@ -71,7 +71,7 @@ def write_rows(artifact: Artifact, path: Path, rows: int, seed: int, where: Mapp
         raise UsageError(f"{path}: rows are written as .parquet or .csv; give the file one of these endings")
     if path.exists():
         raise UsageError(f"{path} exists; rows never replace a file")
-    schema, batches = sample_batches(artifact, rows, seed, where)
+    schema, batches = sample_batches(file, rows, seed, where)
     unfinished = path.with_name(f".{path.name}.unfinished")
     opened = pyarrow.parquet.ParquetWriter if path.suffix == ".parquet" else pyarrow.csv.CSVWriter
     try:
@@ -85,7 +85,7 @@ def write_rows(artifact: Artifact, path: Path, rows: int, seed: int, where: Mapp
         unfinished.unlink(missing_ok=True)
 
 
-def _decoded(plan: _worker.SamplePlan, artifact: Artifact, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _decoded(plan: _worker.SamplePlan, file: ModelFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     if not plan.rows:
         return
     sampler = _worker.Sampler(plan)
@@ -93,7 +93,7 @@ def _decoded(plan: _worker.SamplePlan, artifact: Artifact, schema: pa.Schema) ->
         for places in sampler.batches(block):
             columns = [
                 decode_places(book, part, field.type)
-                for book, part, field in zip(artifact.books.values(), places, schema, strict=True)
+                for book, part, field in zip(file.books.values(), places, schema, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
 

@@ -7,16 +7,16 @@ needs the package; neither Spark nor MLflow is imported here.
 from __future__ import annotations
 
 import json
-import numbers
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from synthward.errors import UsageError
-from synthward.sample.artifact import Artifact
 from synthward.sample.local import sample_table
+from synthward.sample.model_file import ModelFile
 
 KEYS = ("rows", "seed", "where")
 
@@ -24,8 +24,8 @@ KEYS = ("rows", "seed", "where")
 class SyntheticRows:
     """Draws rows from one model."""
 
-    def __init__(self, artifact: Artifact) -> None:
-        self._artifact = artifact
+    def __init__(self, file: ModelFile) -> None:
+        self._file = file
 
     def predict(self, model_input: object) -> pd.DataFrame:
         """Synthetic rows with values decoded.
@@ -47,7 +47,7 @@ class SyntheticRows:
         if where is not None and not isinstance(where, Mapping):
             raise UsageError(f"where is a {type(where).__name__}; give a mapping from column to value or shares")
         rows, seed = (_whole(name, asked.get(name, 1)) for name in ("rows", "seed"))
-        frame: pd.DataFrame = sample_table(self._artifact, rows, seed, where).to_pandas()
+        frame: pd.DataFrame = sample_table(self._file, rows, seed, where).to_pandas()
         return frame
 
 
@@ -68,7 +68,7 @@ def _asked(model_input: object) -> dict[str, Any]:
 
 def _whole(name: str, value: object) -> int:
     """An integer of any of the types in which MLflow hands it on."""
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return int(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -81,4 +81,4 @@ def _is_absent(value: object) -> bool:
 
 def _load_pyfunc(path: str) -> SyntheticRows:
     """Called by MLflow with the path of the model file."""
-    return SyntheticRows(Artifact.load(Path(path)))
+    return SyntheticRows(ModelFile.load(Path(path)))

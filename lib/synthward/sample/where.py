@@ -20,9 +20,9 @@ from synthward.domain.spec import Categorical, Date, Numeric
 from synthward.errors import UsageError
 from synthward.fit.model import ColumnModel
 from synthward.sample import _worker
-from synthward.sample.artifact import Artifact
 from synthward.sample.blocks import sample_plan
 from synthward.sample.condition import condition
+from synthward.sample.model_file import ModelFile
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,23 +38,21 @@ class Wanted:
     pinned: Mapping[int, int]
 
 
-def plan_where(artifact: Artifact, rows: int, seed: int, where: Mapping[str, Any]) -> _worker.SamplePlan:
+def plan_where(file: ModelFile, rows: int, seed: int, where: Mapping[str, Any]) -> _worker.SamplePlan:
     """The worker's instructions for rows under wanted values.
 
     Raises:
         UsageError: `where` names what the domain does not declare or the model cannot draw, or the model is too large.
     """
-    unknown = [name for name in where if name not in artifact.books]
+    unknown = [name for name in where if name not in file.books]
     if unknown:
-        raise UsageError(f"where: '{unknown[0]}' is no column of the model; its columns: {', '.join(artifact.books)}")
-    wanted = {
-        name: _understood(artifact.books[name], artifact.model.column(name), value) for name, value in where.items()
-    }
-    model = condition(artifact.model, {name: one.shares for name, one in wanted.items()})
-    plan = sample_plan(model, artifact.books, rows, seed)
+        raise UsageError(f"where: '{unknown[0]}' is no column of the model; its columns: {', '.join(file.books)}")
+    wanted = {name: _understood(file.books[name], file.model.column(name), value) for name, value in where.items()}
+    model = condition(file.model, {name: one.shares for name, one in wanted.items()})
+    plan = sample_plan(model, file.books, rows, seed)
     columns = [
         _pin(column, wanted[name]) if name in wanted else column
-        for name, column in zip(artifact.books, plan.columns, strict=True)
+        for name, column in zip(file.books, plan.columns, strict=True)
     ]
     return replace(plan, columns=tuple(columns))
 

@@ -22,7 +22,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Artifact:
+class ModelFile:
     """A model and its domain.
 
     Attributes:
@@ -37,7 +37,7 @@ class Artifact:
     def text(self) -> str:
         """Canonical JSON."""
         body = {
-            "artifact": FORMAT,
+            "model_file": FORMAT,
             "digest": self.model.digest,
             "domain": json.loads(canonical_json(self.domain)),
             "model": self.model.body,
@@ -50,7 +50,7 @@ class Artifact:
         return codebooks(self.domain)
 
     @classmethod
-    def parse(cls, text: str, expected_digest: str | None = None) -> Artifact:
+    def parse(cls, text: str, expected_digest: str | None = None) -> ModelFile:
         """Inverse of `text`.
 
         Args:
@@ -64,9 +64,9 @@ class Artifact:
             body = dict(json.loads(text))
         except (TypeError, ValueError):
             raise IntegrityError("the model file is not a JSON object; do not use it") from None
-        if body.get("artifact") != FORMAT:
+        if body.get("model_file") != FORMAT:
             raise IntegrityError(
-                f"model file format {body.get('artifact')} is unknown; this version reads format {FORMAT}"
+                f"model file format {body.get('model_file')} is unknown; this version reads format {FORMAT}"
             )
         model = Model.from_body(dict(body.get("model", {})))
         if model.digest != body.get("digest") or expected_digest not in (None, model.digest):
@@ -81,7 +81,7 @@ class Artifact:
         return cls(model, domain.restricted_to(names))  # sorted keys lost the order
 
     @classmethod
-    def load(cls, path: Path) -> Artifact:
+    def load(cls, path: Path) -> ModelFile:
         """Reads a model file.
 
         Raises:
