@@ -13,10 +13,10 @@ from typing import Protocol
 from synthward.domain.spec import Domain
 from synthward.fit.model import Model
 from synthward.privacy.accounting import NANO, Charge, rho_for
+from synthward.privacy.calibration import calibrated
 from synthward.privacy.measurement import Measurement, Round
-from synthward.privacy.noise import Mechanism, NoiseCall, gaussian_for, laplace_for
-from synthward.privacy.queries import Query
-from synthward.privacy.sensitivity import bound
+from synthward.privacy.noise import Additive, NoiseCall
+from synthward.privacy.queries import Clique, Query
 from synthward.privacy.unit import PrivacyUnit
 
 Rounds = Generator[Round, tuple[Measurement, ...], Model]
@@ -38,7 +38,7 @@ class Task:
 
     domain: Domain
     unit: PrivacyUnit
-    mechanism: Mechanism
+    mechanism: Additive
     epsilon: Decimal
     delta: Decimal
     declared_rows: int
@@ -58,6 +58,10 @@ class Synthesizer(Protocol):
         """The most that `rounds` will cost, known before anything is read; this is what the ledger is charged."""
         ...
 
+    def cliques(self, task: Task) -> tuple[Clique, ...]:
+        """Every clique whose exact table a later round may ask about; all are counted in the first round's pass."""
+        ...
+
     def rounds(self, task: Task) -> Rounds:
         """Yields rounds of queries, receives their sealed measurements, returns the model."""
         ...
@@ -73,11 +77,9 @@ def share_out(task: Task, weights: Mapping[Query, float]) -> dict[Query, NoiseCa
     Shares are integers rounded down and every charge is at most its share, so the sum is within the budget. Laplace
     splits epsilon, gaussian splits rho.
     """
-    laplace = task.mechanism == "laplace"
-    budget = int(task.epsilon * NANO) if laplace else rho_for(task.epsilon, task.delta)
-    calibrate = laplace_for if laplace else gaussian_for
+    budget = int(task.epsilon * NANO) if task.mechanism == "laplace" else rho_for(task.epsilon, task.delta)
     whole = sum(weights.values())
     return {
-        query: calibrate(int(budget * weight / whole), bound(query, task.unit, task.domain))
+        query: calibrated(query, task.unit, task.domain, task.mechanism, int(budget * weight / whole))
         for query, weight in weights.items()
     }

@@ -23,7 +23,7 @@ from synthward.fit.model import ColumnModel, Model
 from synthward.fit.normal import truncated_normal
 from synthward.privacy.accounting import Charge
 from synthward.privacy.measurement import Asked, Measurement, Round
-from synthward.privacy.queries import Marginal, Population, Presence, Query, SquareSum, Sum
+from synthward.privacy.queries import Clique, Marginal, Population, Presence, Query, SquareSum, Sum
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 
 RUNS = 1024
@@ -51,6 +51,10 @@ class Moments:
     def charge(self, task: Task) -> Charge:
         """Cost of the one round."""
         return _round(task).charge
+
+    def cliques(self, task: Task) -> tuple[Clique, ...]:  # noqa: ARG002 - the protocol's
+        """None: there is no later round."""
+        return ()
 
     def rounds(self, task: Task) -> Rounds:
         """One round, then the fit."""

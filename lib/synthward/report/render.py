@@ -191,10 +191,10 @@ def _spending(measurements: Sequence[Mapping[str, Any]], *, pure: bool) -> list[
     for entry in measurements:
         kind = entry["query"].partition("(")[0]
         deviation = entry["scale"] * (math.sqrt(2) if entry["mechanism"] == "laplace" else 1.0)
-        if kind in ("marginal", "presence"):
-            noise, unit = deviation / WEIGHT_UNIT, "rows"
+        if kind in ("marginal", "presence", "population"):
+            noise, unit = deviation / WEIGHT_UNIT, "units" if kind == "population" else "rows"
         else:
-            noise, unit = deviation, "units" if kind == "population" else "fixed-point units"
+            noise, unit = deviation, "fixed-point units"
         rows.append(Spending(entry["query"], kind, entry["cells"], noise, unit, entry[key] / whole))
     return sorted(rows, key=lambda row: -row.share)
 
