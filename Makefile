@@ -13,6 +13,8 @@ STAMP := $(VENV)/.ready
 PIP   := $(PY) -m pip --disable-pip-version-check --retries 5 --timeout 60 install --quiet --constraint constraints.txt
 TESTS := tests/integration tests/property tests/e2e
 FAST  := not slow
+# Two workers, each with a JVM of its own; a test module stays on one of them.
+TWO   := -n 2 --dist loadgroup
 
 ##@ Start
 help: ## this list
@@ -48,15 +50,15 @@ doctor: setup ## versions, Java, JARs, a Delta table, the workers' Python, the t
 
 ##@ Test
 test: setup check test-unit ## what every change must pass: check, then all tests that are not slow, in both lanes
-	$(PY) -m pytest $(TESTS) -m "$(FAST)"
-	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m "connect and $(FAST)"
+	$(PY) -m pytest $(TESTS) -m "$(FAST)" $(TWO)
+	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m "connect and $(FAST)" $(TWO)
 
 test-unit: $(STAMP) ## unit tests: no JVM, seconds
 	$(PY) -m pytest tests/unit
 
 test-all: setup check test-unit ## everything: slow tests too, both lanes, mutants
-	$(PY) -m pytest $(TESTS)
-	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect
+	$(PY) -m pytest $(TESTS) $(TWO)
+	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect $(TWO)
 	$(MAKE) mutants
 
 mutants: $(STAMP) ## break each guarantee on purpose; a test must notice
@@ -75,6 +77,9 @@ fmt: $(STAMP) ## format, and fix what ruff can fix
 bench-kernels: setup ## speed of the measuring kernels against the targets
 	$(PY) tests/benchmarks/bench_kernels.py
 
+bench-fidelity: setup ## fidelity of the synthesizers at equal privacy (SYNTHWARD_DATA)
+	$(PY) tests/benchmarks/bench_fidelity.py
+
 ##@ Ship
 zip: $(STAMP) ## build/synthward.zip for spark-submit --py-files
 	@$(PY) -m synthward.spark.package build/synthward.zip
@@ -87,4 +92,4 @@ clean: ## remove build results and caches; keeps .venv and jars
 	rm -rf build dist spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find lib tests jobs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all mutants check fmt bench-kernels zip wheel clean
+.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all mutants check fmt bench-kernels bench-fidelity zip wheel clean

@@ -15,12 +15,15 @@ import math
 import os
 import re
 import socket
+import tempfile
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from synthward import __version__
 from synthward.config.site import Tracking
 from synthward.release.manifest import Manifest
 
@@ -42,6 +45,9 @@ MAX_NAME = 250
 
 MAX_BATCH = 100
 """Parameters in one request; metrics may be more, but this does for both."""
+
+ALIAS = "current"
+"""Alias of the registered version that was logged last."""
 
 _PORTS = {"http": 80, "https": 443, "mysql": 3306, "postgresql": 5432, "mssql": 1433}
 _RUN_ID, _COMPLETE = "synthward.run_id", "synthward.complete"
@@ -67,6 +73,19 @@ _LOUD = ("mlflow", "alembic", "urllib3")
 """Loggers that report every table of a new database, every retry, and the texts of errors, addresses included."""
 
 
+@dataclass(frozen=True)
+class LoggedModel:
+    """A release's model.
+
+    Attributes:
+        name: The release's table, without schema; registered models are called after it.
+        read: Fetches the model file; asked for only when something is logged.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+
 def log_release(
     tracking: Tracking | None,
     manifest: Manifest,
@@ -74,6 +93,7 @@ def log_release(
     *,
     metrics: Mapping[str, float],
     parameters: Mapping[str, str],
+    model: LoggedModel | None = None,
 ) -> str | None:
     """Logs a release, once: a run of MLflow that has the tag `synthward.run_id` of this run is completed, not doubled.
 
@@ -83,6 +103,7 @@ def log_release(
         report_html: The report, kept as artifact `report.html`.
         metrics: Publishable numbers by name.
         parameters: Publishable facts by name; epsilon and delta are added as texts, exactly.
+        model: The release's model, logged as a `pyfunc` model and, where the site names a prefix, registered.
 
     Returns:
         Id of MLflow's run; None when nothing was logged, or not all of it, after a warning.
@@ -97,7 +118,7 @@ def log_release(
     facts = {**parameters, "epsilon": guarantee["epsilon"], "delta": guarantee["delta"]}
     try:
         with _quiet(), _environment(_SETTINGS):
-            return _in_time(tracking, lambda: _log(tracking, manifest, report_html, metrics, facts))
+            return _in_time(tracking, lambda: _log(tracking, manifest, report_html, metrics, facts, model))
     except Exception as error:  # noqa: BLE001 - whatever MLflow and its drivers raise, the release stands
         logger.warning(
             "MLflow was not written, or not all of it (%s); the release is on record in Delta, and running the same "
@@ -228,7 +249,12 @@ def _in_time(tracking: Tracking, action: Callable[[], T]) -> T:
 
 
 def _log(
-    tracking: Tracking, manifest: Manifest, report_html: str, metrics: Mapping[str, float], facts: Mapping[str, str]
+    tracking: Tracking,
+    manifest: Manifest,
+    report_html: str,
+    metrics: Mapping[str, float],
+    facts: Mapping[str, str],
+    model: LoggedModel | None,
 ) -> str:
     from mlflow.tracking import MlflowClient
 
@@ -246,9 +272,54 @@ def _log(
     _log_numbers(client, run_id, metrics, facts)
     client.log_text(run_id, manifest.text, "manifest.json")
     client.log_text(run_id, report_html, "report.html")
+    if model is not None:
+        _log_model(client, tracking, run, model)
     client.set_tag(run_id, _COMPLETE, manifest.digest)
     client.set_terminated(run_id)
     return run_id
+
+
+def _log_model(client: Any, tracking: Tracking, run: Any, model: LoggedModel) -> None:
+    """Logs the model file with the module that reads it, without pickle, and registers it under the site's prefix."""
+    import mlflow.pyfunc
+
+    run_id = str(run.info.run_id)
+    with tempfile.TemporaryDirectory(prefix="synthward-") as folder:
+        file, target = Path(folder) / "model.json", Path(folder) / "model"
+        file.write_bytes(model.read())
+        mlflow.pyfunc.save_model(
+            path=str(target),
+            loader_module="synthward.sample.pyfunc",
+            data_path=str(file),
+            pip_requirements=[f"synthward=={__version__}"],
+            signature=_signature() if tracking.uri.startswith("databricks") else None,
+        )
+        client.log_artifacts(run_id, str(target), "model")
+    if tracking.models is not None:
+        _register(client, f"{tracking.models}{model.name}", run_id, f"{run.info.artifact_uri}/model")
+
+
+def _signature() -> Any:
+    """Unity Catalog wants one; a signature in turn admits plain values only, so there `where` is JSON text."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import AnyType
+
+    optional = [ColSpec(DataType.long, "seed", required=False), ColSpec(DataType.string, "where", required=False)]
+    return ModelSignature(Schema([ColSpec(DataType.long, "rows"), *optional]), Schema([ColSpec(AnyType(), "row")]))
+
+
+def _register(client: Any, name: str, run_id: str, source: str) -> None:
+    """One version for a run, whose alias is moved to it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name, tags={"synthetic": "true"})
+    except MlflowException:
+        client.get_registered_model(name)  # it was there, or this says why not
+    found = [version for version in client.search_model_versions(f"name='{name}'") if version.run_id == run_id]
+    version = found[0] if found else client.create_model_version(name, source, run_id, tags={"synthetic": "true"})
+    client.set_registered_model_alias(name, ALIAS, version.version)
 
 
 def _experiment(client: Any, tracking: Tracking, database: Path | None) -> str:

@@ -62,4 +62,5 @@ def compare(actions: dict[str, Callable[[], object]], repeats: int) -> dict[str,
 
 def figure(name: str, value: float, unit: str) -> None:
     """One JSON line on stdout."""
-    print(json.dumps({"name": name, "value": round(value, 3), "unit": unit}), flush=True)
+    rounded = round(value) if abs(value) >= 1000 else float(f"{value:.4g}")
+    print(json.dumps({"name": name, "value": rounded, "unit": unit}), flush=True)

@@ -93,8 +93,9 @@ WHERE = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("step", WHERE)
+@pytest.mark.parametrize(
+    "step", [pytest.param(step, marks=[] if step == "seal" else pytest.mark.slow) for step in WHERE]
+)
 def test_a_killed_run_is_finished_by_spark_submit(
     spark: SparkSession, tmp_path: Path, root: Path, package: Path, step: str
 ) -> None:

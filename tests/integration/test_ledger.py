@@ -106,8 +106,9 @@ def test_racing_appenders_for_one_run_pay_once(spark: SparkSession, tmp_path: Pa
     assert len(Ledger(spark, zone).state("a").charges) == 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("lock", "each", "fitting"), [("lock", 5, 8), ("nolock", 3, 5)])
+@pytest.mark.parametrize(
+    ("lock", "each", "fitting"), [("lock", 5, 8), pytest.param("nolock", 3, 5, marks=pytest.mark.slow)]
+)
 def test_processes_cannot_overspend(spark: SparkSession, tmp_path: Path, lock: str, each: int, fitting: int) -> None:
     zone = tmp_path / "ledger"
     cap = fitting * Decimal("0.1")

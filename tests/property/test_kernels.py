@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,14 @@ from synthward.privacy.sensitivity import WEIGHT_UNIT, bound
 from synthward.privacy.unit import PrivacyUnit
 
 LAYOUT = Layout.of(QUERIES, BOOKS)
+JOINT: tuple[Query, ...] = (
+    *(Marginal(pair) for pair in combinations(BOOKS, 2)),
+    *(Marginal(triple) for triple in combinations(("flag", "sex", "lab", "dose", "seen"), 3)),
+    Marginal(("seen", "flag", "icd")),
+)
+"""All pairs, and triples in several orders of their columns: 32 marginals out of a few blocks."""
+
+JOINT_LAYOUT = Layout.of(JOINT, BOOKS)
 PACKING = Packing.of(BOOKS)
 NAMES = [f"c{place}" for place in range(len(BOOKS))]
 TASKS = 3
@@ -69,7 +78,14 @@ def per_data_set(plan: _worker.CountPlan, group_rows: int, chunk_rows: int) -> W
 
 
 def vectors(
-    spark: SparkSession, path: str, K: int, tables: int, *, group_rows: int = 1 << 21, chunk_rows: int = 1 << 14
+    spark: SparkSession,
+    path: str,
+    K: int,
+    tables: int,
+    *,
+    layout: Layout = LAYOUT,
+    group_rows: int = 1 << 21,
+    chunk_rows: int = 1 << 14,
 ) -> np.ndarray:
     """Exact vectors of all data sets in one job, shape (tables, cells)."""
     rows = spark.read.parquet(path)
@@ -78,26 +94,33 @@ def vectors(
     encoded = encode(rows.where(F.col("unit").isNotNull()).select(*NAMES, owned), BOOKS, PACKING)
     others = [name for name in encoded.columns if name != UNIT]
     flat = encoded.select(F.col(f"{UNIT}.dataset"), F.col(f"{UNIT}.id").alias(UNIT), *others)
-    sums = clipped_sums(flat, BOOKS, LAYOUT.sums, K, WEIGHT_UNIT, by=("dataset",))
     words = flat.select("dataset", UNIT, *(word_column(word) for word in range(PACKING.words)))
-    plan = count_plan(PACKING, LAYOUT.tables, K, WEIGHT_UNIT)
+    plan = count_plan(PACKING, layout.tables, K, WEIGHT_UNIT)
     counted = words.repartition(TASKS, "dataset", UNIT).mapInArrow(
         per_data_set(plan, group_rows, chunk_rows), "dataset long, cell long, value long"
     )
-    first = F.lit(LAYOUT.tables[0].offset)
-    moved = counted.select("dataset", (F.col("cell") + first).alias("cell"), "value")
-    whole = sums.unionAll(moved).groupBy("dataset", "cell").agg(F.sum("value").alias("value")).toArrow()
-    result = np.zeros((tables, LAYOUT.cells), dtype=np.int64)
-    result[whole["dataset"].to_numpy(), whole["cell"].to_numpy()] = whole["value"].to_numpy()
+    first = F.lit(layout.tables[0].offset)
+    whole = counted.select("dataset", (F.col("cell") + first).alias("cell"), "value")
+    if layout.sums.cells:
+        whole = whole.unionAll(clipped_sums(flat, BOOKS, layout.sums, K, WEIGHT_UNIT, by=("dataset",)))
+    found = whole.groupBy("dataset", "cell").agg(F.sum("value").alias("value")).toArrow()
+    result = np.zeros((tables, layout.cells), dtype=np.int64)
+    result[found["dataset"].to_numpy(), found["cell"].to_numpy()] = found["value"].to_numpy()
     return result
 
 
-def expected(rows: Rows, K: int, understood: Sequence[oracle.Row] | None = None) -> np.ndarray:
+def expected(
+    rows: Rows,
+    K: int,
+    understood: Sequence[oracle.Row] | None = None,
+    queries: Sequence[Query] = QUERIES,
+    layout: Layout = LAYOUT,
+) -> np.ndarray:
     """The reference's vector."""
     seen = oracle.understand(rows, BOOKS) if understood is None else understood
-    vector = np.zeros(LAYOUT.cells, dtype=np.int64)
-    for query in QUERIES:
-        part = vector[LAYOUT.part(query)]
+    vector = np.zeros(layout.cells, dtype=np.int64)
+    for query in queries:
+        part = vector[layout.part(query)]
         for cell, value in oracle.answer(query, seen, BOOKS, K).items():
             part[cell] = value
     return vector
@@ -147,6 +170,26 @@ def test_kernels_equal_the_reference_on_neighbours(
         less = [row for row in understood[ours] if row.unit != unit]
         np.testing.assert_array_equal(found[theirs], expected(tables[theirs], K, less))
         assert_neighbours(found[ours], found[theirs], K)
+
+
+def test_joint_counts_equal_the_reference_on_neighbours(spark: SparkSession, tmp_path: Path) -> None:
+    """Pairs and triples: equality, each marginal's bound, and the bounds of all together, which are attained."""
+    K = 2
+    tables, pairs = neighbours(random.Random(7), "text", 40, heavy=[500, K, K + 1])
+    tables += [[("a", EXTREME)] * K, [("a", EXTREME)] * (2 * K)]
+    found = vectors(spark, write(tables, "text", tmp_path / "x"), K, len(tables), layout=JOINT_LAYOUT)
+    for number, rows in enumerate(tables):
+        np.testing.assert_array_equal(found[number], expected(rows, K, None, JOINT, JOINT_LAYOUT))
+    assert len(pairs) >= 100
+    moves = [(found[ours] - found[theirs]).tolist() for ours, theirs, _ in pairs]
+    for moved in [*moves, *(found[number].tolist() for number in (-2, -1))]:
+        parts = [[abs(cell) for cell in moved[JOINT_LAYOUT.part(query)]] for query in JOINT]
+        assert max(map(sum, parts)) <= K * WEIGHT_UNIT
+        assert sum(map(sum, parts)) <= len(JOINT) * K * WEIGHT_UNIT
+        assert sum(cell * cell for part in parts for cell in part) <= len(JOINT) * (K * WEIGHT_UNIT) ** 2
+    for number in (-2, -1):  # K and 2 K equal rows of one patient reach both
+        attained = [cell for cell in found[number].tolist() if cell]
+        assert attained == [K * WEIGHT_UNIT] * len(JOINT)
 
 
 @pytest.mark.parametrize("K", [1, 2, 4, 1023])

@@ -43,16 +43,18 @@ def test_bounds_are_those_of_the_proofs(K: int) -> None:
     unit = PrivacyUnit("patient", K)
     scale = DOMAIN.graded["x"].fixed_point
     assert WEIGHT_UNIT == 65536
-    assert bound(Population(), unit, DOMAIN) == 1
-    assert bound(Marginal(("sex",)), unit, DOMAIN) == bound(Marginal(("x", "sex")), unit, DOMAIN) == K * 65536
-    assert bound(Presence("x"), unit, DOMAIN) == K * 65536
-    assert bound(Sum("x"), unit, DOMAIN) == K * scale.limit == K * 40960
-    assert bound(SquareSum("x"), unit, DOMAIN) == K * scale.square_limit == K * 25600
+    for noise in ("laplace", "gaussian"):
+        assert bound(Population(), unit, DOMAIN, noise) == 65536
+        assert bound(Marginal(("sex",)), unit, DOMAIN, noise) == K * 65536
+        assert bound(Marginal(("x", "sex")), unit, DOMAIN, noise) == K * 65536
+        assert bound(Presence("x"), unit, DOMAIN, noise) == K * 65536
+        assert bound(Sum("x"), unit, DOMAIN, noise) == K * scale.limit == K * 40960
+        assert bound(SquareSum("x"), unit, DOMAIN, noise) == K * scale.square_limit == K * 25600
 
 
 def test_unknown_columns_have_no_bound() -> None:
     with pytest.raises(KeyError):
-        bound(Sum("sex"), PrivacyUnit("patient", 1), DOMAIN)
+        bound(Sum("sex"), PrivacyUnit("patient", 1), DOMAIN, "laplace")
 
 
 @given(st.integers(1, 10_000), st.integers(1, 1023))
@@ -135,6 +137,6 @@ def test_counts_are_in_rows_and_deviations_with_them() -> None:
     weighted = Measurement(ASKED[2], np.array([65536 * 3], dtype=np.int64))
     assert weighted.counts.tolist() == [3.0]
     assert weighted.deviation == ASKED[2].call.scale / 65536
-    plain = Measurement(ASKED[0], np.array([17], dtype=np.int64))
-    assert plain.counts.tolist() == [17.0]
-    assert plain.deviation == ASKED[0].call.deviation
+    units = Measurement(ASKED[0], np.array([65536 * 17], dtype=np.int64))
+    assert units.counts.tolist() == [17.0]
+    assert units.deviation == ASKED[0].call.deviation / 65536

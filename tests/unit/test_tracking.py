@@ -94,6 +94,60 @@ def test_a_release_is_logged_completely_and_once(
     assert capfd.readouterr().out == ""
 
 
+def test_the_model_is_logged_registered_and_loaded_again(database: Path, tmp_path: Path, manifest: Manifest) -> None:
+    """As the notebook does it: load by alias, predict; a second release of the table moves the alias."""
+    import mlflow
+
+    from small_model import model_file
+    from synthward.sample.model_file import ModelFile
+
+    where = at(database, experiment="models", models="synthward-")
+    file = model_file()
+    for number in (1, 2):
+        release = Manifest({**manifest.body, "run_id": f"run-{number}"})
+        model = tracking.LoggedModel("visits", file.text.encode)
+        for _ in range(2):
+            done = tracking.log_release(where, release, "", metrics={}, parameters={}, model=model)
+        assert done is not None
+        found = client(where).get_model_version_by_alias("synthward-visits", tracking.ALIAS)
+        assert (int(found.version), found.run_id) == (number, done)
+    assert {entry.path for entry in client(where).list_artifacts(done)} == {"manifest.json", "report.html", "model"}
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    try:
+        mlflow.set_tracking_uri(where.uri)
+        mlflow.set_registry_uri(where.uri)
+        loaded = mlflow.pyfunc.load_model(f"models:/synthward-visits@{tracking.ALIAS}")
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            os.environ.pop(name, None)
+    rows = loaded.predict({"rows": 50, "where": {"sex": {"F": 0.5, "M": 0.5}}})
+    assert rows["sex"].value_counts().to_dict() == {"F": 25, "M": 25}
+    kept = Path(client(where).download_artifacts(done, "model", str(tmp_path)))
+    assert ModelFile.load(kept / "data" / "model.json").text == file.text
+    assert not list(kept.rglob("*.pkl"))
+
+
+def test_a_signature_admits_requests_with_where_as_text(tmp_path: Path) -> None:
+    """What Unity Catalog asks for; nothing else of it can be tried here."""
+    import mlflow
+
+    from small_model import model_file
+
+    (tmp_path / "model.json").write_text(model_file().text, encoding="utf-8")
+    mlflow.pyfunc.save_model(
+        path=str(tmp_path / "m"),
+        loader_module="synthward.sample.pyfunc",
+        data_path=str(tmp_path / "model.json"),
+        pip_requirements=[],
+        signature=tracking._signature(),
+    )
+    loaded = mlflow.pyfunc.load_model(str(tmp_path / "m"))
+    assert len(loaded.predict({"rows": 7})) == 7
+    assert set(loaded.predict({"rows": 7, "seed": 2, "where": '{"sex": "F"}'})["sex"]) == {"F"}
+
+
 def test_an_interrupted_log_is_completed(
     database: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -26,6 +26,11 @@ class Tracking:
     restricted_experiment: str | None = key(
         None, doc="Experiment for numbers that touch real rows; restrict access to it. Without it none are logged."
     )
+    models: str | None = key(
+        None,
+        doc="What the names of registered models begin with, before the release's table: synthward- for instance, on "
+        "Databricks catalog.schema. with the last dot. Without it models are logged and not registered.",
+    )
     enabled: bool = key(True, doc="Whether to log at all.")
 
     def problems(self) -> Iterator[tuple[str, str]]:

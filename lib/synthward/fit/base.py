@@ -12,6 +12,7 @@ from typing import Protocol
 
 from synthward.domain.spec import Domain
 from synthward.fit.model import Model
+from synthward.governance.request import Synthesizer as Settings
 from synthward.privacy.accounting import NANO, Charge, rho_for
 from synthward.privacy.calibration import calibrated
 from synthward.privacy.measurement import Measurement, Round
@@ -33,7 +34,7 @@ class Task:
         epsilon: The most that may be spent, at `delta`.
         delta: Failure probability; 0 for pure mechanisms.
         declared_rows: Publicly declared size of the source, for forecasts only.
-        options: The synthesizer's own options, as text.
+        options: The synthesizer's settings in the request.
     """
 
     domain: Domain
@@ -42,7 +43,7 @@ class Task:
     epsilon: Decimal
     delta: Decimal
     declared_rows: int
-    options: Mapping[str, str]
+    options: Settings
 
 
 class Synthesizer(Protocol):
@@ -70,16 +71,30 @@ class Synthesizer(Protocol):
         """Expected total variation distance by attribute that the noise alone causes, from public numbers."""
         ...
 
+    def warnings(self, task: Task) -> list[str]:
+        """What to know of the release's expected quality before approving it, from public numbers; often empty."""
+        ...
 
-def share_out(task: Task, weights: Mapping[Query, float]) -> dict[Query, NoiseCall]:
-    """Splits the task's budget over queries in proportion to `weights`, each with its own scale.
+
+def budget_of(task: Task) -> int:
+    """The task's budget: nano-epsilon for laplace, nano-rho for gaussian."""
+    return int(task.epsilon * NANO) if task.mechanism == "laplace" else rho_for(task.epsilon, task.delta)
+
+
+def share_out(task: Task, weights: Mapping[Query, float], budget: int | None = None) -> dict[Query, NoiseCall]:
+    """Splits a budget over queries in proportion to `weights`, each with its own scale.
 
     Shares are integers rounded down and every charge is at most its share, so the sum is within the budget. Laplace
     splits epsilon, gaussian splits rho.
+
+    Args:
+        task: Mechanism, unit and domain.
+        weights: Positive.
+        budget: In the unit of `budget_of`, which is the default.
     """
-    budget = int(task.epsilon * NANO) if task.mechanism == "laplace" else rho_for(task.epsilon, task.delta)
+    available = budget_of(task) if budget is None else budget
     whole = sum(weights.values())
     return {
-        query: calibrated(query, task.unit, task.domain, task.mechanism, int(budget * weight / whole))
+        query: calibrated(query, task.unit, task.domain, task.mechanism, int(available * weight / whole))
         for query, weight in weights.items()
     }

@@ -21,6 +21,8 @@ from synthward.domain.spec import Attribute, Date, Graded, Numeric
 from synthward.fit.base import Rounds, Task, share_out
 from synthward.fit.model import ColumnModel, Model
 from synthward.fit.normal import truncated_normal
+from synthward.fit.outlook import Outlook
+from synthward.fit.settings import unused
 from synthward.privacy.accounting import Charge
 from synthward.privacy.measurement import Asked, Measurement, Round
 from synthward.privacy.queries import Clique, Marginal, Population, Presence, Query, SquareSum, Sum
@@ -45,8 +47,8 @@ class Moments:
     name = "moments"
 
     def check(self, task: Task) -> list[str]:
-        """Moments has no options."""
-        return [f"synthesizer moments has no option '{option}'; remove it" for option in task.options]
+        """Moments has no settings."""
+        return unused(task, ())
 
     def charge(self, task: Task) -> Charge:
         """Cost of the one round."""
@@ -61,7 +63,7 @@ class Moments:
         sealed = yield _round(task)
         answers = {measurement.asked.query: measurement for measurement in sealed}
         columns = tuple(_column(book, answers) for book in codebooks(task.domain).values())
-        return Model(self.name, task.domain.digest, columns)
+        return Model(self.name, task.domain.digest, columns, tuple(column.name for column in columns))
 
     def forecast(self, task: Task) -> dict[str, float]:
         """Noise share of the total variation distance of each marginal, at the declared number of rows."""
@@ -74,6 +76,10 @@ class Moments:
             # Half the summed mean absolute noise over the rows, and never more than 1.
             result[name] = min(1.0, book.cells * noise / 2 / max(task.declared_rows, 1))
         return result
+
+    def warnings(self, task: Task) -> list[str]:
+        """See `fit.outlook`."""
+        return Outlook(self.forecast(task), None).warnings()
 
 
 def _round(task: Task) -> Round:

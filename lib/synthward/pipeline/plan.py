@@ -146,12 +146,12 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         epsilon=request.privacy.epsilon,
         delta=request.privacy.delta,
         declared_rows=request.population.declared_rows,
-        options=request.synthesizer.options,
+        options=request.synthesizer,
     )
     chosen = synthesizer(request.synthesizer.name)
     problems = chosen.check(task)
     if problems:
-        raise ConfigError([Problem("synthesizer.options", text, file.path) for text in problems])
+        raise ConfigError([Problem("synthesizer", text, file.path) for text in problems])
     refuse_too_many_cells(chosen.cliques(task), codebooks(domain))
     try:
         charge = chosen.charge(task)

@@ -38,7 +38,9 @@ from synthward.release.manifest import Manifest
 from synthward.release.publication import publish, recognise
 from synthward.release.registry import Registry
 from synthward.report.render import render
+from synthward.sample.model_file import ModelFile
 from synthward.store.delta import TableRef, Zone, drop
+from synthward.tracking import LoggedModel
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -212,7 +214,8 @@ class MainJob:
         release_id = manifest.body["release_id"]
         self._registry.keep(release_id, MANIFEST, "application/json", manifest.text.encode())
         self._registry.keep(release_id, REPORT, "text/html", report.encode())
-        self._registry.keep(release_id, MODEL, "application/json", model.text.encode())
+        file = ModelFile(model, self._plan.domain)
+        self._registry.keep(release_id, MODEL, "application/json", file.text.encode())
         self._registry.record(release_id, registry_row(manifest))
 
     def _publish(self, manifest: Manifest) -> bool:
@@ -237,6 +240,9 @@ class MainJob:
             report if report is not None else render(manifest),
             metrics=publishable_metrics(manifest),
             parameters=tracked_parameters(manifest),
+            model=LoggedModel(
+                self._plan.file.request.output.name, lambda: self._registry.artifact(body["release_id"], MODEL)
+            ),
         )
         scope = self._env.ledger.state(body["budget"]["scope"])
         return Outcome(body["run_id"], body["release_id"], self._places.target, manifest, is_new, mlflow_run, scope)

@@ -1,18 +1,21 @@
 """Drawing synthetic rows on executors in fixed-size blocks.
 
 Sampling is post-processing: it sees the model only, its seed is public, and the same request gives the same rows on any
-cluster. The number of tasks is a function of the requested rows, so file counts say nothing about data or cluster.
+cluster. That is part of the model's format: block size, streams and rounding may only change together with it. The
+number of tasks is a function of the requested rows, so file counts say nothing about data or cluster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from synthward.domain.codes import MISSING, OTHER, CodeBook
-from synthward.fit.model import ColumnModel, Model
+from synthward.errors import UsageError
+from synthward.fit.model import MAX_CELLS, ColumnModel, Model
 from synthward.sample import _worker
 
 if TYPE_CHECKING:
@@ -23,26 +26,44 @@ BLOCK_ROWS = 2**18
 
 
 def sample_plan(model: Model, books: Mapping[str, CodeBook], rows: int, seed: int) -> _worker.SamplePlan:
-    """The worker's instructions as plain arrays."""
-    columns = tuple(_column_plan(model.column(name), book) for name, book in books.items())
-    return _worker.SamplePlan(columns, seed, BLOCK_ROWS, rows)
+    """The worker's instructions as plain arrays, which travel to the tasks inside their function.
+
+    Raises:
+        UsageError: The model is too large to travel.
+    """
+    if model.cells > MAX_CELLS:
+        raise UsageError(
+            f"the model has {model.cells} probabilities and every sampling task would receive them all; at most "
+            f"{MAX_CELLS} are possible. Give the synthesizer a smaller cap on cells, or columns fewer values or bins"
+        )
+    place = {name: number for number, name in enumerate(books)}
+    groups = {column.name: column.group_count for column in model.columns}
+    columns = tuple(_column_plan(model.column(name), place, groups) for name in books)
+    return _worker.SamplePlan(columns, tuple(place[name] for name in model.order), seed, BLOCK_ROWS, rows)
 
 
-def _column_plan(column: ColumnModel, book: CodeBook) -> _worker.ColumnPlan:
-    cumulative = np.cumsum(column.probabilities)
+def _column_plan(column: ColumnModel, place: Mapping[str, int], groups: Mapping[str, int]) -> _worker.ColumnPlan:
+    cumulative = np.cumsum(np.atleast_2d(column.probabilities), axis=1)
     special = np.array([OTHER, MISSING], dtype=np.int64)
     if column.starts is None:
-        codes = np.arange(book.attribute.size, dtype=np.int64)
-        starts, lengths = np.concatenate([codes, special]), np.ones(len(codes) + 2, dtype=np.int64)
+        starts, lengths = np.concatenate([np.arange(column.cells - 2), special]), None
     else:
-        ends = np.append(column.starts[1:], column.count)
         starts = np.concatenate([column.starts, special])
-        lengths = np.concatenate([ends - column.starts, np.ones(2, dtype=np.int64)])
-    return _worker.ColumnPlan(cumulative / cumulative[-1], starts, lengths)
+        lengths = np.concatenate([np.diff(column.starts, append=column.count), np.ones(2)]).astype(np.uint64)
+        if lengths.max() == 1:
+            lengths = None
+    strides = [prod(groups[after] for after in column.parents[k + 1 :]) for k in range(len(column.parents))]
+    return _worker.ColumnPlan(
+        cumulative=cumulative / cumulative[:, -1:],
+        starts=starts.astype(np.int32),
+        lengths=lengths,
+        parents=tuple((place[name], stride) for name, stride in zip(column.parents, strides, strict=True)),
+        groups=column.groups,
+    )
 
 
 def sample_places(spark: SparkSession, plan: _worker.SamplePlan, rows_per_task: int) -> DataFrame:
-    """Synthetic rows as places: `_row` LONG, then `c0`, `c1`, ... LONG (grid index or code, OTHER or MISSING).
+    """Synthetic rows as places: `_row` LONG, then `c0`, `c1`, ... INT (grid index or code, OTHER or MISSING).
 
     Args:
         spark: Session.
@@ -51,6 +72,6 @@ def sample_places(spark: SparkSession, plan: _worker.SamplePlan, rows_per_task: 
     """
     blocks = -(-plan.rows // plan.block_rows)
     tasks = max(1, -(-blocks * plan.block_rows // max(rows_per_task, plan.block_rows)))
-    schema = ", ".join(["_row long", *(f"c{place} long" for place in range(len(plan.columns)))])
+    schema = ", ".join(["_row long", *(f"c{place} int" for place in range(len(plan.columns)))])
     numbers = spark.range(0, blocks, 1, min(tasks, blocks))
     return numbers.mapInArrow(_worker.sample_blocks(plan), schema)

@@ -68,7 +68,8 @@ def _boolean(attribute: Boolean, place: Column, target: T.DataType) -> Column:
 
 def _number(attribute: Numeric, place: Column, target: T.DataType) -> Column:
     grid = attribute.grid
-    numerator = place * F.lit(grid.step) + F.lit(grid.low)
+    # LONG: a place fits 32 bits, the numerator need not.
+    numerator = place.cast("long") * F.lit(grid.step) + F.lit(grid.low)
     if grid.denominator == 1:
         return numerator.cast(target)
     if isinstance(target, T.DecimalType):
