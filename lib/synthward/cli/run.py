@@ -144,7 +144,7 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
         f"tier       {assessment.tier} {assessment.title}; approvals: {', '.join(assessment.approvals_needed)}",
         f"approved   {'yes' if verdict.ok else 'no: ' + '; '.join(verdict.reasons)}",
         *(f"REFUSED    {reason}" for reason in assessment.refusals),
-        f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon}, delta {plan.delta}, K {plan.task.unit.max_rows}",
+        f"guarantee  {plan.claim}",
         f"budget     scope {request.population.scope}: {account}",
         f"work       2 scans of the source, 1 shuffle by unit into {plan.tasks} tasks, {request.output.rows} rows out",
         f"noise      expected distance that noise alone causes, worst columns: {noise}",

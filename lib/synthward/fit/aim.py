@@ -48,6 +48,7 @@ class Aim(Choosing):
     """See the module."""
 
     name = "aim"
+    selects = True
 
     def rounds(self, task: Task) -> Rounds:
         """One round for the columns, then two for each step, then the last fit."""

@@ -15,6 +15,7 @@ from synthward.fit.model import Model
 from synthward.governance.request import Synthesizer as Settings
 from synthward.privacy.accounting import NANO, Charge, rho_for
 from synthward.privacy.calibration import calibrated
+from synthward.privacy.gaussian import Accounting, gaussian_rho_for
 from synthward.privacy.measurement import Measurement, Round
 from synthward.privacy.noise import Additive, NoiseCall
 from synthward.privacy.queries import Clique, Query
@@ -35,6 +36,8 @@ class Task:
         delta: Failure probability; 0 for pure mechanisms.
         declared_rows: Publicly declared size of the source, for forecasts only.
         options: The synthesizer's settings in the request.
+        accounting: How epsilon follows from rho: `gaussian` where every call of the run is Gaussian, by the exact
+            curve; `zcdp` otherwise. Chosen by the plan, not by the request.
     """
 
     domain: Domain
@@ -44,12 +47,15 @@ class Task:
     delta: Decimal
     declared_rows: int
     options: Settings
+    accounting: Accounting = "zcdp"
 
 
 class Synthesizer(Protocol):
     """A way to turn noisy answers into a model."""
 
     name: str
+    selects: bool
+    """Whether a round may hold a selection; the run's calls are then not all Gaussian."""
 
     def check(self, task: Task) -> list[str]:
         """What is wrong with the task's options; empty when nothing is."""
@@ -78,7 +84,10 @@ class Synthesizer(Protocol):
 
 def budget_of(task: Task) -> int:
     """The task's budget: nano-epsilon for laplace, nano-rho for gaussian."""
-    return int(task.epsilon * NANO) if task.mechanism == "laplace" else rho_for(task.epsilon, task.delta)
+    if task.mechanism == "laplace":
+        return int(task.epsilon * NANO)
+    convert = gaussian_rho_for if task.accounting == "gaussian" else rho_for
+    return convert(task.epsilon, task.delta)
 
 
 def share_out(task: Task, weights: Mapping[Query, float], budget: int | None = None) -> dict[Query, NoiseCall]:

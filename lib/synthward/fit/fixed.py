@@ -28,6 +28,7 @@ class Fixed:
     """See the module."""
 
     name = "fixed"
+    selects = False
 
     def check(self, task: Task) -> list[str]:
         """Settings, tables, zeros, caps, and whether the release could be of any use."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
 from synthward.domain.codes import codebooks
@@ -25,6 +26,7 @@ from synthward.errors import IntegrityError
 from synthward.measure.answers import cells_of, exact_answer, refuse_too_many_cells
 from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
 from synthward.privacy.accounting import Charge, total
+from synthward.privacy.gaussian import LEAST_SCALE, rounding_gap
 from synthward.privacy.measurement import Asked, Measurement, Round, pack, unpack
 from synthward.privacy.noise import NoiseSource
 from synthward.privacy.queries import Base, Clique, Marginal, Scores, Selection, needs
@@ -69,6 +71,7 @@ class Curator:
         check_source: Callable[[], None],
         on_step: Callable[[str], None],
         cliques: Sequence[Clique] = (),
+        gap: Fraction | None = None,
     ) -> None:
         """Holds no data yet.
 
@@ -83,6 +86,8 @@ class Curator:
             check_source: Raises if the source has changed since it was pinned.
             on_step: Called with a step's name after it; tests stop the run there.
             cliques: Announced: whose marginals later rounds may ask about.
+            gap: Where epsilon is stated by the Gaussian curve, the most that `rounding_gap` of all calls may add up
+                to; None where it is stated by zCDP, which asks nothing more of a call.
 
         Raises:
             ConfigError: The announced marginals are too large to be held.
@@ -98,6 +103,7 @@ class Curator:
         self._check_source = check_source
         self._on_step = on_step
         self._spent: list[Charge] = []
+        self._gap = gap
         self._announced = dict.fromkeys(Marginal(clique) for clique in cliques)
         self._exact: dict[Base, np.ndarray] = {}
         refuse_too_many_cells([query.clique for query in self._announced], self._books)
@@ -144,7 +150,25 @@ class Curator:
             raise IntegrityError(
                 f"step '{asked.step}' would spend more than the run was charged; this is a defect of the synthesizer"
             )
+        self._admit_to_the_curve(asked)
         self._spent.append(asked.charge)
+
+    def _admit_to_the_curve(self, asked: Round) -> None:
+        """Refuses what the Gaussian curve does not cover (PROOFS.md, section 4.9)."""
+        if self._gap is None:
+            return
+        for item in asked.asked:
+            if item.call.mechanism != "gaussian" or item.call.scale < LEAST_SCALE:
+                raise IntegrityError(
+                    f"{item.query.label} is not answered with Gaussian noise of a scale of at least {LEAST_SCALE}, as "
+                    "the run's accounting demands; this is a defect of the synthesizer"
+                )
+            self._gap -= rounding_gap(cells_of(item.query, self._books), item.call.scale)
+        if self._gap < 0:
+            raise IntegrityError(
+                f"step '{asked.step}' has more cells than the run's accounting covers; this is a defect of the "
+                "synthesizer"
+            )
 
     def _admit_call(self, item: Asked) -> None:
         query, call = item.query, item.call

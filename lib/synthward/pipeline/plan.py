@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from synthward.config.canonical import canonical_json
@@ -22,10 +23,12 @@ from synthward.governance.assess import Assessment, assess
 from synthward.governance.policy import Policy
 from synthward.governance.request import RequestFile
 from synthward.ledger.scopes import ScopeState, refuse_overspending
-from synthward.measure.answers import refuse_too_many_cells
+from synthward.measure.answers import cells_of, refuse_too_many_cells
 from synthward.measure.curator import public_tasks
-from synthward.privacy.accounting import Charge, epsilon_of, fits
-from synthward.privacy.sensitivity import check_overflow
+from synthward.privacy.accounting import ATTO, Charge, epsilon_of, fits
+from synthward.privacy.gaussian import Accounting, allowed_gap, curve_applies, gaussian_epsilon_of
+from synthward.privacy.queries import Marginal
+from synthward.privacy.sensitivity import check_overflow, least_bound
 from synthward.privacy.unit import PrivacyUnit
 
 ATTEMPT = 1
@@ -84,6 +87,22 @@ class Plan:
     delta: Decimal
     forecast: dict[str, float]
     tasks: int
+
+    @property
+    def gap(self) -> Fraction | None:
+        """What the Gaussian curve demands of the run's calls (`measure.curator.Curator`); None under zCDP."""
+        if self.task.accounting == "zcdp":
+            return None
+        return allowed_gap(self.task.epsilon, self.task.delta)
+
+    @property
+    def claim(self) -> str:
+        """The guarantee in words."""
+        stated = f"{self.task.unit.claim}, epsilon {self.epsilon}, delta {self.delta}, K {self.task.unit.max_rows}"
+        if self.task.accounting == "zcdp":
+            return stated
+        counted = epsilon_of(self.charge, self.delta)
+        return f"{stated}; by the exact curve of Gaussian noise, the scope counts its rho by zCDP: epsilon {counted}"
 
     @property
     def domain(self) -> Domain:
@@ -153,13 +172,14 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     if problems:
         raise ConfigError([Problem("synthesizer", text, file.path) for text in problems])
     refuse_too_many_cells(chosen.cliques(task), codebooks(domain))
+    task = replace(task, accounting=_accounting(task, chosen))
     try:
         charge = chosen.charge(task)
     except ValueError as error:
         message = f"too small to share out over {len(domain.attributes)} columns: {error}"
         raise ConfigError([Problem("privacy.epsilon", message, file.path)]) from None
     assessment = assess(request, policy, today=today)
-    epsilon, delta = reported(charge, request.privacy.delta or assessment.max_delta)
+    epsilon, delta = reported(charge, request.privacy.delta or assessment.max_delta, task.accounting)
     return Plan(
         file=file,
         identity=RunIdentity.of(file.digest, run_key),
@@ -174,8 +194,20 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     )
 
 
-def reported(charge: Charge, delta: Decimal) -> tuple[Decimal, Decimal]:
+def _accounting(task: Task, chosen: Synthesizer) -> Accounting:
+    """The exact curve where it is sure to hold for whatever the synthesizer will ask, zCDP otherwise."""
+    if task.mechanism != "gaussian" or chosen.selects:
+        return "zcdp"
+    books, cliques = codebooks(task.domain), chosen.cliques(task)
+    tables = [cells_of(Marginal(clique), books) for clique in (*cliques, *((name,) for name in books))]
+    applies = curve_applies(max([*tables, len(cliques)]), least_bound(task.unit, task.domain), task.epsilon, task.delta)
+    return "gaussian" if applies else "zcdp"
+
+
+def reported(charge: Charge, delta: Decimal, accounting: Accounting) -> tuple[Decimal, Decimal]:
     """(epsilon, delta) as a release states them: delta is 0 where the sum of pure epsilons is the better bound."""
+    if accounting == "gaussian":
+        return gaussian_epsilon_of(charge.nano_rho, int(delta * ATTO)), delta
     epsilon = epsilon_of(charge, delta)
     pure = charge.nano_epsilon is not None and Decimal(charge.nano_epsilon) / 10**9 <= epsilon
     return epsilon, Decimal(0) if pure else delta

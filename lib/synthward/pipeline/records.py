@@ -125,6 +125,7 @@ def _guarantee(plan: Plan) -> dict[str, Any]:
         "mechanism": plan.task.mechanism,
         "epsilon": str(plan.epsilon),
         "delta": str(plan.delta),
+        "accounting": plan.task.accounting,
         "requested_epsilon": str(plan.task.epsilon),
         "nano_epsilon": plan.charge.nano_epsilon,
         "nano_rho": plan.charge.nano_rho,

@@ -157,6 +157,7 @@ class MainJob:
             check_source=lambda: source.check_unchanged(spark, pinned),
             on_step=self._env.on_step,
             cliques=plan.synthesizer.cliques(plan.task),
+            gap=plan.gap,
         )
         with contextlib.closing(curator):
             rounds = plan.synthesizer.rounds(plan.task)
