@@ -438,7 +438,7 @@ def test_every_dirty_cell_gets_its_declared_code(spark: SparkSession, tmp_path: 
     answers = exact_answers(spark, plan)
     books = codebooks(plan.domain)
     rows = len(dirty_rows())
-    assert answers["population"] == [rows]
+    assert answers["population"] == [rows * S]
     for place, (column, cells) in enumerate(CELLS.items()):
         labels = list(books[column].labels())
         good = labels[books[column].code_of(GOOD[place])]

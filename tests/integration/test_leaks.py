@@ -41,7 +41,7 @@ def counts(spark: SparkSession, shown: Showcase) -> re.Pattern[str]:
     plan = shown.site.open(spark, clock=Clock()).plan(shown.site.open(spark).request(shown.request))
     asked = next(plan.synthesizer.rounds(plan.task)).asked
     sealed = unpack(asked, seal.facts["cells"], seal.payload or b"")
-    population = next(m.values[0] for m in sealed if m.asked.query.label == "population")
+    population = next(m.counts[0] for m in sealed if m.asked.query.label == "population")
     wanted = [n for n in (ROWS, PATIENTS) if n != population]
     spelled = [text for n in wanted for text in {str(n), f"{n:,}"}]
     return re.compile(rf"(?<![0-9A-Za-z.,_-])({'|'.join(spelled)})(?![0-9A-Za-z_-]|[.,][0-9])")

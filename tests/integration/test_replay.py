@@ -21,6 +21,7 @@ import pytest
 
 from synthward.errors import SynthwardError
 from synthward.privacy.noise import Integers, NoiseCall, SecureNoise
+from synthward.privacy.sensitivity import WEIGHT_UNIT
 from trial import TestSite, heard, ready
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class ReplayNoise:
         if call.mechanism == "laplace":
             assert sum(abs(d) for d in differences) <= call.sensitivity, label
             loss, charged = Fraction(call.sensitivity) / scale, charge.nano_epsilon
+        elif call.mechanism == "exponential":
+            assert max(abs(d) for d in differences) <= call.sensitivity, label
+            loss, charged = 2 * Fraction(call.sensitivity) / scale, charge.nano_epsilon
+            assert loss**2 / 8 * 10**9 <= charge.nano_rho
         else:
             assert sum(d * d for d in differences) <= call.sensitivity**2, label
             loss, charged = (Fraction(call.sensitivity) / scale) ** 2 / 2, charge.nano_rho
@@ -309,7 +314,7 @@ def test_one_patient_less_than_the_smallest_population(
 ) -> None:
     recorded = record("crowd", crowd())
     population = next(call for call in recorded.calls if call.label == "population")
-    assert population.exact == (POPULATION,)
+    assert population.exact == (POPULATION * WEIGHT_UNIT,)
     noise = replay(spark, tmp_path, recorded, crowd().without(5), monkeypatch)
     # Patient 5 counts in the population, in both marginals, and in the sums of the age of the shared stay.
     assert noise.moved == len(recorded.calls)

@@ -48,7 +48,7 @@ def expected(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> d
 def test_the_plain_answers_are_right(expected: dict[str, list[int]]) -> None:
     rows = visits()
     patients = {row[0] for row in rows}
-    assert expected["population"] == [len(patients)]
+    assert expected["population"] == [len(patients) * S]
     by_patient = {p: [row for row in rows if row[0] == p] for p in patients}
     women = sum(min(2, len(own)) * S for own in by_patient.values() if own[0][1] == "F" and len(own) <= 2)
     women += sum(2 * S // 3 * 3 for own in by_patient.values() if own[0][1] == "F" and len(own) == 3)
@@ -87,7 +87,7 @@ def test_a_csv_row_cut_short_is_missing_not_an_error(spark: SparkSession, site: 
     site.data().mkdir(parents=True)
     (site.data() / "a.csv").write_text("pid,sex,age\n1,F,30\n2\n3,M\n4,M,1,2,3\n,F,9\n", encoding="utf-8")
     answers = exact_answers(spark, plan_of(site, site.request(source={"format": "csv"})))
-    assert answers["population"] == [4]
+    assert answers["population"] == [4 * S]
     assert answers["marginal(sex)"] == [S, 2 * S, 0, S]
     assert answers["presence(age)"] == [2 * S]
 
@@ -213,7 +213,7 @@ def test_patient_ids_of_every_type_are_told_apart(spark: SparkSession, site: Tes
     rows: list[tuple[Any, ...]] = [(k, "F", 10) for k in ids for _ in range(3)] + [(None, "M", 90)]
     site.write(spark, rows, f"pid {'STRING' if kind == 'UUID' else kind}, sex STRING, age INT", format="parquet")
     answers = exact_answers(spark, plan_of(site, site.request(source={"format": "parquet"})))
-    assert answers["population"] == [4]
+    assert answers["population"] == [4 * S]
     assert answers["marginal(sex)"] == [4 * 3 * (2 * S // 3), 0, 0, 0]
 
 
@@ -250,7 +250,7 @@ def test_an_ambiguous_parent_fans_out(spark: SparkSession, site: TestSite) -> No
     site.write(spark, [("a", "F", 10)], "stay STRING, sex STRING, age INT")
     site.write(spark, [("a", 1), ("a", 2)], "stay STRING, pid BIGINT", name="stays")
     answers = exact_answers(spark, plan_of(site, site.request(patient={"path": path_of(("stays", "stay", "stay"))})))
-    assert answers["population"] == [2]
+    assert answers["population"] == [2 * S]
     assert answers["marginal(sex)"] == [2 * S, 0, 0, 0]
 
 

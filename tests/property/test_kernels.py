@@ -130,7 +130,7 @@ def assert_neighbours(ours: np.ndarray, theirs: np.ndarray, K: int) -> None:
     """Both norms of every query's difference are within its integer bound; computed in Python's integers."""
     for query in QUERIES:
         moved = [abs(int(value)) for value in (ours - theirs)[LAYOUT.part(query)]]
-        declared = bound(query, PrivacyUnit("patient", K), DOMAIN)
+        declared = bound(query, PrivacyUnit("patient", K), DOMAIN, "laplace")
         assert sum(moved) <= declared, query.label
         assert sum(value * value for value in moved) <= declared**2, query.label
 
@@ -200,7 +200,7 @@ def test_bounds_are_attained_by_the_kernels(spark: SparkSession, tmp_path: Path,
     for vector in found:
         for query in QUERIES:
             reached = sum(abs(int(value)) for value in vector[LAYOUT.part(query)])
-            assert reached == bound(query, PrivacyUnit("patient", K), DOMAIN), query.label
+            assert reached == bound(query, PrivacyUnit("patient", K), DOMAIN, "laplace"), query.label
 
 
 @pytest.fixture

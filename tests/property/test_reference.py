@@ -31,7 +31,7 @@ def test_neighbours_differ_by_at_most_the_declared_bound(table: list, repeat: in
     total = 0
     for query in QUERIES:
         ours, theirs = (oracle.answer(query, side, BOOKS, K) for side in (whole, less))
-        declared = bound(query, unit, DOMAIN)
+        declared = bound(query, unit, DOMAIN, "laplace")
         assert oracle.distance(ours, theirs) <= declared
         if isinstance(query, Marginal):
             total += oracle.distance(ours, theirs)
@@ -55,7 +55,7 @@ def test_the_bound_is_attained(query: Query, K: int, fold: int) -> None:
     """One patient with K, and with 2K, equal extreme rows against nobody: a vacuous bound would fail here."""
     understood = oracle.understand([("a", EXTREME)], BOOKS) * (K * fold)
     reached = oracle.distance(oracle.answer(query, understood, BOOKS, K), {})
-    assert reached == bound(query, PrivacyUnit("patient", K), DOMAIN)
+    assert reached == bound(query, PrivacyUnit("patient", K), DOMAIN, "laplace")
 
 
 @pytest.mark.parametrize("marginals", [1, 2, 3, 4, 10])

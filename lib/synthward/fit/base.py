@@ -77,6 +77,10 @@ class Synthesizer(Protocol):
         """Expected total variation distance by attribute that the noise alone causes, from public numbers."""
         ...
 
+    def warnings(self, task: Task) -> list[str]:
+        """What to know of the release's expected quality before approving it, from public numbers; often empty."""
+        ...
+
 
 def budget_of(task: Task) -> int:
     """The task's budget: nano-epsilon for laplace, nano-rho for gaussian."""

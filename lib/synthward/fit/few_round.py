@@ -19,19 +19,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from statistics import fmean
 
 from synthward.fit.base import Rounds, Task, budget_of, share_out
 from synthward.fit.choosing import Choosing
 from synthward.fit.conditionals import directed
 from synthward.fit.joint import Joint
 from synthward.fit.structure import allocation, grown, weights_of, worth_measuring
-from synthward.fit.tables import one_way_round, tables_round
+from synthward.fit.tables import columns_outlook, one_way_round, tables_round
 from synthward.privacy.measurement import Asked, Measurement, Round
-from synthward.privacy.queries import Clique, Scores
+from synthward.privacy.queries import Clique, Marginal, Scores
+from synthward.privacy.sensitivity import WEIGHT_UNIT
 
-ONE_WAY = Fraction(1, 10)
+ONE_WAY = (Fraction(1, 10), Fraction(2, 10), Fraction(3, 10), Fraction(4, 10))
+"""Shares of the budget of the first round, from which the outlook chooses."""
+
+COLUMN_DISTANCE = 0.01
+"""Mean expected noise distance of a column that is good enough."""
+
 SCORES = Fraction(1, 10)
-"""Shares of the budget of the first two rounds; a twentieth each loses about .0007 of mean pair distance."""
+"""Share of the budget of the second round."""
 
 
 class FewRound(Choosing):
@@ -51,10 +58,10 @@ class FewRound(Choosing):
             second = _scores(task, joint, tuple(weights))
             [answer] = yield second
             scores = dict(zip(weights, answer.counts.tolist(), strict=True))
-            graph = grown(joint, scores, answer.deviation, weights)
-            chosen = {clique: weight for clique, weight in weights.items() if graph.covers(clique)}
-            chosen = worth_measuring(chosen, scores, answer.deviation)
             left = budget_of(task) - first.charge.nano_rho - second.charge.nano_rho
+            worthwhile = worth_measuring(joint, scores, answer.deviation, weights, _whole(task, left))
+            graph = grown(joint, scores, worthwhile)
+            chosen = {clique: weight for clique, weight in worthwhile.items() if graph.covers(clique)}
             if chosen:
                 tables = yield tables_round(task, allocation(chosen, joint.sizes), left)
         fitted = joint.fit(graph.tree(), tables, task.options.max_iterations, None)
@@ -62,7 +69,20 @@ class FewRound(Choosing):
 
 
 def _columns(task: Task, weights: Mapping[Clique, int]) -> Round:
-    return one_way_round(task, int(budget_of(task) * ONE_WAY) if weights else None)
+    """The first round: the least of `ONE_WAY` shares that tells the columns well enough, everything without pairs."""
+    if not weights:
+        return one_way_round(task)
+    for share in ONE_WAY:
+        asked = one_way_round(task, int(budget_of(task) * share))
+        if fmean(columns_outlook(task, asked).values()) <= COLUMN_DISTANCE:
+            break
+    return asked
+
+
+def _whole(task: Task, budget: int) -> float:
+    """Mean absolute noise of a cell, in rows, if one table had the whole budget."""
+    query = Marginal(tuple(task.domain.attributes)[:1])
+    return share_out(task, {query: 1.0}, budget)[query].mean_absolute / WEIGHT_UNIT
 
 
 def _scores(task: Task, joint: Joint, candidates: tuple[Clique, ...]) -> Round:

@@ -21,6 +21,7 @@ from synthward.domain.spec import Attribute, Date, Graded, Numeric
 from synthward.fit.base import Rounds, Task, share_out
 from synthward.fit.model import ColumnModel, Model
 from synthward.fit.normal import truncated_normal
+from synthward.fit.outlook import Outlook
 from synthward.fit.settings import unused
 from synthward.privacy.accounting import Charge
 from synthward.privacy.measurement import Asked, Measurement, Round
@@ -76,6 +77,10 @@ class Moments:
             # Half the summed mean absolute noise over the rows, and never more than 1.
             result[name] = min(1.0, book.cells * noise / 2 / max(task.declared_rows, 1))
         return result
+
+    def warnings(self, task: Task) -> list[str]:
+        """See `fit.outlook`."""
+        return Outlook(self.forecast(task), None).warnings()
 
 
 def _round(task: Task) -> Round:

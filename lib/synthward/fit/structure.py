@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from itertools import combinations
 from math import prod
 
+import numpy as np
+
 from synthward.domain.codes import codebooks
 from synthward.fit.base import Task, budget_of
 from synthward.fit.conditionals import drawn_cells
@@ -62,27 +64,19 @@ def weights_of(task: Task) -> dict[Clique, int]:
     }
 
 
-def grown(joint: Joint, scores: Mapping[Clique, float], noise: float, weights: Mapping[Clique, int]) -> Graph:
-    """The graph of the tables worth a place in the tree.
+def grown(joint: Joint, scores: Mapping[Clique, float], weights: Mapping[Clique, int]) -> Graph:
+    """The graph of the tables that a junction tree under the caps can hold.
 
     Args:
         joint: Groups and forced cliques.
         scores: Noisy L1 error of each candidate, in rows.
-        noise: Standard deviation of a score.
-        weights: Weight of each candidate.
+        weights: Weight of each table that is worth measuring.
     """
     books, options = joint.books, joint.task.options
     cells = {name: book.cells for name, book in books.items()}
-    price = {clique: prod(joint.sizes[name] for name in clique) ** PRICE for clique in scores}
-    worthwhile = worth_measuring(weights, scores, noise)
-    grave = {clique for clique in worthwhile if scores[clique] > 2 * GRAVE * joint.total}
-    ranked = sorted(
-        worthwhile,
-        key=lambda clique: (
-            clique not in grave,
-            -weights[clique] * scores[clique] / (1 if clique in grave else price[clique]),
-        ),
-    )
+    grave = [clique for clique in weights if scores[clique] > 2 * GRAVE * joint.total]
+    first = sorted(grave, key=lambda clique: -weights[clique] * scores[clique])
+    ranked = dict.fromkeys([*first, *_ranked(weights, scores, joint.sizes)])
     graph = joint.graph()
     for clique in ranked:
         if graph.covers(clique):
@@ -93,9 +87,41 @@ def grown(joint: Joint, scores: Mapping[Clique, float], noise: float, weights: M
     return graph
 
 
-def worth_measuring(weights: Mapping[Clique, int], scores: Mapping[Clique, float], noise: float) -> dict[Clique, int]:
-    """The candidates whose error is told from the noise of its score."""
-    return {clique: weight for clique, weight in weights.items() if scores[clique] >= SIGNIFICANT * noise}
+def worth_measuring(
+    joint: Joint, scores: Mapping[Clique, float], noise: float, weights: Mapping[Clique, int], mean_absolute: float
+) -> dict[Clique, int]:
+    """The candidates that are worth their part of the budget, best first.
+
+    Every further table makes all others noisier. With L1 error s under independence and L1 noise e, shrinkage leaves
+    about s e / sqrt(s^2 + e^2) of a measured table's error; the number of tables is the one with the least sum.
+
+    Args:
+        joint: Groups.
+        scores: Noisy L1 error of each candidate, in rows.
+        noise: Standard deviation of a score.
+        weights: Weight of each candidate.
+        mean_absolute: Mean absolute noise of a cell, in rows, if one table had the whole budget.
+    """
+    told = {clique: weight for clique, weight in weights.items() if scores[clique] >= SIGNIFICANT * noise}
+    ranked = _ranked(told, scores, joint.sizes)
+    error = np.array([scores[clique] for clique in ranked])
+    weight = np.array([float(told[clique]) for clique in ranked])
+    cells = np.array([float(prod(joint.sizes[name] for name in clique)) for clique in ranked])
+    share = (weight * cells) ** POWER
+    best, least = 0, float((weight * error).sum())
+    for number in range(1, len(ranked) + 1):
+        rough = mean_absolute * cells[:number] * np.sqrt(share[:number].sum() / share[:number])
+        left = error[:number] * rough / np.hypot(error[:number], rough)
+        expected = float((weight[:number] * left).sum() + (weight[number:] * error[number:]).sum())
+        if expected < least:
+            best, least = number, expected
+    return {clique: told[clique] for clique in ranked[:best]}
+
+
+def _ranked(weights: Mapping[Clique, int], scores: Mapping[Clique, float], sizes: Mapping[str, int]) -> list[Clique]:
+    """Tables by weighted error per price."""
+    price = {clique: prod(sizes[name] for name in clique) ** PRICE for clique in weights}
+    return sorted(weights, key=lambda clique: -weights[clique] * scores[clique] / price[clique])
 
 
 def allocation(cliques: Mapping[Clique, int], sizes: Mapping[str, int]) -> dict[Clique, float]:
