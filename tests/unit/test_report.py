@@ -410,7 +410,9 @@ def test_the_graph_joins_what_was_drawn_together(body: dict[str, Any]) -> None:
     assert sorted(names) == sorted(body["model"]["graph"]["order"])
     one, two, _ = drawn.strongest[0]
     assert abs(names.index(one) - names.index(two)) in (1, len(names) - 1)
-    assert all(0 <= node.x <= drawn.size and 0 <= node.y <= drawn.size for node in drawn.nodes)
+    left, upper, width, height = drawn.box
+    assert all(left < node.x < left + width and upper < node.y < upper + height for node in drawn.nodes)
+    assert not drawn.is_wide
 
 
 def test_sixty_columns_with_all_pairs_are_fast_and_small(body: dict[str, Any]) -> None:
