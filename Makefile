@@ -77,6 +77,9 @@ fmt: $(STAMP) ## format, and fix what ruff can fix
 bench-kernels: setup ## speed of the measuring kernels against the targets
 	$(PY) tests/benchmarks/bench_kernels.py
 
+bench-fidelity: setup ## fidelity of the synthesizers at equal privacy (SYNTHWARD_DATA)
+	$(PY) tests/benchmarks/bench_fidelity.py
+
 ##@ Ship
 zip: $(STAMP) ## build/synthward.zip for spark-submit --py-files
 	@$(PY) -m synthward.spark.package build/synthward.zip
@@ -89,4 +92,4 @@ clean: ## remove build results and caches; keeps .venv and jars
 	rm -rf build dist spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find lib tests jobs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all mutants check fmt bench-kernels zip wheel clean
+.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all mutants check fmt bench-kernels bench-fidelity zip wheel clean

@@ -61,7 +61,7 @@ def _contribution(query: Query, owned: list[Row], books: Mapping[str, CodeBook],
     n = len(owned)
     match query:
         case Population():
-            return Counter({0: 1})
+            return Counter({0: S})
         case Presence(name):
             return Counter({0: _shrunk(sum(S for row in owned if row.quanta[name] is not None), n, K)})
         case Sum(name):

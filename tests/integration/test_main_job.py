@@ -13,9 +13,9 @@ import pytest
 from showcase import ATTRIBUTES, COLUMNS, ICD, RELEASE_ROWS, SCHEMA, Showcase, showcase
 from synthward.api import Release, Ward
 from synthward.errors import GateFailed, PolicyRefused
-from synthward.fit.model import Model
 from synthward.release.manifest import Manifest
 from synthward.release.table import LINEAGE
+from synthward.sample.artifact import Artifact
 from synthward.store.delta import TableRef, detail, exists
 from trial import Clock, Stopped, TestSite, approve, charges, open_budget, ready, run, stop_after
 
@@ -138,8 +138,9 @@ def test_the_manifest_names_promise_people_and_gates(manifest: dict[str, Any], s
 
 def test_artifacts_are_stored_and_belong_together(ward: Ward, shown: Showcase, manifest: dict[str, Any]) -> None:
     release = shown.line["release_id"]
-    model = Model.parse(ward.registry.artifact(release, "model.json").decode(), manifest["model"]["digest"])
-    assert [column.name for column in model.columns] == list(COLUMNS)
+    artifact = Artifact.parse(ward.registry.artifact(release, "model.json").decode(), manifest["model"]["digest"])
+    assert [column.name for column in artifact.model.columns] == list(COLUMNS)
+    assert list(artifact.domain.attributes) == list(COLUMNS)
     report = ward.report(release)
     assert "<html" in report
     assert release in report

@@ -18,6 +18,7 @@ from synthward.governance.request import RequestFile, load_request
 CONF = Path(__file__).resolve().parents[2] / "conf"
 REQUESTS = sorted(path.stem for path in (CONF / "requests").glob("*.yaml"))
 DOMAINS = sorted(path.stem for path in (CONF / "domains").glob("*.yaml"))
+REFUSED = {"demo_refused", "diabetes130_fidelity"}
 TODAY = dt.date(2026, 12, 1)
 
 
@@ -57,7 +58,7 @@ def test_a_domain_loads_and_is_used(name: str) -> None:
     assert domain(name).digest in {request(other).domain.digest for other in REQUESTS}
 
 
-@pytest.mark.parametrize("name", [name for name in REQUESTS if name != "demo_refused"])
+@pytest.mark.parametrize("name", [name for name in REQUESTS if name not in REFUSED])
 def test_policy_allows_the_examples(name: str) -> None:
     found = assessed(name)
     assert found.refusals == ()
@@ -68,6 +69,11 @@ def test_policy_allows_the_examples(name: str) -> None:
 def test_policy_refuses_epsilon_50_for_the_public() -> None:
     [refusal] = assessed("demo_refused").refusals
     assert refusal.startswith("privacy.epsilon: found 50, allowed in T4 is 1 or less")
+
+
+def test_policy_refuses_rows_as_the_privacy_unit() -> None:
+    [refusal] = assessed("diabetes130_fidelity").refusals
+    assert "allow_other_unit" in refusal
 
 
 def test_releases_have_names_of_their_own() -> None:

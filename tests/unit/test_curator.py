@@ -16,6 +16,7 @@ from synthward.domain.spec import Domain
 from synthward.errors import IntegrityError
 from synthward.fit.base import Task
 from synthward.fit.moments import Moments
+from synthward.governance.request import Synthesizer
 from synthward.measure import curator as module
 from synthward.measure.curator import Curator, SealStore
 from synthward.measure.layout import Layout
@@ -33,7 +34,7 @@ DOMAIN = bind(
     Domain,
     None,
 )
-TASK = Task(DOMAIN, PrivacyUnit("patient", 2), "laplace", Decimal(1), Decimal(0), 100, {})
+TASK = Task(DOMAIN, PrivacyUnit("patient", 2), "laplace", Decimal(1), Decimal(0), 100, Synthesizer())
 PLANTED = 1237
 """What every exact answer is."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from synthward.config.loader import bind
 from synthward.errors import ConfigError
-from synthward.governance.request import CsvOptions, Request, load_request, request_digest
+from synthward.governance.request import CsvOptions, Request, Synthesizer, load_request, request_digest
 
 REQUEST = """\
 version: 1
@@ -66,7 +66,7 @@ def test_defaults() -> None:
     assert request.source.csv_options == CsvOptions(
         delimiter=",", quote='"', escape='"', encoding="UTF-8", header=True, multiline=False
     )
-    assert (request.synthesizer.name, request.synthesizer.options) == ("moments", {})
+    assert request.synthesizer == Synthesizer(name="moments")
     assert (request.output.keys, request.output.key_columns, request.output.sampling_seed) == ("omit", (), 1)
     assert request.utility.max_mean_tvd is None
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
+from synthward.domain.cells import Packing, table_fault, tables
+from synthward.domain.codes import CodeBook
+from synthward.domain.spec import Numeric
 from synthward.kernels import _worker
+from synthward.kernels.marginals import count_plan
 
 S = 2**16
 PLAN = _worker.CountPlan(
-    # Two columns in word 0 (3 and 2 bits), one in word 1 (4 bits).
-    slots=((0, 0, 7), (0, 3, 3), (1, 0, 15)),
-    tables=((0, ((0, 1),), 5), (5, ((0, 4), (1, 1)), 20), (25, ((2, 20), (1, 5), (0, 1)), 200)),
+    # Two columns in word 0 (3 and 2 bits, one in the second lane), one in word 1 (4 bits).
+    slots=((0, 0, 3), (0, 17, 2), (1, 0, 4)),
+    # (a), (a, b), (c, b, a): the first two out of blocks with further columns, the last with its axes turned around.
+    blocks=(((0, 5), (1, 4)), ((0, 5), (1, 4), (2, 10))),
+    tables=((0, 0, (0,)), (5, 0, (0, 1)), (25, 1, (2, 1, 0))),
     cells=225,
     max_rows=3,
     weight_unit=S,
@@ -41,7 +50,7 @@ def batches(rows: Case, size: int, kind: pa.DataType) -> list[pa.RecordBatch]:
         part = rows[start : start + size]
         columns = [
             pa.array([unit for unit, _ in part], type=kind),
-            pa.array([a | b << 3 for _, (a, b, _) in part], type=pa.int64()),
+            pa.array([a | b << 17 for _, (a, b, _) in part], type=pa.int64()),
             pa.array([c for _, (_, _, c) in part], type=pa.int64()),
         ]
         made.append(pa.RecordBatch.from_arrays(columns, names=["unit", "w0", "w1"]))
@@ -117,14 +126,57 @@ def test_rows_as_units_weigh_s() -> None:
     np.testing.assert_array_equal(out.column("value").to_numpy(), expected(rows, by_unit=False))
 
 
-def test_weighted_counts_are_exact_where_doubles_would_round() -> None:
-    """A full chunk of the largest weight stays far below 2^53."""
-    assert _worker.CHUNK_ROWS * S < 2**53
+def test_counts_and_weights_are_integers_beyond_what_doubles_hold() -> None:
     counter = _worker.Counter(PLAN)
     words = [np.zeros(_worker.CHUNK_ROWS * 2, dtype=np.int64)] * 2
-    counter.vector[0] = 2**60 + 1
-    counter.add(words, np.full(_worker.CHUNK_ROWS * 2, S - 1, dtype=np.float64))
-    assert int(counter.vector[0]) == 2**60 + 1 + _worker.CHUNK_ROWS * 2 * (S - 1)
+    counter.counts[0][0] = 2**60 + 1
+    counter.add(words, np.full(_worker.CHUNK_ROWS * 2, S - 1, dtype=np.int64))
+    (out,) = counter.batches()
+    assert out.column("value")[0].as_py() == 2**60 + 1 + _worker.CHUNK_ROWS * 2 * (S - 1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 1000, 3 * S, 3 * S + 1, 2**36])
+def test_weights_of_units(n: int) -> None:
+    (weight,) = _worker.unit_weights(np.array([n], dtype=np.int64), 3, S).tolist()
+    assert weight == (S if n <= 3 else 3 * S // n)
+    assert weight * n <= 3 * S
+
+
+@given(st.data())
+def test_any_plan_counts_what_a_row_by_row_count_counts(data: st.DataObject) -> None:
+    """Columns of any width in several words, cliques of one to four columns, wide ones included, any chunk."""
+    sizes = data.draw(st.lists(st.sampled_from([1, 2, 5, 30, 300, 70_000]), min_size=1, max_size=6))
+    books = {
+        f"x{k}": CodeBook(f"x{k}", Numeric(bounds=(Decimal(0), Decimal(size)), integer=True, bins=size))
+        for k, size in enumerate(sizes)
+    }
+    packing = Packing.of(books)
+    names = st.lists(st.sampled_from(list(books)), min_size=1, max_size=3, unique=True).map(tuple)
+    laid = tables(books, data.draw(st.lists(names, min_size=1, max_size=5, unique=True)))
+    assume(table_fault(laid) is None)
+    seed, rows = data.draw(st.integers(0, 2**32)), data.draw(st.integers(0, 40))
+    rng = np.random.default_rng(seed)
+    codes = {name: rng.integers(0, book.cells, rows) for name, book in books.items()}
+    words = [np.zeros(rows, dtype=np.int64) for _ in range(packing.words)]
+    for slot in packing.slots:
+        words[slot.word] |= codes[slot.name] << slot.shift
+    weights = rng.integers(0, S, rows)
+    expected = np.zeros(sum(table.cells for table in laid), dtype=np.int64)
+    for table in laid:
+        cells = np.zeros(rows, dtype=np.int64) + table.offset
+        for name, stride in zip(table.clique, table.strides, strict=True):
+            cells += codes[name] * stride
+        np.add.at(expected, cells, weights)
+    plan = count_plan(packing, laid, 3, S)
+    counter = _worker.Counter(plan)
+    before, _worker.CHUNK_ROWS = _worker.CHUNK_ROWS, data.draw(st.sampled_from([1, 3, 7, 1 << 14]))
+    try:
+        counter.add(words, weights)
+    finally:
+        _worker.CHUNK_ROWS = before
+    answer = pa.Table.from_batches(list(counter.batches()))
+    assert answer["cell"].to_pylist() == list(range(len(expected)))
+    np.testing.assert_array_equal(answer["value"].to_numpy(), expected)
 
 
 def test_the_temporary_file_is_gone_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,14 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; importing it needs neither Spark nor numpy."""
-    from synthward.cli import budget, inspect, run
+    from synthward.cli import budget, inspect, run, sample
 
     parser = argparse.ArgumentParser(
         prog="synthward", description="Governed, differentially private synthetic health data on Apache Spark."
     )
     parser.add_argument("--version", action="version", version=f"synthward {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (run, budget, inspect):
+    for module in (run, budget, inspect, sample):
         module.register(commands, _common())
     return parser
 

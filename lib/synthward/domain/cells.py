@@ -1,7 +1,9 @@
 """Cells of marginals and how the codes of a row are packed into few 64-bit words.
 
 The cost of counting in Python is the number of values that cross from the JVM, so all codes of a row travel in as few
-LONGs as possible (DESIGN section 5). Bit 63 stays unused: words are never negative.
+LONGs as possible (DESIGN section 5). Bit 63 stays unused: words are never negative. A word is four lanes of 16 bits,
+and a code crosses into the next lane only if it needs more than one: a worker then takes a lane with one move and works
+on 16-bit numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +14,15 @@ from math import prod
 
 from synthward.domain.codes import CodeBook
 
+LANE_BITS = 16
+LANES = 4
 WORD_BITS = 63
+
+MAX_TABLE_CELLS = 2**22
+"""Public cap on the cells of one marginal: a task counts it in 32 MiB."""
+
+MAX_VECTOR_CELLS = 2**24
+"""Public cap on the cells of all marginals of one pass: every task yields that many numbers, which Spark adds up."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +53,19 @@ class Packing:
 
     @classmethod
     def of(cls, books: Mapping[str, CodeBook]) -> Packing:
-        """First-fit packing, widest column first, so that few words suffice; deterministic."""
+        """First-fit packing into lanes, widest column first, so that few words suffice; deterministic."""
         used: list[int] = []
         slots: dict[str, Slot] = {}
         for name, book in sorted(books.items(), key=lambda item: (-item[1].cells, item[0])):
             bits = max(1, (book.cells - 1).bit_length())
-            word = next((k for k, taken in enumerate(used) if taken + bits <= WORD_BITS), len(used))
-            if word == len(used):
-                used.append(0)
-            slots[name] = Slot(name, word, used[word], bits, book.cells)
-            used[word] += bits
-        return cls(tuple(slots[name] for name in books), len(used))
+            lane = _first_lane(used, bits)
+            word, within = divmod(lane, LANES)
+            slots[name] = Slot(name, word, within * LANE_BITS + used[lane], bits, book.cells)
+            for crossed in range(lane, lane + -(-bits // LANE_BITS)):
+                taken = min(bits, LANE_BITS)
+                used[crossed] += taken
+                bits -= taken
+        return cls(tuple(slots[name] for name in books), len(used) // LANES)
 
     def slot(self, name: str) -> Slot:
         """The slot of a column."""
@@ -62,6 +74,19 @@ class Packing:
     def of_word(self, word: int) -> tuple[Slot, ...]:
         """The slots inside one word."""
         return tuple(slot for slot in self.slots if slot.word == word)
+
+
+def _first_lane(used: list[int], bits: int) -> int:
+    """First lane of a place for a code; adds a word where there is none. Wide codes start at the bottom of a lane."""
+    lanes = -(-bits // LANE_BITS)
+    while True:
+        for lane, taken in enumerate(used):
+            room = WORD_BITS - (lane % LANES) * LANE_BITS
+            if lanes == 1 and taken + bits <= min(room, LANE_BITS):
+                return lane
+            if lanes > 1 and bits <= room and not any(used[lane : lane + lanes]):
+                return lane
+        used += [0] * LANES
 
 
 @dataclass(frozen=True)
@@ -97,3 +122,20 @@ def tables(books: Mapping[str, CodeBook], cliques: Sequence[tuple[str, ...]], st
         laid.append(table)
         start += table.cells
     return tuple(laid)
+
+
+def table_fault(laid: Sequence[Table]) -> str | None:
+    """Why these marginals cannot be counted in one pass, or None; a function of public numbers only."""
+    for table in laid:
+        if table.cells > MAX_TABLE_CELLS:
+            return (
+                f"the marginal of ({', '.join(table.clique)}) has {table.cells} cells, at most {MAX_TABLE_CELLS} are "
+                "possible; leave out a column, or give its attributes fewer values or bins"
+            )
+    whole = sum(table.cells for table in laid)
+    if whole > MAX_VECTOR_CELLS:
+        return (
+            f"{len(laid)} marginals of one pass have {whole} cells in all, at most {MAX_VECTOR_CELLS} are possible; "
+            "ask for fewer of them, or give attributes fewer values or bins"
+        )
+    return None

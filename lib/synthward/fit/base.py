@@ -12,11 +12,12 @@ from typing import Protocol
 
 from synthward.domain.spec import Domain
 from synthward.fit.model import Model
+from synthward.governance.request import Synthesizer as Settings
 from synthward.privacy.accounting import NANO, Charge, rho_for
+from synthward.privacy.calibration import calibrated
 from synthward.privacy.measurement import Measurement, Round
-from synthward.privacy.noise import Mechanism, NoiseCall, gaussian_for, laplace_for
-from synthward.privacy.queries import Query
-from synthward.privacy.sensitivity import bound
+from synthward.privacy.noise import Additive, NoiseCall
+from synthward.privacy.queries import Clique, Query
 from synthward.privacy.unit import PrivacyUnit
 
 Rounds = Generator[Round, tuple[Measurement, ...], Model]
@@ -33,16 +34,16 @@ class Task:
         epsilon: The most that may be spent, at `delta`.
         delta: Failure probability; 0 for pure mechanisms.
         declared_rows: Publicly declared size of the source, for forecasts only.
-        options: The synthesizer's own options, as text.
+        options: The synthesizer's settings in the request.
     """
 
     domain: Domain
     unit: PrivacyUnit
-    mechanism: Mechanism
+    mechanism: Additive
     epsilon: Decimal
     delta: Decimal
     declared_rows: int
-    options: Mapping[str, str]
+    options: Settings
 
 
 class Synthesizer(Protocol):
@@ -58,6 +59,10 @@ class Synthesizer(Protocol):
         """The most that `rounds` will cost, known before anything is read; this is what the ledger is charged."""
         ...
 
+    def cliques(self, task: Task) -> tuple[Clique, ...]:
+        """Every clique whose exact table a later round may ask about; all are counted in the first round's pass."""
+        ...
+
     def rounds(self, task: Task) -> Rounds:
         """Yields rounds of queries, receives their sealed measurements, returns the model."""
         ...
@@ -66,18 +71,30 @@ class Synthesizer(Protocol):
         """Expected total variation distance by attribute that the noise alone causes, from public numbers."""
         ...
 
+    def warnings(self, task: Task) -> list[str]:
+        """What to know of the release's expected quality before approving it, from public numbers; often empty."""
+        ...
 
-def share_out(task: Task, weights: Mapping[Query, float]) -> dict[Query, NoiseCall]:
-    """Splits the task's budget over queries in proportion to `weights`, each with its own scale.
+
+def budget_of(task: Task) -> int:
+    """The task's budget: nano-epsilon for laplace, nano-rho for gaussian."""
+    return int(task.epsilon * NANO) if task.mechanism == "laplace" else rho_for(task.epsilon, task.delta)
+
+
+def share_out(task: Task, weights: Mapping[Query, float], budget: int | None = None) -> dict[Query, NoiseCall]:
+    """Splits a budget over queries in proportion to `weights`, each with its own scale.
 
     Shares are integers rounded down and every charge is at most its share, so the sum is within the budget. Laplace
     splits epsilon, gaussian splits rho.
+
+    Args:
+        task: Mechanism, unit and domain.
+        weights: Positive.
+        budget: In the unit of `budget_of`, which is the default.
     """
-    laplace = task.mechanism == "laplace"
-    budget = int(task.epsilon * NANO) if laplace else rho_for(task.epsilon, task.delta)
-    calibrate = laplace_for if laplace else gaussian_for
+    available = budget_of(task) if budget is None else budget
     whole = sum(weights.values())
     return {
-        query: calibrate(int(budget * weight / whole), bound(query, task.unit, task.domain))
+        query: calibrated(query, task.unit, task.domain, task.mechanism, int(available * weight / whole))
         for query, weight in weights.items()
     }

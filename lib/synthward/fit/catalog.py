@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from synthward.errors import ConfigError, Problem
+from synthward.fit.aim import Aim
 from synthward.fit.base import Synthesizer
+from synthward.fit.few_round import FewRound
+from synthward.fit.fixed import Fixed
+from synthward.fit.independent import Independent
 from synthward.fit.moments import Moments
 
-SYNTHESIZERS: dict[str, type[Synthesizer]] = {Moments.name: Moments}
+SYNTHESIZERS: dict[str, type[Synthesizer]] = {each.name: each for each in (Moments, Independent, Fixed, FewRound, Aim)}
 
 
 def synthesizer(name: str) -> Synthesizer:

@@ -36,7 +36,7 @@ class ColumnModel:
 
     Attributes:
         name: Column.
-        probabilities: Shape (cells,) without parents, else (product of the parents' cells, cells), row-major over the
+        probabilities: Shape (cells,) without parents, else (product of the parents' groups, cells), row-major over the
             parents in their order. Cells are declared codes, or runs of the grid, then `other` and `missing`. Every
             row sums to 1, also that of a combination of parents which has probability 0.
         starts: For graded columns the grid index at which each run starts, shape (cells - 2,), the first one 0; values
@@ -44,6 +44,9 @@ class ColumnModel:
             codes.
         count: Grid length of graded columns, else 0.
         parents: Columns that this one depends on.
+        groups: Group of each cell, shape (cells,), numbered from 0: all that a child can tell of this column. Cells
+            that too few rows have share a group, which keeps tables of several parents small. None where every cell
+            is its own group.
     """
 
     name: str
@@ -51,11 +54,17 @@ class ColumnModel:
     starts: npt.NDArray[np.int64] | None = None
     count: int = 0
     parents: tuple[str, ...] = ()
+    groups: npt.NDArray[np.int64] | None = None
 
     @property
     def cells(self) -> int:
         """Number of cells of the column itself."""
         return int(self.probabilities.shape[-1])
+
+    @property
+    def group_count(self) -> int:
+        """Number of groups that children tell apart."""
+        return self.cells if self.groups is None else int(self.groups.max()) + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +89,15 @@ class Model:
         Raises:
             ValueError: They do not; the message names the column.
         """
-        cells = {column.name: column.cells for column in self.columns}
-        if sorted(cells) != sorted(self.order) or len(cells) != len(self.columns):
+        groups = {column.name: column.group_count for column in self.columns}
+        if sorted(groups) != sorted(self.order) or len(groups) != len(self.columns):
             raise ValueError("a model's order must name each of its columns once")
         drawn: set[str] = set()
         for name in self.order:
             column = self.column(name)
             if not drawn.issuperset(column.parents) or len(set(column.parents)) != len(column.parents):
                 raise ValueError(f"column '{name}' depends on a column that is not drawn before it, or on one twice")
-            _check_column(column, cells)
+            _check_column(column, groups)
             drawn.add(name)
 
     def column(self, name: str) -> ColumnModel:
@@ -116,6 +125,7 @@ class Model:
                     "probabilities": _encode(column.probabilities, "<f8"),
                     "starts": None if column.starts is None else _encode(column.starts, "<i8"),
                     "count": column.count,
+                    "groups": None if column.groups is None else _encode(column.groups, "<i8"),
                 }
                 for column in self.columns
             ],
@@ -162,15 +172,18 @@ class Model:
             raise IntegrityError(f"the stored model is damaged ({error}); do not use it") from None
 
 
-def _check_column(column: ColumnModel, cells: Mapping[str, int]) -> None:
-    groups = int(np.prod([cells[parent] for parent in column.parents], dtype=np.int64))
-    expected = (groups, column.cells) if column.parents else (column.cells,)
+def _check_column(column: ColumnModel, groups: Mapping[str, int]) -> None:
+    given = int(np.prod([groups[parent] for parent in column.parents], dtype=np.int64))
+    expected = (given, column.cells) if column.parents else (column.cells,)
     if column.probabilities.shape != expected or column.cells < 3:
         raise ValueError(f"column '{column.name}' has probabilities of shape {column.probabilities.shape}")
     sums = column.probabilities.sum(axis=-1)
     # Written so that NaN fails as well.
     if not (bool((column.probabilities >= 0).all()) and bool((np.abs(sums - 1) <= TOLERANCE).all())):
         raise ValueError(f"column '{column.name}' has probabilities that are negative or do not sum to 1")
+    own = column.groups
+    if own is not None and (own.shape != (column.cells,) or set(own.tolist()) != set(range(column.group_count))):
+        raise ValueError(f"column '{column.name}' has groups that are not numbered from 0 without gaps")
     starts = column.starts
     if starts is None:
         return
@@ -187,6 +200,7 @@ def _column(part: Mapping[str, Any]) -> ColumnModel:
         starts=None if part["starts"] is None else _decode(part["starts"], "<i8"),
         count=part["count"],
         parents=parents,
+        groups=None if part["groups"] is None else _decode(part["groups"], "<i8"),
     )
 
 

@@ -21,9 +21,11 @@ from synthward.domain.spec import Attribute, Date, Graded, Numeric
 from synthward.fit.base import Rounds, Task, share_out
 from synthward.fit.model import ColumnModel, Model
 from synthward.fit.normal import truncated_normal
+from synthward.fit.outlook import Outlook
+from synthward.fit.settings import unused
 from synthward.privacy.accounting import Charge
 from synthward.privacy.measurement import Asked, Measurement, Round
-from synthward.privacy.queries import Marginal, Population, Presence, Query, SquareSum, Sum
+from synthward.privacy.queries import Clique, Marginal, Population, Presence, Query, SquareSum, Sum
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 
 RUNS = 1024
@@ -45,12 +47,16 @@ class Moments:
     name = "moments"
 
     def check(self, task: Task) -> list[str]:
-        """Moments has no options."""
-        return [f"synthesizer moments has no option '{option}'; remove it" for option in task.options]
+        """Moments has no settings."""
+        return unused(task, ())
 
     def charge(self, task: Task) -> Charge:
         """Cost of the one round."""
         return _round(task).charge
+
+    def cliques(self, task: Task) -> tuple[Clique, ...]:  # noqa: ARG002 - the protocol's
+        """None: there is no later round."""
+        return ()
 
     def rounds(self, task: Task) -> Rounds:
         """One round, then the fit."""
@@ -70,6 +76,10 @@ class Moments:
             # Half the summed mean absolute noise over the rows, and never more than 1.
             result[name] = min(1.0, book.cells * noise / 2 / max(task.declared_rows, 1))
         return result
+
+    def warnings(self, task: Task) -> list[str]:
+        """See `fit.outlook`."""
+        return Outlook(self.forecast(task), None).warnings()
 
 
 def _round(task: Task) -> Round:

@@ -185,11 +185,55 @@ class Privacy:
 
 
 @dataclass(frozen=True)
-class Synthesizer:
-    """Which synthesizer fits the model."""
+class WorkloadEntry:
+    """Columns whose joint table matters more, or less, than others."""
 
-    name: str = key("moments", pattern=_NAME, doc="Name of the synthesizer.")
-    options: dict[str, str] = key({}, doc="Options of the synthesizer, as texts.")
+    columns: tuple[str, ...] = key(doc="Two or more columns; a table of three or more becomes a candidate this way.")
+    weight: int = key(
+        1, minimum=1, maximum=1000, doc="How much an error of this table counts; pairs count 1 unless said."
+    )
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        yield from _repeated("columns", self.columns)
+        if len(self.columns) < 2:
+            yield "columns", "name two or more columns; every column by itself is measured anyway"
+
+
+@dataclass(frozen=True)
+class Synthesizer:
+    """Which synthesizer fits the model, and its settings; a setting that a synthesizer does not use is refused."""
+
+    name: str = key(
+        "moments",
+        pattern=_NAME,
+        doc="moments, independent (columns by themselves), fixed (the tables named here), few_round or aim (choose "
+        "the tables that matter; both need gaussian noise).",
+    )
+    target: str | None = key(
+        None, doc="Column that will be predicted from the others; its pairs weigh more (few_round, aim)."
+    )
+    cliques: tuple[tuple[str, ...], ...] = key((), doc="Columns of each joint table to measure (fixed).")
+    workload: tuple[WorkloadEntry, ...] = key((), doc="Weights of joint tables (few_round, aim).")
+    zeros: tuple[dict[str, tuple[str, ...]], ...] = key(
+        (), doc="Impossible combinations, by column: no row of the release has one of the values in every column named."
+    )
+    max_cells: int = key(
+        1_500_000,
+        minimum=1_000,
+        maximum=4_000_000,
+        doc="Cells of the junction tree in all: what bounds time and memory of the fit, and the size of the model.",
+    )
+    max_iterations: int = key(400, minimum=10, maximum=10_000, doc="Steps of the last fit at most.")
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        for index, clique in enumerate(self.cliques):
+            if len(clique) < 2 or len(set(clique)) < len(clique):
+                yield f"cliques[{index}]", "name two or more different columns; single columns are measured anyway"
+        for index, zero in enumerate(self.zeros):
+            if not zero or not all(zero.values()):
+                yield f"zeros[{index}]", "name at least one column, and at least one value for each column"
 
 
 @dataclass(frozen=True)

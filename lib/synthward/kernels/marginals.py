@@ -10,28 +10,35 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from synthward.domain.cells import Packing, Table
+from synthward.domain.cells import Packing, Table, table_fault
+from synthward.errors import UsageError
 from synthward.kernels import _worker
+from synthward.kernels.cover import cover
 from synthward.kernels.encode import UNIT, word_column
 
 VECTOR = "cell long, value long"
 
 
 def count_plan(packing: Packing, tables: Sequence[Table], max_rows: int, weight_unit: int) -> _worker.CountPlan:
-    """The worker's instructions, in plain integers."""
-    place = {slot.name: k for k, slot in enumerate(packing.slots)}
-    used = sorted({place[name] for table in tables for name in table.clique})
-    compact = {old: new for new, old in enumerate(used)}
+    """The worker's instructions, in plain integers.
+
+    Raises:
+        UsageError: A table, or all of them together, would have more cells than a task can count.
+    """
+    fault = table_fault(tables)
+    if fault is not None:
+        raise UsageError(fault)
+    wanted = {name for table in tables for name in table.clique}
+    slots = [slot for slot in packing.slots if slot.name in wanted]
+    place = {slot.name: number for number, slot in enumerate(slots)}
+    found = cover({slot.name: slot.cells for slot in slots}, [table.clique for table in tables])
     start = min(table.offset for table in tables)
     return _worker.CountPlan(
-        slots=tuple((s.word, s.shift, (1 << s.bits) - 1) for s in (packing.slots[k] for k in used)),
+        slots=tuple((slot.word, slot.shift, slot.bits) for slot in slots),
+        blocks=tuple(tuple((place[name], slots[place[name]].cells) for name in block) for block in found.blocks),
         tables=tuple(
-            (
-                table.offset - start,
-                tuple((compact[place[name]], stride) for name, stride in zip(table.clique, table.strides, strict=True)),
-                table.cells,
-            )
-            for table in tables
+            (table.offset - start, block, tuple(found.blocks[block].index(name) for name in table.clique))
+            for table, block in zip(tables, found.block_of, strict=True)
         ),
         cells=sum(table.cells for table in tables),
         max_rows=max_rows,
@@ -54,6 +61,9 @@ def weighted_marginals(
 
     Returns:
         Rows (cell LONG, value LONG); cells are those of the tables, and a cell may come in several rows.
+
+    Raises:
+        UsageError: A table, or all of them together, would have more cells than a task can count.
     """
     plan = count_plan(packing, tables, max_rows, weight_unit)
     words = [F.col(word_column(word)) for word in range(packing.words)]

@@ -23,7 +23,7 @@ class SumCells:
     """Which sums to take and at which cell of the vector each one stands.
 
     Attributes:
-        population: Cell of the number of units, or None.
+        population: Cell of the number of units, counted in units of 1/S, or None.
         presence: Cell by attribute, likewise `sums` and `squares`.
     """
 
@@ -54,7 +54,7 @@ def clipped_sums(
         books: Code books by column name, in the domain's order.
         wanted: What to sum.
         max_rows: Contribution bound K.
-        weight_unit: S, the unit of presence counts.
+        weight_unit: S, the unit of presence counts and of the population.
         by: Columns that tell apart data sets which are answered together, one vector for each.
 
     Returns:
@@ -72,7 +72,7 @@ def clipped_sums(
         rows = encoded
     aggregated = [F.coalesce(F.sum(term), F.lit(0)).cast("long") for term in terms]
     if wanted.population is not None:
-        aggregated.insert(0, F.count(F.lit(1)))
+        aggregated.insert(0, F.count(F.lit(1)) * F.lit(weight_unit).cast("long"))
     named = rows.groupBy(*by).agg(*(column.alias(f"a{k}") for k, column in enumerate(aggregated)))
     return _long_form(named, wanted.cells, by)
 

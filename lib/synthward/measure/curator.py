@@ -1,8 +1,12 @@
-"""The curator: the only holder of exact numbers, in driver memory, between aggregate and seal.
+"""The curator: the only holder of exact numbers, in driver memory, from its first pass until it is closed.
 
-For each round it checks the queries against the charge, looks for a seal, and only if there is none runs one pass over
-the pinned source, adds noise and seals the result. What it returns is always what was read back from the seal
-(DESIGN 4.7). Nothing between draw and seal branches on a value, and no exact number is logged, raised or stored.
+For each round it checks the queries against the charge, looks for a seal, and only if there is none computes the exact
+answers, adds noise and seals the result. What it returns is always what was read back from the seal (DESIGN 4.7).
+Nothing between draw and seal branches on a value, and no exact number is logged, raised or stored.
+
+The first pass over the pinned source counts every clique that the synthesizer has announced, so that later rounds are
+answered from memory; a query that was not announced costs another pass. A run that is resumed between two rounds reads
+what is sealed and makes one pass for the rest, under the same charge.
 
 Guarantee: the noisy answers of all rounds together cost at most the charge given to the constructor, because every
 call carries the query's sensitivity bound (PROOFS.md, sections 1 to 4), charges are what the privacy map says, and a
@@ -12,18 +16,18 @@ round that would exceed the charge is refused before any data is read.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from synthward.domain.cells import tables
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.errors import IntegrityError
+from synthward.measure.answers import cells_of, exact_answer, refuse_too_many_cells
 from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
 from synthward.privacy.accounting import Charge, total
 from synthward.privacy.measurement import Asked, Measurement, Round, pack, unpack
 from synthward.privacy.noise import NoiseSource
-from synthward.privacy.queries import Marginal
+from synthward.privacy.queries import Base, Clique, Marginal, Scores, Selection, needs
 from synthward.privacy.sensitivity import bound
 from synthward.privacy.unit import PrivacyUnit
 
@@ -64,6 +68,7 @@ class Curator:
         tasks: int,
         check_source: Callable[[], None],
         on_step: Callable[[str], None],
+        cliques: Sequence[Clique] = (),
     ) -> None:
         """Holds no data yet.
 
@@ -77,6 +82,10 @@ class Curator:
             tasks: Partitions by unit, a public number.
             check_source: Raises if the source has changed since it was pinned.
             on_step: Called with a step's name after it; tests stop the run there.
+            cliques: Announced: whose marginals later rounds may ask about.
+
+        Raises:
+            ConfigError: The announced marginals are too large to be held.
         """
         self._rows = rows
         self._domain = domain
@@ -89,22 +98,24 @@ class Curator:
         self._check_source = check_source
         self._on_step = on_step
         self._spent: list[Charge] = []
+        self._announced = dict.fromkeys(Marginal(clique) for clique in cliques)
+        self._exact: dict[Base, np.ndarray] = {}
+        refuse_too_many_cells([query.clique for query in self._announced], self._books)
 
     def answer(self, asked: Round) -> tuple[Measurement, ...]:
         """Sealed noisy answers of a round, in its order.
 
         Raises:
+            ConfigError: Marginals that were not announced make the exact vectors too large to be held.
             IntegrityError: The round is outside of the charge, understates a sensitivity, or contradicts its seal.
             SourceError: The source changed.
         """
         self._admit(asked)
-        cells = self._cells(asked)
+        cells = [cells_of(item.query, self._books) for item in asked.asked]
         sealed = self._seals.find(asked.step)
         if sealed is None:
-            exact = self._aggregate(asked)
-            self._on_step("aggregate")
-            payload = pack(self._draw(asked, exact))
-            del exact
+            self._measure(asked)
+            payload = pack([self._draw(item) for item in asked.asked])
             self._on_step("draw")
             body = {"digest": asked.digest, "asked": [item.to_json() for item in asked.asked], "cells": cells}
             sealed = self._seals.put(asked.step, body, payload)
@@ -117,15 +128,14 @@ class Curator:
             )
         return unpack(asked.asked, cells, payload)
 
+    def close(self) -> None:
+        """Forgets every exact number; a later round that is not sealed would cost a pass."""
+        self._exact.clear()
+
     def _admit(self, asked: Round) -> None:
         """Refuses, before any data is read, a round that its charge or its sensitivities do not cover."""
         for item in asked.asked:
-            needed = bound(item.query, self._unit, self._domain)
-            if item.call.sensitivity != needed:
-                raise IntegrityError(
-                    f"{item.query.label} has sensitivity {needed}, but its noise was calibrated for "
-                    f"{item.call.sensitivity}; this is a defect of the synthesizer"
-                )
+            self._admit_call(item)
         spent = total([*self._spent, asked.charge])
         covered = spent.nano_rho <= self._charge.nano_rho and spent.atto_delta <= self._charge.atto_delta
         if self._charge.nano_epsilon is not None:
@@ -136,20 +146,48 @@ class Curator:
             )
         self._spent.append(asked.charge)
 
-    def _cells(self, asked: Round) -> list[int]:
-        queries = [item.query for item in asked.asked]
-        return [tables(self._books, [query.clique])[0].cells if isinstance(query, Marginal) else 1 for query in queries]
+    def _admit_call(self, item: Asked) -> None:
+        query, call = item.query, item.call
+        if (call.mechanism == "exponential") != isinstance(query, Selection):
+            raise IntegrityError(
+                f"{query.label} cannot be answered by the mechanism {call.mechanism}; this is a defect of the "
+                "synthesizer"
+            )
+        needed = bound(query, self._unit, self._domain, call.mechanism)
+        if call.sensitivity != needed:
+            raise IntegrityError(
+                f"{query.label} has sensitivity {needed}, but its noise was calibrated for {call.sensitivity}; this is "
+                "a defect of the synthesizer"
+            )
+        if isinstance(query, Scores | Selection):
+            expected = [cells_of(base, self._books) for base in needs(query)]
+            if [len(prediction) for prediction in query.predictions] != expected:
+                raise IntegrityError(
+                    f"{query.label} predicts other numbers of cells than its cliques have; this is a defect of the "
+                    "synthesizer"
+                )
 
-    def _aggregate(self, asked: Round) -> Mapping[Asked, np.ndarray]:
-        layout = Layout.of([item.query for item in asked.asked], self._books)
-        logger.info("step %s: one pass over the source for %d queries", asked.step, len(asked.asked))
-        frame = exact_vector_frame(self._rows(), self._books, layout, self._unit, self._tasks)
-        vector = collect_vector(frame, layout.cells)
+    def _measure(self, asked: Round) -> None:
+        """Makes sure that everything the round is computed from is in memory, by at most one pass over the source."""
+        wanted = dict.fromkeys(base for item in asked.asked for base in needs(item.query))
+        if all(base in self._exact for base in wanted):
+            return
+        missing = [base for base in wanted | self._announced if base not in self._exact]
+        held = {base.clique for base in [*self._exact, *missing] if isinstance(base, Marginal)}
+        refuse_too_many_cells(held, self._books)
+        layout = Layout.of(missing, self._books)
+        logger.info("step %s: one pass over the source for %d exact answers", asked.step, len(missing))
+        vector = collect_vector(
+            exact_vector_frame(self._rows(), self._books, layout, self._unit, self._tasks), layout.cells
+        )
         self._check_source()
-        return {item: vector[layout.part(item.query)] for item in asked.asked}
+        vector.flags.writeable = False  # it is answered from more than once
+        self._exact |= {base: vector[layout.part(base)] for base in missing}
+        self._on_step("aggregate")
 
-    def _draw(self, asked: Round, exact: Mapping[Asked, np.ndarray]) -> list[Measurement]:
-        return [Measurement(item, self._noise.draw(item.query.label, exact[item], item.call)) for item in asked.asked]
+    def _draw(self, item: Asked) -> Measurement:
+        exact = exact_answer(item.query, self._exact)
+        return Measurement(item, self._noise.draw(item.query.label, exact, item.call))
 
 
 def public_tasks(declared_rows: int) -> int:

@@ -1,9 +1,10 @@
-"""Where each query's exact answer stands in the one integer vector that a pass over the source yields; public."""
+"""Where each exact answer stands in the one integer vector that a pass over the source yields; public."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from synthward.domain.codes import CodeBook
 from synthward.kernels.encode import encode
 from synthward.kernels.marginals import weighted_marginals
 from synthward.kernels.sums import SumCells, clipped_sums
-from synthward.privacy.queries import Marginal, Population, Presence, Query, SquareSum, Sum
+from synthward.privacy.queries import Base, Marginal, Population, Presence, SquareSum, Sum
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
 
@@ -35,10 +36,10 @@ class Layout:
     cells: int
 
     @classmethod
-    def of(cls, queries: Sequence[Query], books: Mapping[str, CodeBook]) -> Layout:
+    def of(cls, queries: Sequence[Base], books: Mapping[str, CodeBook]) -> Layout:
         """Lays out distinct queries in a fixed order."""
         if len(set(queries)) != len(queries):
-            raise ValueError("a round asks each query once")
+            raise ValueError("a pass measures each query once")
         scalars = [query for query in queries if not isinstance(query, Marginal)]
         cell = {query: place for place, query in enumerate(scalars)}
         sums = SumCells(
@@ -50,22 +51,18 @@ class Layout:
         laid = tables(books, [query.clique for query in queries if isinstance(query, Marginal)], len(scalars))
         return cls(sums, laid, len(scalars) + sum(table.cells for table in laid))
 
-    def part(self, query: Query) -> slice:
+    @cached_property
+    def _parts(self) -> dict[Base, slice]:
+        first: dict[Base, int] = {} if self.sums.population is None else {Population(): self.sums.population}
+        first |= {Presence(name): cell for name, cell in self.sums.presence.items()}
+        first |= {Sum(name): cell for name, cell in self.sums.sums.items()}
+        first |= {SquareSum(name): cell for name, cell in self.sums.squares.items()}
+        parts: dict[Base, slice] = {query: slice(cell, cell + 1) for query, cell in first.items()}
+        return parts | {Marginal(t.clique): slice(t.offset, t.offset + t.cells) for t in self.tables}
+
+    def part(self, query: Base) -> slice:
         """Cells of one query."""
-        match query:
-            case Population():
-                assert self.sums.population is not None
-                start = self.sums.population
-            case Presence(attribute):
-                start = self.sums.presence[attribute]
-            case Sum(attribute):
-                start = self.sums.sums[attribute]
-            case SquareSum(attribute):
-                start = self.sums.squares[attribute]
-            case Marginal(clique):
-                table = next(table for table in self.tables if table.clique == clique)
-                return slice(table.offset, table.offset + table.cells)
-        return slice(start, start + 1)
+        return self._parts[query]
 
 
 def exact_vector_frame(

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from synthward.config.canonical import canonical_json
+from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.errors import BudgetExceeded, ConfigError, PolicyRefused, Problem
 from synthward.fit.base import Synthesizer, Task
@@ -21,6 +22,7 @@ from synthward.governance.assess import Assessment, assess
 from synthward.governance.policy import Policy
 from synthward.governance.request import RequestFile
 from synthward.ledger.scopes import ScopeState, refuse_overspending
+from synthward.measure.answers import refuse_too_many_cells
 from synthward.measure.curator import public_tasks
 from synthward.privacy.accounting import Charge, epsilon_of, fits
 from synthward.privacy.sensitivity import check_overflow
@@ -144,12 +146,13 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         epsilon=request.privacy.epsilon,
         delta=request.privacy.delta,
         declared_rows=request.population.declared_rows,
-        options=request.synthesizer.options,
+        options=request.synthesizer,
     )
     chosen = synthesizer(request.synthesizer.name)
     problems = chosen.check(task)
     if problems:
-        raise ConfigError([Problem("synthesizer.options", text, file.path) for text in problems])
+        raise ConfigError([Problem("synthesizer", text, file.path) for text in problems])
+    refuse_too_many_cells(chosen.cliques(task), codebooks(domain))
     try:
         charge = chosen.charge(task)
     except ValueError as error:

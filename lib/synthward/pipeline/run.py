@@ -9,6 +9,7 @@ ledger and the tables, and goes on from there. Nothing is spent twice and no sea
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ from synthward.release.manifest import Manifest
 from synthward.release.publication import publish, recognise
 from synthward.release.registry import Registry
 from synthward.report.render import render
+from synthward.sample.artifact import Artifact
 from synthward.store.delta import TableRef, Zone, drop
 
 logger = logging.getLogger(__name__)
@@ -153,19 +155,21 @@ class MainJob:
             tasks=plan.tasks,
             check_source=lambda: source.check_unchanged(spark, pinned),
             on_step=self._env.on_step,
+            cliques=plan.synthesizer.cliques(plan.task),
         )
-        rounds = plan.synthesizer.rounds(plan.task)
-        sealed: list[Measurement] = []
-        asked = next(rounds)
-        while True:
-            name = f"measure {asked.step}"
-            answers = self._step(name, lambda asked=asked: curator.answer(asked))  # type: ignore[misc]
-            sealed.extend(answers)
-            try:
-                asked = rounds.send(answers)
-            except StopIteration as finished:
-                model: Model = finished.value
-                return model, sealed
+        with contextlib.closing(curator):
+            rounds = plan.synthesizer.rounds(plan.task)
+            sealed: list[Measurement] = []
+            asked = next(rounds)
+            while True:
+                name = f"measure {asked.step}"
+                answers = self._step(name, lambda asked=asked: curator.answer(asked))  # type: ignore[misc]
+                sealed.extend(answers)
+                try:
+                    asked = rounds.send(answers)
+                except StopIteration as finished:
+                    model: Model = finished.value
+                    return model, sealed
 
     def _validate(self, model: Model, sealed: list[Measurement], receipt: ChargeReceipt) -> Manifest:
         """Samples into staging, runs the gates there, and records gates and manifest, once a run.
@@ -209,7 +213,8 @@ class MainJob:
         release_id = manifest.body["release_id"]
         self._registry.keep(release_id, MANIFEST, "application/json", manifest.text.encode())
         self._registry.keep(release_id, REPORT, "text/html", report.encode())
-        self._registry.keep(release_id, MODEL, "application/json", model.text.encode())
+        artifact = Artifact(model, self._plan.domain)
+        self._registry.keep(release_id, MODEL, "application/json", artifact.text.encode())
         self._registry.record(release_id, registry_row(manifest))
 
     def _publish(self, manifest: Manifest) -> bool:

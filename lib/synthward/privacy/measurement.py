@@ -12,7 +12,7 @@ import numpy.typing as npt
 from synthward.config.canonical import digest
 from synthward.privacy.accounting import Charge, total
 from synthward.privacy.noise import NoiseCall
-from synthward.privacy.queries import Marginal, Presence, Query
+from synthward.privacy.queries import Marginal, Query, Scores, Selection, SquareSum, Sum
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 
 
@@ -25,20 +25,29 @@ class Asked:
 
     def to_json(self) -> dict[str, Any]:
         """Canonical public description, from which digests are taken."""
-        query = self.query
-        subject = list(query.clique) if isinstance(query, Marginal) else getattr(query, "attribute", None)
         return {
-            "kind": query.KIND,
-            "subject": subject,
+            "kind": self.query.KIND,
+            "subject": _subject(self.query),
             "mechanism": self.call.mechanism,
             "scale": self.call.scale.hex(),
             "sensitivity": self.call.sensitivity,
         }
 
 
+def _subject(query: Query) -> Any:
+    """What a query is about; predictions by the digest of their content."""
+    match query:
+        case Marginal(clique):
+            return list(clique)
+        case Scores() | Selection():
+            return {"cliques": [list(clique) for clique in query.cliques], "digest": query.digest}
+        case _:
+            return getattr(query, "attribute", None)
+
+
 @dataclass(frozen=True)
 class Round:
-    """Queries answered together, in one pass over the source.
+    """Queries answered together.
 
     Attributes:
         step: Name of the step inside the run, unique; part of the seal's identity.
@@ -65,7 +74,7 @@ class Measurement:
 
     Attributes:
         asked: The query and its noise.
-        values: Noisy integers, shape (cells,).
+        values: Noisy integers, shape (cells,); the chosen index, shape (1,), for a selection.
     """
 
     asked: Asked
@@ -73,23 +82,23 @@ class Measurement:
 
     @property
     def counts(self) -> npt.NDArray[np.float64]:
-        """Values in rows (marginal, presence) or units (population); integers in fixed point otherwise."""
+        """Values in rows (marginal, presence, scores) or units (population); integers as they are otherwise."""
         return self.values / self._unit
 
     @property
     def deviation(self) -> float:
-        """Standard deviation of the noise in one cell, in the units of `counts`."""
+        """Standard deviation of the noise in one cell, in the units of `counts`; a selection has none."""
         return self.asked.call.deviation / self._unit
 
     @property
     def mean_absolute(self) -> float:
-        """Expected absolute noise in one cell, in the units of `counts`."""
+        """Expected absolute noise in one cell, in the units of `counts`; a selection has none."""
         return self.asked.call.mean_absolute / self._unit
 
     @property
     def _unit(self) -> int:
         """Exact integers in one unit of `counts`."""
-        return WEIGHT_UNIT if isinstance(self.asked.query, Marginal | Presence) else 1
+        return 1 if isinstance(self.asked.query, Sum | SquareSum | Selection) else WEIGHT_UNIT
 
 
 def pack(measurements: Sequence[Measurement]) -> bytes:

@@ -1,18 +1,33 @@
 """The questions that may be asked of protected data, as public values.
 
 A query names columns only; what its exact answer is, how much one privacy unit can change it and how it is computed
-live in `sensitivity`, `kernels` and `measure`.
+live in `sensitivity`, `kernels` and `measure`. Every answer but sums and squares is in units of 1/S of a row, or of a
+privacy unit for the population.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from synthward.config.canonical import canonical_json
+
+Clique = tuple[str, ...]
+Predictions = tuple[npt.NDArray[np.int64], ...]
+
+MAX_PREDICTED = 2**61
+"""Bound of the summed absolute predictions of one clique: with counts of at most 2^60 no error can leave 62 bits."""
 
 
 @dataclass(frozen=True)
 class Population:
-    """Number of privacy units with at least one row."""
+    """Number of privacy units with at least one row, in units of 1/S: S times that number."""
 
     KIND: ClassVar[str] = "population"
 
@@ -26,7 +41,7 @@ class Population:
 class Marginal:
     """Weighted counts of the cells of a clique of columns, in units of 1/S."""
 
-    clique: tuple[str, ...]
+    clique: Clique
     KIND: ClassVar[str] = "marginal"
 
     @property
@@ -74,4 +89,115 @@ class SquareSum:
         return f"square_sum({self.attribute})"
 
 
-Query = Population | Marginal | Presence | Sum | SquareSum
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """How far predictions are from the weighted counts: the L1 error of each clique, in units of 1/S.
+
+    Entry i of the answer is the sum over the cells of clique i of `|exact - prediction|`. Predictions are public: a
+    function of sealed answers. They should be in whole rows (multiples of S), so that a driver with another processor,
+    whose floats differ in the last place, asks the same question when it resumes a run.
+
+    Attributes:
+        cliques: The candidates, each with its prediction.
+        predictions: One vector of integers in 1/S for each clique, row-major like a marginal's cells; kept as
+            read-only copies.
+    """
+
+    cliques: tuple[Clique, ...]
+    predictions: Predictions
+    KIND: ClassVar[str] = "scores"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "predictions", _frozen(self.cliques, self.predictions))
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of cliques and predictions; what equality and hash rest on."""
+        return _digest(self.KIND, self.cliques, self.predictions, ())
+
+    @property
+    def label(self) -> str:
+        """Unique, readable name."""
+        return f"scores({len(self.cliques)} cliques, {self.digest[:16]})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scores) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Which clique is predicted worst: the index of one, drawn by the exponential mechanism.
+
+    The score of clique i is `weights[i]` times its L1 error as in `Scores`. The answer is one integer, the index.
+
+    Attributes:
+        cliques: The candidates.
+        predictions: See `Scores`.
+        weights: Public, at least 1; one unit changes score i by at most `weights[i] * K * S`.
+    """
+
+    cliques: tuple[Clique, ...]
+    predictions: Predictions
+    weights: tuple[int, ...]
+    KIND: ClassVar[str] = "selection"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "predictions", _frozen(self.cliques, self.predictions))
+        if len(self.weights) != len(self.cliques) or any(type(w) is not int or w < 1 for w in self.weights):
+            raise ValueError("a selection needs one integer weight of at least 1 for each clique")
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of cliques, predictions and weights; what equality and hash rest on."""
+        return _digest(self.KIND, self.cliques, self.predictions, self.weights)
+
+    @property
+    def label(self) -> str:
+        """Unique, readable name."""
+        return f"selection({len(self.cliques)} cliques, {self.digest[:16]})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Selection) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+Base = Population | Marginal | Presence | Sum | SquareSum
+"""Queries that a pass over the source answers; the others are functions of these answers."""
+
+Query = Base | Scores | Selection
+
+
+def needs(query: Query) -> tuple[Base, ...]:
+    """The answers of a pass that a query is computed from."""
+    if isinstance(query, Scores | Selection):
+        return tuple(Marginal(clique) for clique in query.cliques)
+    return (query,)
+
+
+def _frozen(cliques: Sequence[Clique], predictions: Sequence[npt.NDArray[np.int64]]) -> Predictions:
+    if not cliques or len(cliques) != len(predictions):
+        raise ValueError(f"{len(cliques)} cliques with {len(predictions)} predictions; each needs one")
+    copies = []
+    for clique, prediction in zip(cliques, predictions, strict=True):
+        if prediction.dtype != np.int64 or prediction.ndim != 1:
+            raise ValueError(f"the prediction of {clique} must be a vector of int64, found {prediction.dtype}")
+        # In doubles, since a sum of int64 could wrap around and pass.
+        if float(np.abs(prediction.astype(np.float64)).sum()) >= MAX_PREDICTED:
+            raise ValueError(f"the prediction of {clique} is 2^61 or more in sum; predictions are in 1/S of a row")
+        copy = prediction.copy()
+        copy.flags.writeable = False
+        copies.append(copy)
+    return tuple(copies)
+
+
+def _digest(kind: str, cliques: Sequence[Clique], predictions: Predictions, weights: Sequence[int]) -> str:
+    shape = [[list(clique), len(vector)] for clique, vector in zip(cliques, predictions, strict=True)]
+    state = hashlib.sha256(canonical_json({"kind": kind, "shape": shape, "weights": list(weights)}).encode())
+    for vector in predictions:
+        state.update(vector.astype("<i8").tobytes())
+    return state.hexdigest()

@@ -6,7 +6,8 @@ kernels count a unit's sum as `sum` when `n <= K` and as `(sum * K) div n` other
 
 * a sum by at most `K * Q`, a sum of squares by at most `K * Q2`, a presence by at most `K * S`;
 * a marginal by at most `K * S` in L1, hence in L2 (all its rows may share one cell, so the bound is attained);
-* the population by 1.
+* the L1 error of a prediction by at most `K * S`, m errors together by `m * K * S` in L1 and `sqrt(m) * K * S` in L2;
+* the population, counted in units of 1/S, by S.
 
 Proofs: PROOFS.md, sections 1 to 3. All bounds are integers, and so is every answer.
 """
@@ -17,7 +18,8 @@ from math import isqrt
 
 from synthward.domain.spec import Domain
 from synthward.errors import ConfigError, Problem
-from synthward.privacy.queries import Marginal, Population, Presence, Query, SquareSum, Sum
+from synthward.privacy.noise import Mechanism
+from synthward.privacy.queries import Marginal, Population, Presence, Query, Scores, Selection, SquareSum, Sum
 from synthward.privacy.unit import PrivacyUnit
 
 WEIGHT_UNIT = 2**16
@@ -30,17 +32,32 @@ MAX_SUM = 2**62
 belong to one patient."""
 
 
-def bound(query: Query, unit: PrivacyUnit, domain: Domain) -> int:
-    """Largest change of `query`'s exact answer, L1 and L2 alike, when one privacy unit is added or removed.
+def bound(query: Query, unit: PrivacyUnit, domain: Domain, mechanism: Mechanism) -> int:
+    """Largest change of `query`'s exact answer when one privacy unit is added or removed, an integer rounded up.
+
+    Args:
+        query: The query.
+        unit: Contribution bound.
+        domain: The requested attributes.
+        mechanism: Which norm measures the change: L1 for laplace, L2 for gaussian, the largest change of a score for
+            exponential. L1 and L2 differ for scores only.
 
     Raises:
         KeyError: The query names a column that is not in the domain.
+        ValueError: The mechanism does not answer queries of this kind.
     """
+    if (mechanism == "exponential") != isinstance(query, Selection):
+        raise ValueError(f"{query.label} is not answered by the mechanism {mechanism}")
     match query:
         case Population():
-            return 1
+            return WEIGHT_UNIT
         case Marginal() | Presence():
             return unit.max_rows * WEIGHT_UNIT
+        case Scores(cliques):
+            together = joint_l1 if mechanism == "laplace" else joint_l2
+            return together(len(cliques), unit)
+        case Selection():
+            return max(query.weights) * unit.max_rows * WEIGHT_UNIT
         case Sum(attribute):
             return unit.max_rows * domain.graded[attribute].fixed_point.limit
         case SquareSum(attribute):
@@ -48,12 +65,12 @@ def bound(query: Query, unit: PrivacyUnit, domain: Domain) -> int:
 
 
 def joint_l1(queries: int, unit: PrivacyUnit) -> int:
-    """L1 bound of that many marginals together: `m * K * S`."""
+    """L1 bound of that many marginals, or scores, together: `m * K * S`."""
     return queries * unit.max_rows * WEIGHT_UNIT
 
 
 def joint_l2(queries: int, unit: PrivacyUnit) -> int:
-    """L2 bound of that many marginals together: `sqrt(m) * K * S`, rounded up to an integer."""
+    """L2 bound of that many marginals, or scores, together: `sqrt(m) * K * S`, rounded up to an integer."""
     square = queries * (unit.max_rows * WEIGHT_UNIT) ** 2
     root = isqrt(square)
     return root if root * root == square else root + 1

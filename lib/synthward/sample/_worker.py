@@ -34,12 +34,14 @@ class ColumnPlan:
         starts: First place of each cell, int32, shape (cells,).
         lengths: Number of places of each cell, uint64, shape (cells,); None where each has one.
         parents: (column, stride) of each parent: strides of the groups, row-major.
+        groups: Group of each cell, int64, shape (cells,), which is what children depend on; None for the cell itself.
     """
 
     cumulative: np.ndarray
     starts: np.ndarray
     lengths: np.ndarray | None
     parents: tuple[tuple[int, int], ...]
+    groups: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,11 @@ class Sampler:
         groups, term = self._groups[:count], self._keys[:count].view(np.int64)
         groups.fill(0)
         for parent, stride in column.parents:
-            np.multiply(self._cells[parent][:count], stride, out=term)
+            cells, own = self._cells[parent][:count], self.plan.columns[parent].groups
+            if own is None:
+                np.multiply(cells, stride, out=term)
+            else:
+                np.take(own * stride, cells, out=term, mode="clip")  # any other mode would copy; cells are in range
             np.add(groups, term, out=groups)
         return groups
 
@@ -160,12 +166,14 @@ def _expected_cells(cumulative: np.ndarray, sizes: np.ndarray, offsets: np.ndarr
 
 def _uniform(bits: np.random.PCG64, number: int) -> np.ndarray:
     """Uniform doubles in [0, 1)."""
-    return np.ldexp((bits.random_raw(number) >> np.uint64(11)).astype(np.float64), -53)
+    uniform = np.empty(number)
+    np.multiply(np.right_shift(bits.random_raw(number), np.uint64(11)), 2.0**-53, out=uniform)
+    return uniform
 
 
 def _places(column: ColumnPlan, cells: np.ndarray, bits: np.random.PCG64) -> np.ndarray:
     """Places of cells: uniform inside a run."""
-    places = column.starts[cells]
+    places: np.ndarray = column.starts[cells]
     if column.lengths is not None:
         # 32 bits of chance are enough: a run has at most 2^31 places.
         chance = bits.random_raw((len(cells) + 1) // 2).astype("<u8", copy=False).view("<u4")[: len(cells)]

@@ -37,12 +37,12 @@ def sample_plan(model: Model, books: Mapping[str, CodeBook], rows: int, seed: in
             f"{MAX_CELLS} are possible. Give the synthesizer a smaller cap on cells, or columns fewer values or bins"
         )
     place = {name: number for number, name in enumerate(books)}
-    cells = {column.name: column.cells for column in model.columns}
-    columns = tuple(_column_plan(model.column(name), place, cells) for name in books)
+    groups = {column.name: column.group_count for column in model.columns}
+    columns = tuple(_column_plan(model.column(name), place, groups) for name in books)
     return _worker.SamplePlan(columns, tuple(place[name] for name in model.order), seed, BLOCK_ROWS, rows)
 
 
-def _column_plan(column: ColumnModel, place: Mapping[str, int], cells: Mapping[str, int]) -> _worker.ColumnPlan:
+def _column_plan(column: ColumnModel, place: Mapping[str, int], groups: Mapping[str, int]) -> _worker.ColumnPlan:
     cumulative = np.cumsum(np.atleast_2d(column.probabilities), axis=1)
     special = np.array([OTHER, MISSING], dtype=np.int64)
     if column.starts is None:
@@ -52,12 +52,13 @@ def _column_plan(column: ColumnModel, place: Mapping[str, int], cells: Mapping[s
         lengths = np.concatenate([np.diff(column.starts, append=column.count), np.ones(2)]).astype(np.uint64)
         if lengths.max() == 1:
             lengths = None
-    strides = [prod(cells[after] for after in column.parents[k + 1 :]) for k in range(len(column.parents))]
+    strides = [prod(groups[after] for after in column.parents[k + 1 :]) for k in range(len(column.parents))]
     return _worker.ColumnPlan(
         cumulative=cumulative / cumulative[:, -1:],
         starts=starts.astype(np.int32),
         lengths=lengths,
         parents=tuple((place[name], stride) for name, stride in zip(column.parents, strides, strict=True)),
+        groups=column.groups,
     )
 
 

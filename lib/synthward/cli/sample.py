@@ -1,0 +1,48 @@
+"""`synthward sample`: rows from a model file, on this machine, without Spark and without the site."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from synthward.errors import UsageError
+
+
+def register(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Adds the command."""
+    sample = commands.add_parser("sample", parents=[common], help="draw rows from a model file; starts no Spark")
+    sample.add_argument("model", type=Path, help="model.json of a release: `synthward report --artifact model.json`")
+    sample.add_argument("--rows", type=int, required=True, help="number of rows")
+    sample.add_argument("--out", type=Path, required=True, help="file to write, .parquet or .csv")
+    sample.add_argument("--seed", type=int, default=1, help="public seed; equal seeds, equal rows (default: 1)")
+    sample.add_argument(
+        "--where",
+        default=None,
+        metavar="JSON",
+        help='wanted values or shares, for instance \'{"sex": "F", "age": {"40": 0.5, "60": 0.5}}\'; null is missing',
+    )
+    sample.set_defaults(command=sample_rows)
+
+
+def sample_rows(options: argparse.Namespace) -> int:
+    """Writes rows and prints one JSON line."""
+    from synthward.sample.artifact import Artifact
+    from synthward.sample.local import write_rows
+
+    where = _parsed(options.where)
+    artifact = Artifact.load(options.model)
+    write_rows(artifact, options.out, options.rows, options.seed, where)
+    line = {"file": str(options.out), "rows": options.rows, "synthetic": True, "model": artifact.model.digest}
+    print(json.dumps(line, sort_keys=True))
+    return 0
+
+
+def _parsed(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        return dict(json.loads(text))
+    except (TypeError, ValueError):
+        raise UsageError("""--where is a JSON object, column to value or shares, such as '{"sex": "F"}'""") from None

@@ -1,0 +1,73 @@
+"""A fitted junction tree as the directed model that is sampled: each column given the part of its table drawn before.
+
+Tables are taken parents first, columns inside a table from the fewest groups to the most. By the running intersection
+property what is drawn already of a table is its separator, so the product of the conditionals is the fitted joint
+distribution: columns that are independent given a separator stay so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+import numpy as np
+
+from synthward.domain.spec import Date, Numeric
+from synthward.fit.estimate import Fitted
+from synthward.fit.groups import EXCLUDED
+from synthward.fit.joint import Joint
+from synthward.fit.junction import Clique, JunctionTree
+from synthward.fit.model import ColumnModel, Model
+
+
+def draws(tree: JunctionTree) -> dict[str, Clique]:
+    """Parents of every column, in the order of drawing."""
+    found: dict[str, Clique] = {}
+    for clique in tree.cliques:
+        for name in clique:
+            if name not in found:
+                found[name] = tuple(other for other in clique if other in found)
+    return found
+
+
+def drawn_cells(tree: JunctionTree, groups: Mapping[str, int], cells: Mapping[str, int]) -> int:
+    """Probabilities of the directed model.
+
+    Args:
+        tree: The junction tree.
+        groups: Groups of each column.
+        cells: Cells of each column.
+    """
+    return sum(prod(groups[parent] for parent in parents) * cells[name] for name, parents in draws(tree).items())
+
+
+def directed(synthesizer: str, joint: Joint, fitted: Fitted) -> Model:
+    """The directed model.
+
+    Args:
+        synthesizer: Its name, for the model's stamp.
+        joint: Groups and domain.
+        fitted: The junction tree's potentials.
+    """
+    beliefs = fitted.inference.beliefs(fitted.potentials)[1]
+    order = draws(fitted.inference.tree)
+    columns = {}
+    for name, parents in order.items():
+        own, attribute = joint.groupings[name], joint.books[name].attribute
+        table = fitted.inference.joint(beliefs, (*parents, name)).reshape(-1, own.count)
+        mass = table.sum(axis=1, keepdims=True)
+        # Combinations of parents without mass are never drawn; they get what the column has on the whole.
+        given = np.where(mass > 0, table, table.sum(axis=0)) / np.where(mass > 0, mass, table.sum())
+        kept = own.groups != EXCLUDED
+        groups = np.where(kept, own.groups, 0)
+        probabilities = given[:, groups] * own.within
+        grid = attribute.grid if isinstance(attribute, Numeric | Date) else None
+        columns[name] = ColumnModel(
+            name=name,
+            probabilities=probabilities if parents else probabilities[0],
+            starts=None if grid is None else np.array(grid.starts, dtype=np.int64),
+            count=0 if grid is None else grid.count,
+            parents=parents,
+            groups=groups,
+        )
+    return Model(synthesizer, joint.task.domain.digest, tuple(columns[name] for name in joint.books), tuple(order))

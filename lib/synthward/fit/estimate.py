@@ -1,0 +1,243 @@
+"""Estimation: the log-linear model that explains noisy tables, found by regularised maximum entropy.
+
+Of all distributions p on the tree, the one that minimises
+
+    N KL(p, p0) + sum over tables and cells of (N p(cell) - y)^2 / (2 ridge variance)
+
+where y are the noisy counts, N the noisy total and p0 the base (independent columns, structural zeros included). The
+dual is smooth and convex in one potential a measured cell, `N log Z - y.t + ridge sum(variance t^2) / 2`, and is
+minimised by L-BFGS (Nocedal and Wright 2006, section 7.2). The ridge shrinks every cell towards the base by the factor
+`b / (b + ridge variance)`, b its expected count under the base: cells that are mostly noise stay as the base has them
+(Dudik, Phillips and Schapire 2004 give the l2-regularised form of maximum entropy).
+
+Everything is post-processing of sealed numbers: the total comes from the noisy tables, never from the data, and the
+result is a deterministic function of its arguments.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from synthward.fit.inference import Inference
+from synthward.fit.junction import Clique, JunctionTree
+
+logger = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float64]
+
+MEMORY = 20
+"""Pairs of differences that L-BFGS keeps."""
+
+TOLERANCE = 1e-6
+"""Stops when the expected decrease of the objective is below this part of the total."""
+
+PROGRESS = 50
+"""Steps between two lines of the log."""
+
+HALVINGS = 30
+SUFFICIENT = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Noisy counts of a clique, on the model's cells.
+
+    Attributes:
+        clique: Columns.
+        counts: Noisy rows, row-major over the clique.
+        variance: Variance of the noise of each cell, same shape.
+    """
+
+    clique: Clique
+    counts: Floats
+    variance: Floats
+
+
+def merged(targets: Sequence[Target]) -> list[Target]:
+    """One target a set of columns: repeated measurements are averaged by their inverse variances, cell by cell."""
+    found: dict[frozenset[str], Target] = {}
+    for target in targets:
+        key = frozenset(target.clique)
+        known = found.get(key)
+        if known is None:
+            found[key] = target
+            continue
+        order = [target.clique.index(name) for name in known.clique]
+        counts, variance = target.counts.transpose(order), target.variance.transpose(order)
+        weights = 1 / known.variance, 1 / variance
+        whole = weights[0] + weights[1]
+        mean = (known.counts * weights[0] + counts * weights[1]) / whole
+        found[key] = Target(known.clique, mean, 1 / whole)
+    return list(found.values())
+
+
+def total_of(targets: Sequence[Target]) -> float:
+    """Total rows that the targets agree on best: their sums averaged by inverse variance, at least one row."""
+    weights = [1 / float(target.variance.sum()) for target in targets]
+    sums = [float(target.counts.sum()) for target in targets]
+    return max(1.0, float(np.dot(weights, sums)) / sum(weights))
+
+
+def consistent(target: Target, total: float) -> Target:
+    """The counts moved to the total, each cell in proportion to its variance (the least squares correction)."""
+    gap = total - float(target.counts.sum())
+    counts = target.counts + gap * target.variance / float(target.variance.sum())
+    return Target(target.clique, counts, target.variance)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted log-linear model.
+
+    Attributes:
+        inference: Sums on its tree; its cliques are those of the targets, then those of the base.
+        potentials: One table a clique of the inference.
+        measured: Number of targets.
+        total: Noisy number of rows.
+        iterations: Steps taken.
+        converged: Whether the tolerance was reached within the iterations allowed.
+    """
+
+    inference: Inference
+    potentials: tuple[Floats, ...]
+    measured: int
+    total: float
+    iterations: int
+    converged: bool
+
+    def potential(self, clique: Clique) -> Floats | None:
+        """The fitted potentials of a measured clique, for a warm start."""
+        key = frozenset(clique)
+        for known, table in zip(self.inference.cliques[: self.measured], self.potentials, strict=False):
+            if frozenset(known) == key:
+                return table.transpose([known.index(name) for name in clique])
+        return None
+
+
+def estimate(
+    tree: JunctionTree,
+    sizes: Mapping[str, int],
+    base: Mapping[Clique, Floats],
+    targets: Sequence[Target],
+    total: float,
+    *,
+    ridge: float,
+    max_iterations: int,
+    start: Fitted | None = None,
+) -> Fitted:
+    """Fits the model.
+
+    Args:
+        tree: Contains the cliques of base and targets.
+        sizes: Cells of each column.
+        base: Fixed potentials: logarithms of the columns' shares, and structural zeros as -inf.
+        targets: Noisy counts, at least one.
+        total: Rows.
+        ridge: Strength of the regularisation, above 0; near 0 the tables are met as far as they agree.
+        max_iterations: Steps at most; a bound on time that does not depend on the clock.
+        start: An earlier fit, whose potentials are the first guess.
+    """
+    aims = [consistent(target, total) for target in merged(targets)]
+    inference = Inference(tree, sizes, [aim.clique for aim in aims] + list(base))
+    fixed = list(base.values())
+    problem = _Dual(inference, fixed, aims, total, ridge)
+    guesses = [np.zeros(aim.counts.shape) if start is None else _known(start, aim) for aim in aims]
+    point, iterations, converged = _minimise(problem, _flat(guesses), max_iterations)
+    logger.info("fit: %d tables, %d tree cells, %d steps", len(aims), tree.cells, iterations)
+    return Fitted(inference, (*problem.split(point), *fixed), len(aims), total, iterations, converged)
+
+
+def _known(start: Fitted, aim: Target) -> Floats:
+    found = start.potential(aim.clique)
+    return np.zeros(aim.counts.shape) if found is None else found
+
+
+class _Dual:
+    """The dual objective, its gradient, and the inverse of a diagonal approximation of its curvature."""
+
+    def __init__(
+        self, inference: Inference, fixed: list[Floats], aims: Sequence[Target], total: float, ridge: float
+    ) -> None:
+        self._inference, self._fixed, self._total = inference, fixed, total
+        self._shapes = [aim.counts.shape for aim in aims]
+        self._ends = np.cumsum([aim.counts.size for aim in aims])[:-1]
+        self._wanted = _flat([aim.counts for aim in aims])
+        self._ridge = ridge * _flat([aim.variance for aim in aims])
+        _, expected = inference.marginals([np.zeros(shape) for shape in self._shapes] + fixed)
+        self.scale = 1 / (total * _flat(expected[: len(aims)]) + self._ridge)
+        self.total = total
+
+    def split(self, flat: Floats) -> list[Floats]:
+        return [part.reshape(shape) for part, shape in zip(np.split(flat, self._ends), self._shapes, strict=True)]
+
+    def __call__(self, flat: Floats) -> tuple[float, Floats]:
+        log_z, found = self._inference.marginals(self.split(flat) + self._fixed)
+        expected = self._total * _flat(found[: len(self._shapes)])
+        slope = expected - self._wanted + self._ridge * flat
+        value = self._total * log_z - _dot(self._wanted, flat) + _dot(self._ridge * flat, flat) / 2
+        return value, slope
+
+
+def _flat(tables: Sequence[Floats]) -> Floats:
+    return np.concatenate([table.ravel() for table in tables])
+
+
+def _dot(a: Floats, b: Floats) -> float:
+    """Inner product in numpy's own order of summation, which no number of BLAS threads changes."""
+    return float((a * b).sum())
+
+
+def _minimise(problem: _Dual, point: Floats, max_iterations: int) -> tuple[Floats, int, bool]:
+    value, slope = problem(point)
+    steps: list[tuple[Floats, Floats, float]] = []
+    for iteration in range(max_iterations):
+        direction = _direction(slope, steps, problem.scale)
+        descent = _dot(slope, direction)
+        if iteration and iteration % PROGRESS == 0:
+            logger.info(
+                "fit: step %d of at most %d, %.1e of %.0e to go",
+                iteration,
+                max_iterations,
+                -descent / problem.total,
+                TOLERANCE,
+            )
+        if -descent < TOLERANCE * problem.total:
+            return point, iteration, True
+        length = 1.0
+        for _ in range(HALVINGS):
+            candidate = point + length * direction
+            found, gradient = problem(candidate)
+            if found <= value + SUFFICIENT * length * descent:
+                break
+            length /= 2
+        else:
+            return point, iteration, False
+        moved, turned = candidate - point, gradient - slope
+        curvature = _dot(moved, turned)
+        if curvature > 0:
+            steps = [*steps[-MEMORY + 1 :], (moved, turned, curvature)]
+        point, value, slope = candidate, found, gradient
+    return point, max_iterations, False
+
+
+def _direction(slope: Floats, steps: Sequence[tuple[Floats, Floats, float]], scale: Floats) -> Floats:
+    """The two-loop recursion, from the scaled diagonal."""
+    result = -slope
+    shares = []
+    for moved, turned, curvature in reversed(steps):
+        share = _dot(moved, result) / curvature
+        shares.append(share)
+        result = result - share * turned
+    if steps:
+        _, turned, curvature = steps[-1]
+        result = result * scale * (curvature / _dot(turned * scale, turned))
+    else:
+        result = result * scale
+    for (moved, turned, curvature), share in zip(steps, reversed(shares), strict=True):
+        result = result + (share - _dot(turned, result) / curvature) * moved
+    return result

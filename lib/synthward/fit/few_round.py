@@ -1,0 +1,90 @@
+"""`few_round`: measure every column, ask which pairs deviate from independence, measure those that fit, fit once.
+
+Three rounds, all Gaussian:
+
+1. the population and a marginal of every column, a tenth of rho;
+2. the L1 error of every candidate table against independent columns, together one noisy vector, a tenth of rho;
+3. the tables that a junction tree under the public cap can hold, taken greedily by noisy error, with shares that grow
+   with (weight x cells) ^ 2/3.
+
+Then one fit (`fit.estimate`). Selecting by noisy scores instead of the exponential mechanism keeps everything Gaussian
+(the `SWIFT` mechanism of google/dpsynth does so too), and the shrinkage of the fit makes tables cheap to measure.
+
+Guarantee: the rounds' calls cost at most the rho of the task, because shares are integers, each call costs at most its
+share and a round gets what earlier rounds left; scores and tables carry the sensitivities of `privacy.sensitivity`.
+Weights act after the noise; nothing is divided by a true total. Everything else here is post-processing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from statistics import fmean
+
+from synthward.fit.base import Rounds, Task, budget_of, share_out
+from synthward.fit.choosing import Choosing
+from synthward.fit.conditionals import directed
+from synthward.fit.joint import Joint
+from synthward.fit.structure import allocation, grown, weights_of, worth_measuring
+from synthward.fit.tables import columns_outlook, one_way_round, tables_round
+from synthward.privacy.measurement import Asked, Measurement, Round
+from synthward.privacy.queries import Clique, Marginal, Scores
+from synthward.privacy.sensitivity import WEIGHT_UNIT
+
+ONE_WAY = (Fraction(1, 10), Fraction(2, 10), Fraction(3, 10), Fraction(4, 10))
+"""Shares of the budget of the first round, from which the outlook chooses."""
+
+COLUMN_DISTANCE = 0.01
+"""Mean expected noise distance of a column that is good enough."""
+
+SCORES = Fraction(1, 10)
+"""Share of the budget of the second round."""
+
+
+class FewRound(Choosing):
+    """See the module."""
+
+    name = "few_round"
+
+    def rounds(self, task: Task) -> Rounds:
+        """Three rounds, then the fit; without candidates one round, without tables worth measuring two."""
+        weights = weights_of(task)
+        first = _columns(task, weights)
+        joint = Joint(task, (yield first))
+        tables: tuple[Measurement, ...] = ()
+        graph = joint.graph()
+        if weights:
+            second = _scores(task, joint, tuple(weights))
+            [answer] = yield second
+            scores = dict(zip(weights, answer.counts.tolist(), strict=True))
+            left = budget_of(task) - first.charge.nano_rho - second.charge.nano_rho
+            worthwhile = worth_measuring(joint, scores, answer.deviation, weights, _whole(task, left))
+            graph = grown(joint, scores, worthwhile)
+            chosen = {clique: weight for clique, weight in worthwhile.items() if graph.covers(clique)}
+            if chosen:
+                tables = yield tables_round(task, allocation(chosen, joint.sizes), left)
+        fitted = joint.fit(graph.tree(), tables, task.options.max_iterations, None)
+        return directed(self.name, joint, fitted)
+
+
+def _columns(task: Task, weights: Mapping[Clique, int]) -> Round:
+    """The first round: the least of `ONE_WAY` shares that tells the columns well enough, everything without pairs."""
+    if not weights:
+        return one_way_round(task)
+    for share in ONE_WAY:
+        asked = one_way_round(task, int(budget_of(task) * share))
+        if fmean(columns_outlook(task, asked).values()) <= COLUMN_DISTANCE:
+            break
+    return asked
+
+
+def _whole(task: Task, budget: int) -> float:
+    """Mean absolute noise of a cell, in rows, if one table had the whole budget."""
+    query = Marginal(tuple(task.domain.attributes)[:1])
+    return share_out(task, {query: 1.0}, budget)[query].mean_absolute / WEIGHT_UNIT
+
+
+def _scores(task: Task, joint: Joint, candidates: tuple[Clique, ...]) -> Round:
+    query = Scores(candidates, joint.predictions(candidates, None))
+    calls = share_out(task, {query: 1.0}, int(budget_of(task) * SCORES))
+    return Round("scores", (Asked(query, calls[query]),))

@@ -1,0 +1,57 @@
+"""`independent`: noisy one-way marginals, and columns that do not depend on each other.
+
+One round: the population, and a marginal of every column with a share of the budget that grows with its cells. It works
+with pure epsilon and with zCDP, and it is what every synthesizer of joint structure has to beat. Structural zeros are
+the only thing that ties columns together.
+
+Guarantee: that of the round's noise calls, composed by addition (see `privacy.accounting`); everything else here is
+post-processing.
+"""
+
+from __future__ import annotations
+
+from synthward.fit.base import Rounds, Task
+from synthward.fit.conditionals import directed
+from synthward.fit.joint import Joint
+from synthward.fit.outlook import Outlook
+from synthward.fit.settings import FIT, joint_problems, unknown_columns, unused, useless
+from synthward.fit.tables import columns_outlook, one_way_round
+from synthward.privacy.accounting import Charge
+from synthward.privacy.queries import Clique
+
+
+class Independent:
+    """See the module."""
+
+    name = "independent"
+
+    def check(self, task: Task) -> list[str]:
+        """Settings, zeros, caps, and whether the release could be of any use."""
+        problems = [*unused(task, FIT), *unknown_columns(task)] or joint_problems(task)
+        return problems or useless(task, self.outlook)
+
+    def charge(self, task: Task) -> Charge:
+        """Cost of the one round."""
+        return one_way_round(task).charge
+
+    def cliques(self, task: Task) -> tuple[Clique, ...]:  # noqa: ARG002 - the protocol's
+        """None: there is no later round."""
+        return ()
+
+    def rounds(self, task: Task) -> Rounds:
+        """One round, then the fit."""
+        joint = Joint(task, (yield one_way_round(task)))
+        fitted = joint.fit(joint.graph().tree(), (), task.options.max_iterations, None)
+        return directed(self.name, joint, fitted)
+
+    def outlook(self, task: Task) -> Outlook:
+        """See `fit.outlook`."""
+        return Outlook(columns_outlook(task, one_way_round(task)), None)
+
+    def forecast(self, task: Task) -> dict[str, float]:
+        """Noise share of the total variation distance of each column, at the declared number of rows."""
+        return self.outlook(task).columns
+
+    def warnings(self, task: Task) -> list[str]:
+        """See `fit.outlook`."""
+        return self.outlook(task).warnings()

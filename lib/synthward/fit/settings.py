@@ -1,0 +1,97 @@
+"""Public checks of a synthesizer's settings, before anything is read or spent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+
+from synthward.domain.codes import codebooks
+from synthward.fit.base import Task
+from synthward.fit.conditionals import drawn_cells
+from synthward.fit.junction import Clique, Graph
+from synthward.fit.model import MAX_CELLS
+from synthward.fit.outlook import Outlook
+from synthward.fit.zeros import contradiction, possible_cells, read_zeros
+from synthward.governance.request import Synthesizer as Settings
+
+EVERYWHERE = frozenset({"name"})
+FIT = frozenset({"zeros", "max_cells", "max_iterations"})
+"""Settings of every synthesizer that fits a joint model."""
+
+
+def unused(task: Task, used: Iterable[str]) -> list[str]:
+    """A setting that is given but does nothing is a mistake of the request."""
+    default, known = Settings(), EVERYWHERE | set(used)
+    return [
+        f"synthesizer {task.options.name} has no setting '{field.name}'; remove it"
+        for field in fields(Settings)
+        if field.name not in known and getattr(task.options, field.name) != getattr(default, field.name)
+    ]
+
+
+def needs_gaussian(task: Task) -> list[str]:
+    """Choosing tables takes many answers, which pure epsilon composes too badly for."""
+    if task.mechanism == "gaussian":
+        return []
+    text = (
+        f"{task.options.name} needs `mechanism: gaussian`, found {task.mechanism}; use independent, fixed or moments "
+        "for pure epsilon"
+    )
+    return [text]
+
+
+def useless(task: Task, outlook: Callable[[Task], Outlook]) -> list[str]:
+    """Why a release under this budget would be worth nothing."""
+    try:
+        return outlook(task).refusals(task)
+    except ValueError as error:
+        columns = len(task.domain.attributes)
+        return [f"epsilon {task.epsilon} is too small to share out over {columns} columns: {error}"]
+
+
+def unknown_columns(task: Task) -> list[str]:
+    """Columns that settings name and the request does not."""
+    options, known = task.options, task.domain.attributes
+    named: list[tuple[str, Clique]] = [("target", (options.target,))] if options.target is not None else []
+    named += [(f"cliques[{number}]", clique) for number, clique in enumerate(options.cliques)]
+    named += [(f"workload[{number}]", entry.columns) for number, entry in enumerate(options.workload)]
+    return [
+        f"{place} names column '{name}', which is not requested"
+        for place, names in named
+        for name in names
+        if name not in known
+    ]
+
+
+def joint_problems(task: Task, cliques: Iterable[Clique] = ()) -> list[str]:
+    """What is wrong with zeros and caps.
+
+    Args:
+        task: The task; its columns are known.
+        cliques: Tables that the tree must hold, whatever the data are.
+    """
+    options, books = task.options, codebooks(task.domain)
+    singles = sum(possible_cells(book) for book in books.values())
+    if singles > options.max_cells:
+        return [f"max_cells is {options.max_cells}, but the columns by themselves have {singles} cells already"]
+    zeros, problems = read_zeros(options.zeros, books)
+    if problems:
+        return problems
+    found = contradiction(zeros, books, options.max_cells)
+    if found is not None:
+        return [found]
+    sizes = {name: possible_cells(book) for name, book in books.items()}
+    graph = Graph(sizes)
+    for clique in [*cliques, *(zero.clique for zero in zeros)]:
+        if not graph.covers(clique):
+            graph = graph.with_clique(clique)
+    if graph.cells > options.max_cells:
+        text = (
+            f"the tables named need a junction tree of {graph.cells} cells, max_cells is {options.max_cells}; name "
+            "fewer or smaller tables, or give columns fewer values or bins"
+        )
+        return [text]
+    drawn = drawn_cells(graph.tree(), sizes, {name: book.cells for name, book in books.items()})
+    if drawn > MAX_CELLS:
+        return [f"the tables named need a model of {drawn} probabilities, at most {MAX_CELLS} are possible"]
+    return []

@@ -1,0 +1,81 @@
+"""Rounds of noisy tables, and how a budget is shared among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+from synthward.domain.codes import codebooks
+from synthward.fit.base import Task, share_out
+from synthward.fit.outlook import distance
+from synthward.privacy.measurement import Asked, Round
+from synthward.privacy.queries import Clique, Marginal, Population, Query
+from synthward.privacy.sensitivity import WEIGHT_UNIT
+
+POPULATION = 0.02
+"""Share of the first round for the number of patients: one number, precise to a few rows even so."""
+
+POWERS = {"gaussian": 2 / 3, "laplace": 1 / 2}
+"""Exponent of cells in the shares that minimise the summed absolute noise of all tables: noise falls with the square
+root of rho, and with epsilon itself."""
+
+
+def one_way_round(task: Task, budget: int | None = None, named: Mapping[Clique, float] | None = None) -> Round:
+    """The round of the population, of every column by itself, and of the tables named.
+
+    Args:
+        task: The task.
+        budget: nano-epsilon or nano-rho; all of it unless given.
+        named: Further tables, with weights.
+    """
+    books = codebooks(task.domain)
+    power = POWERS[task.mechanism]
+    tables: dict[Clique, float] = {(name,): 1.0 for name in books} | dict(named or {})
+    shares: dict[Query, float] = {
+        Marginal(clique): (weight * prod(books[name].cells for name in clique)) ** power
+        for clique, weight in tables.items()
+    }
+    weights: dict[Query, float] = {Population(): POPULATION * sum(shares.values()) / (1 - POPULATION), **shares}
+    calls = share_out(task, weights, budget)
+    return Round("one_way", tuple(Asked(query, call) for query, call in calls.items()))
+
+
+def tables_round(task: Task, shares: Mapping[Clique, float], budget: int) -> Round:
+    """The round of joint tables.
+
+    Args:
+        task: The task.
+        shares: Relative share of each table.
+        budget: nano-epsilon or nano-rho.
+    """
+    weights: dict[Query, float] = {Marginal(clique): share for clique, share in shares.items()}
+    return Round("tables", tuple(Asked(query, call) for query, call in share_out(task, weights, budget).items()))
+
+
+def columns_outlook(task: Task, asked: Round) -> dict[str, float]:
+    """Expected noise distance of each column at the declared number of rows."""
+    return {
+        item.query.clique[0]: distance(table_cells(item.query.clique, task), noise_of(item), task.declared_rows)
+        for item in asked.asked
+        if isinstance(item.query, Marginal) and len(item.query.clique) == 1
+    }
+
+
+def joint_noise(task: Task, asked: Round) -> list[tuple[int, float]]:
+    """Cells and mean absolute noise of each joint table of a round."""
+    return [
+        (table_cells(item.query.clique, task), noise_of(item))
+        for item in asked.asked
+        if isinstance(item.query, Marginal) and len(item.query.clique) > 1
+    ]
+
+
+def table_cells(clique: Clique, task: Task) -> int:
+    """Cells of a measured table, `other` and `missing` included."""
+    books = codebooks(task.domain)
+    return prod(books[name].cells for name in clique)
+
+
+def noise_of(item: Asked) -> float:
+    """Mean absolute noise of a marginal's cell, in rows."""
+    return item.call.mean_absolute / WEIGHT_UNIT

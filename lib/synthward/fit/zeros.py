@@ -1,0 +1,119 @@
+"""Structural zeros: public statements of combinations that cannot be, kept out of the model for certain.
+
+A zero names values of one or more columns; a row that has one of the named values in every named column is impossible.
+In the model these cells have the potential -inf, which no noise and no fit can change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from synthward.domain.codes import CodeBook
+from synthward.fit.groups import Grouping, excluded_cells
+from synthward.fit.inference import Inference
+from synthward.fit.junction import Clique, Graph
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Zero:
+    """One impossible combination.
+
+    Attributes:
+        clique: Its columns.
+        codes: Codes of each column.
+    """
+
+    clique: Clique
+    codes: tuple[tuple[int, ...], ...]
+
+
+def read_zeros(
+    declared: Iterable[Mapping[str, tuple[str, ...]]], books: Mapping[str, CodeBook]
+) -> tuple[list[Zero], list[str]]:
+    """Zeros as codes, and what is wrong with them.
+
+    A value of a graded column stands for the bin it falls into.
+    """
+    zeros, problems = [], []
+    for number, entry in enumerate(declared):
+        unknown = [name for name in entry if name not in books]
+        problems += [f"zeros[{number}] names column '{name}', which is not requested" for name in unknown]
+        wrong = [
+            f"zeros[{number}] names '{value}', which is not a declared value of '{name}'"
+            for name, values in entry.items()
+            if name in books
+            for value in values
+            if books[name].code_of(value) >= books[name].other
+        ]
+        problems += wrong
+        if not unknown and not wrong:
+            codes = tuple(tuple(sorted({books[name].code_of(value) for value in entry[name]})) for name in entry)
+            zeros.append(Zero(tuple(entry), codes))
+    return zeros, problems
+
+
+def apart(zeros: Sequence[Zero], name: str) -> tuple[int, ...]:
+    """Codes of a column that some zero names; they are never merged with others."""
+    found = {
+        code
+        for zero in zeros
+        for column, codes in zip(zero.clique, zero.codes, strict=True)
+        if column == name
+        for code in codes
+    }
+    return tuple(sorted(found))
+
+
+def potentials(zeros: Sequence[Zero], groupings: Mapping[str, Grouping]) -> dict[Clique, Floats]:
+    """Tables of 0 and -inf on the groups of the columns, one a set of columns."""
+    found: dict[Clique, Floats] = {}
+    for zero in zeros:
+        clique = next((known for known in found if set(known) == set(zero.clique)), zero.clique)
+        order = [zero.clique.index(name) for name in clique]
+        table = found.setdefault(clique, np.zeros([groupings[name].count for name in clique]))
+        table[np.ix_(*[groupings[zero.clique[place]].groups[list(zero.codes[place])] for place in order])] = -np.inf
+    return found
+
+
+def contradiction(zeros: Sequence[Zero], books: Mapping[str, CodeBook], max_cells: int) -> str | None:
+    """Why the zeros cannot be kept: they leave no row possible, or need too large tables; None when they can."""
+    if not zeros:
+        return None
+    names = [name for name in books if any(name in zero.clique for zero in zeros)]
+    coarse = {name: _coarse(books[name], apart(zeros, name)) for name in names}
+    graph = Graph({name: coarse[name].count for name in names})
+    for zero in zeros:
+        graph = graph.with_clique(zero.clique)
+    if graph.cells > max_cells:
+        return f"the structural zeros need joint tables of {graph.cells} cells, max_cells is {max_cells}"
+    tables = potentials(zeros, coarse)
+    inference = Inference(graph.tree(), {name: coarse[name].count for name in names}, list(tables))
+    if inference.beliefs(list(tables.values()))[0] == -np.inf:
+        return "the structural zeros contradict each other: together they leave no row possible"
+    return None
+
+
+def _coarse(book: CodeBook, named: Sequence[int]) -> Grouping:
+    """Named codes, each by itself, and everything else that a release can have as one group."""
+    excluded = excluded_cells(book)
+    groups = np.full(book.cells, len(named), dtype=np.int64)
+    groups[list(named)] = np.arange(len(named))
+    groups[list(excluded)] = -1
+    return Grouping(book.name, groups, np.ones(book.cells), np.ones(book.cells))
+
+
+def cells_of(clique: Iterable[str], books: Mapping[str, CodeBook]) -> int:
+    """Cells of a table that a release can have."""
+    return prod(possible_cells(books[name]) for name in clique)
+
+
+def possible_cells(book: CodeBook) -> int:
+    """Cells of a column that a release can have."""
+    return book.cells - len(excluded_cells(book))

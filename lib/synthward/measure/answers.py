@@ -1,0 +1,73 @@
+"""Exact answers from the exact vectors that a pass has measured; driver only, inside the curator.
+
+Guarantee: `exact_answer` is a function of the vectors and of public constants. One privacy unit changes it by at most
+`sensitivity.bound` (PROOFS.md, section 3.5), and it is total: no value of a vector makes it raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from synthward.domain.codes import CodeBook
+from synthward.errors import ConfigError, Problem
+from synthward.privacy.queries import Base, Clique, Marginal, Query, Scores, Selection, needs
+
+Integers = npt.NDArray[np.int64]
+
+MAX_CELLS = 2**24
+"""Cells of all exact vectors together: 128 MiB on the driver, and as much in each Python worker of the pass."""
+
+MAX_SCORE = 2**62
+"""Where weighted scores are clipped, in exact integers: a clipped score moves no more than an unclipped one."""
+
+
+def cells_of(query: Query, books: Mapping[str, CodeBook]) -> int:
+    """Number of integers in the answer."""
+    match query:
+        case Marginal(clique):
+            return prod(books[name].cells for name in clique)
+        case Scores(cliques):
+            return len(cliques)
+        case _:
+            return 1
+
+
+def refuse_too_many_cells(cliques: Iterable[Clique], books: Mapping[str, CodeBook]) -> None:
+    """Public check, before any data is read, that the exact vectors fit the driver's memory.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    sizes = {clique: cells_of(Marginal(clique), books) for clique in cliques}
+    whole = sum(sizes.values())
+    if whole <= MAX_CELLS:
+        return
+    widest = max(sizes, key=lambda clique: sizes[clique])
+    text = (
+        f"the {len(sizes)} marginals to be counted have {whole} cells together, at most {MAX_CELLS} are possible; the "
+        f"largest one, ({', '.join(widest)}), has {sizes[widest]}. Use fewer columns, fewer bins or smaller cliques"
+    )
+    raise ConfigError([Problem("columns", text)])
+
+
+def exact_answer(query: Query, vectors: Mapping[Base, Integers]) -> Integers:
+    """The exact answer of a query, shape (cells,); for a selection the scores to choose from.
+
+    Args:
+        query: The query.
+        vectors: At least the answers that `needs(query)` names.
+    """
+    if isinstance(query, Scores | Selection):
+        errors = [
+            int(np.abs(vectors[base] - prediction).sum())
+            for base, prediction in zip(needs(query), query.predictions, strict=True)
+        ]
+        if isinstance(query, Selection):
+            # In Python's integers, so that no weight can overflow.
+            errors = [min(weight * error, MAX_SCORE) for weight, error in zip(query.weights, errors, strict=True)]
+        return np.array(errors, dtype=np.int64)
+    return vectors[query]

@@ -1,0 +1,95 @@
+"""A model as one file that stands alone: the model together with the domain whose codes it speaks of.
+
+JSON, no pickle: loading it runs nothing. The domain is public and carries what decoding needs: declared values, bounds,
+resolutions. Both parts are checked against their digests.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from synthward.config.canonical import canonical_json
+from synthward.config.loader import restore
+from synthward.domain.codes import CodeBook, codebooks
+from synthward.domain.spec import Domain
+from synthward.errors import ConfigError, IntegrityError, UsageError
+from synthward.fit.model import Model
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """A model and its domain.
+
+    Attributes:
+        model: The model; its digest is in the release's manifest.
+        domain: The attributes of its columns, in release order.
+    """
+
+    model: Model
+    domain: Domain
+
+    @cached_property
+    def text(self) -> str:
+        """Canonical JSON."""
+        body = {
+            "artifact": FORMAT,
+            "digest": self.model.digest,
+            "domain": json.loads(canonical_json(self.domain)),
+            "model": self.model.body,
+        }
+        return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def books(self) -> dict[str, CodeBook]:
+        """Code books in release order."""
+        return codebooks(self.domain)
+
+    @classmethod
+    def parse(cls, text: str, expected_digest: str | None = None) -> Artifact:
+        """Inverse of `text`.
+
+        Args:
+            text: The file's content.
+            expected_digest: Digest of the model that a manifest names.
+
+        Raises:
+            IntegrityError: A digest does not fit, or the text is not a model of this format.
+        """
+        try:
+            body = dict(json.loads(text))
+        except (TypeError, ValueError):
+            raise IntegrityError("the model file is not a JSON object; do not use it") from None
+        if body.get("artifact") != FORMAT:
+            raise IntegrityError(
+                f"model file format {body.get('artifact')} is unknown; this version reads format {FORMAT}"
+            )
+        model = Model.from_body(dict(body.get("model", {})))
+        if model.digest != body.get("digest") or expected_digest not in (None, model.digest):
+            raise IntegrityError("the model does not have the digest of its record; do not use it")
+        try:
+            domain = restore(json.dumps(body.get("domain")), Domain)
+        except ConfigError as error:
+            raise IntegrityError(f"the domain in the model file is damaged ({error}); do not use it") from None
+        names = tuple(column.name for column in model.columns)
+        if domain.digest != model.domain_digest or set(domain.attributes) != set(names):
+            raise IntegrityError("the domain in the model file is not that of the model; do not use it")
+        return cls(model, domain.restricted_to(names))  # sorted keys lost the order
+
+    @classmethod
+    def load(cls, path: Path) -> Artifact:
+        """Reads a model file.
+
+        Raises:
+            UsageError: It cannot be read.
+            IntegrityError: See `parse`.
+        """
+        try:
+            return cls.parse(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = type(error).__name__
+            raise UsageError(f"{path} cannot be read as a model file ({reason}); check the path") from None

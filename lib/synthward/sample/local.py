@@ -1,0 +1,131 @@
+"""Rows drawn in this process, decoded, without Spark: for the command line, notebooks and the MLflow model.
+
+The same model, seed and number of rows give the same places as on a cluster. Values come in the attributes' own types:
+text, BOOLEAN, LONG or DOUBLE, DATE.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from synthward.domain.codes import MISSING, OTHER, CodeBook
+from synthward.domain.spec import Boolean, Categorical, Date
+from synthward.errors import UsageError
+from synthward.sample import _worker
+from synthward.sample.artifact import Artifact
+from synthward.sample.where import plan_where
+
+LABEL = b"synthward"
+"""Key in a file's schema under which stands that its rows are synthetic, and where they come from."""
+
+
+def sample_table(artifact: Artifact, rows: int, seed: int = 1, where: Mapping[str, Any] | None = None) -> pa.Table:
+    """Decoded synthetic rows.
+
+    Args:
+        artifact: Model and domain.
+        rows: Number of rows.
+        seed: Public seed; the same one gives the same rows.
+        where: Wanted values or shares by column, see `sample.where`.
+
+    Raises:
+        UsageError: A number or `where` makes no sense for this model.
+    """
+    schema, batches = sample_batches(artifact, rows, seed, where)
+    return pa.Table.from_batches(batches, schema)
+
+
+def sample_batches(
+    artifact: Artifact, rows: int, seed: int = 1, where: Mapping[str, Any] | None = None
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Like `sample_table`, batch by batch: memory is bounded by one block.
+
+    Raises:
+        UsageError: A number or `where` makes no sense for this model.
+    """
+    for name, number in (("rows", rows), ("seed", seed)):
+        if not 0 <= number < 2**53:
+            raise UsageError(f"{name} must be a whole number from 0 to 2^53, found {number}")
+    plan = plan_where(artifact, rows, seed, where or {})
+    label = {"synthetic": True, "model": artifact.model.digest, "seed": seed, "where": bool(where)}
+    fields = [pa.field(name, _type(book)) for name, book in artifact.books.items()]
+    schema = pa.schema(fields, metadata={LABEL: json.dumps(label).encode()})
+    return schema, _decoded(plan, artifact, schema)
+
+
+def write_rows(artifact: Artifact, path: Path, rows: int, seed: int, where: Mapping[str, Any] | None) -> None:
+    """Writes decoded rows to a Parquet or CSV file, by its ending; an unfinished file never has the final name.
+
+    Raises:
+        UsageError: The ending is neither, the file exists, or `rows`, `seed` or `where` make no sense.
+    """
+    if path.suffix not in (".parquet", ".csv"):
+        raise UsageError(f"{path}: rows are written as .parquet or .csv; give the file one of these endings")
+    if path.exists():
+        raise UsageError(f"{path} exists; rows never replace a file")
+    schema, batches = sample_batches(artifact, rows, seed, where)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    opened = pyarrow.parquet.ParquetWriter if path.suffix == ".parquet" else pyarrow.csv.CSVWriter
+    try:
+        with opened(str(unfinished), schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        unfinished.rename(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _decoded(plan: _worker.SamplePlan, artifact: Artifact, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    if not plan.rows:
+        return
+    sampler = _worker.Sampler(plan)
+    for block in range(-(-plan.rows // plan.block_rows)):
+        for places in sampler.batches(block):
+            columns = [
+                decode_places(book, part, field.type)
+                for book, part, field in zip(artifact.books.values(), places, schema, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _type(book: CodeBook) -> pa.DataType:
+    attribute = book.attribute
+    if isinstance(attribute, Categorical):
+        return pa.string()
+    if isinstance(attribute, Boolean):
+        return pa.bool_()
+    if isinstance(attribute, Date):
+        return pa.date32()
+    return pa.int64() if attribute.integer else pa.float64()
+
+
+def decode_places(book: CodeBook, places: np.ndarray, target: pa.DataType) -> pa.Array:
+    """The values at places; NULL for what is missing and for undeclared values without a label."""
+    attribute = book.attribute
+    absent = places < 0
+    if isinstance(attribute, Categorical):
+        codes = np.where(places == OTHER, attribute.size, places)
+        gone = absent if attribute.other is None else places == MISSING
+        return pa.array([*attribute.values, attribute.other], target).take(pa.array(codes, mask=gone))
+    if isinstance(attribute, Boolean):
+        return pa.array(places == 1, target, mask=absent)
+    grid = attribute.grid
+    numerators = places.astype(np.int64) * grid.step + grid.low
+    if isinstance(attribute, Date):
+        unit = {"day": "D", "month": "M", "year": "Y"}[attribute.granularity]
+        days = numerators.astype(f"datetime64[{unit}]").astype("datetime64[D]").astype(np.int32)
+        return pa.array(days, pa.int32(), mask=absent).cast(target)
+    if attribute.integer:
+        return pa.array(numerators // grid.denominator, target, mask=absent)
+    # One correctly rounded division of two exact integers, as on a cluster.
+    return pa.array(numerators / grid.denominator, target, mask=absent)

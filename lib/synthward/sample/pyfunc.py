@@ -1,0 +1,84 @@
+"""The model as MLflow loads it: `mlflow.pyfunc.load_model(...).predict({"rows": n, "where": {...}})`.
+
+Without pickle: MLflow keeps the model file and the name of this module, which reads it. The environment that loads it
+needs the package; neither Spark nor MLflow is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import numbers
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from synthward.errors import UsageError
+from synthward.sample.artifact import Artifact
+from synthward.sample.local import sample_table
+
+KEYS = ("rows", "seed", "where")
+
+
+class SyntheticRows:
+    """Draws rows from one model."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._artifact = artifact
+
+    def predict(self, model_input: object) -> pd.DataFrame:
+        """Synthetic rows with values decoded.
+
+        Args:
+            model_input: Mapping with `rows`, and if wanted `seed` (1) and `where` (a mapping, or its JSON text); or a
+                DataFrame of one row with these columns, which is what a serving endpoint makes of it.
+
+        Raises:
+            UsageError: It is something else, or makes no sense for this model.
+        """
+        asked = _asked(model_input)
+        where = asked.get("where")
+        if isinstance(where, str):
+            try:
+                where = json.loads(where)
+            except ValueError:
+                raise UsageError("where is not JSON; give a mapping, or its JSON text") from None
+        if where is not None and not isinstance(where, Mapping):
+            raise UsageError(f"where is a {type(where).__name__}; give a mapping from column to value or shares")
+        rows, seed = (_whole(name, asked.get(name, 1)) for name in ("rows", "seed"))
+        frame: pd.DataFrame = sample_table(self._artifact, rows, seed, where).to_pandas()
+        return frame
+
+
+def _asked(model_input: object) -> dict[str, Any]:
+    if isinstance(model_input, pd.DataFrame):
+        if len(model_input) != 1:
+            raise UsageError(f"one request is one row of rows, seed, where; found {len(model_input)} rows")
+        found = {str(name): value for name, value in model_input.iloc[0].items() if not _is_absent(value)}
+    elif isinstance(model_input, Mapping):
+        found = {str(name): value for name, value in model_input.items() if value is not None}
+    else:
+        raise UsageError(f"ask with a mapping such as {{'rows': 1000}}, not with a {type(model_input).__name__}")
+    unknown = [name for name in found if name not in KEYS]
+    if unknown or "rows" not in found:
+        raise UsageError(f"a request has rows, seed and where, and rows always; found {', '.join(found) or 'nothing'}")
+    return found
+
+
+def _whole(name: str, value: object) -> int:
+    """An integer of any of the types in which MLflow hands it on."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    raise UsageError(f"{name} must be a whole number, found {value!r}")
+
+
+def _is_absent(value: object) -> bool:
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def _load_pyfunc(path: str) -> SyntheticRows:
+    """Called by MLflow with the path of the model file."""
+    return SyntheticRows(Artifact.load(Path(path)))

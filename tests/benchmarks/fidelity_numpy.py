@@ -1,0 +1,72 @@
+"""Answers rounds and draws rows without Spark: exact counts of codes, OpenDP's noise, the sampler's own blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from synthward.domain.codes import CodeBook, codebooks
+from synthward.domain.spec import Date, Numeric
+from synthward.fit.base import Task
+from synthward.fit.model import Model
+from synthward.measure.answers import exact_answer
+from synthward.privacy.measurement import Measurement, Round
+from synthward.privacy.noise import NoiseSource, SecureNoise
+from synthward.privacy.queries import Base, Marginal, Population, needs
+from synthward.privacy.sensitivity import WEIGHT_UNIT
+from synthward.sample._worker import Sampler
+from synthward.sample.blocks import sample_plan
+
+
+class CodeCurator:
+    """A stand-in for the curator where every row is a privacy unit of its own; nothing is sealed."""
+
+    def __init__(self, task: Task, codes: pd.DataFrame, noise: NoiseSource | None = None) -> None:
+        """Holds the codes, one column for each attribute; the noise is OpenDP's unless a test brings its own."""
+        self._noise = SecureNoise() if noise is None else noise
+        self._books = codebooks(task.domain)
+        self._codes = {name: codes[name].to_numpy(np.int64) for name in self._books}
+        self._rows = len(codes)
+        self._known: dict[Base, np.ndarray] = {}
+
+    def answer(self, asked: Round) -> tuple[Measurement, ...]:
+        """Noisy answers of a round."""
+        found = []
+        for item in asked.asked:
+            exact = exact_answer(item.query, {base: self._exact(base) for base in needs(item.query)})
+            found.append(Measurement(item, self._noise.draw(item.query.label, exact, item.call)))
+        return tuple(found)
+
+    def _exact(self, base: Base) -> np.ndarray:
+        if base not in self._known:
+            self._known[base] = self._counted(base)
+        return self._known[base]
+
+    def _counted(self, base: Base) -> np.ndarray:
+        if isinstance(base, Population):
+            return np.array([self._rows * WEIGHT_UNIT], dtype=np.int64)
+        if not isinstance(base, Marginal):
+            raise TypeError(f"the benchmark counts cells only, found {base.label}")
+        place, cells = np.zeros(self._rows, dtype=np.int64), 1
+        for name in base.clique:
+            place = place * self._books[name].cells + self._codes[name]
+            cells *= self._books[name].cells
+        return np.bincount(place, minlength=cells).astype(np.int64) * WEIGHT_UNIT
+
+
+def drawn_codes(model: Model, books: Mapping[str, CodeBook], rows: int, seed: int) -> pd.DataFrame:
+    """Rows of the model as codes."""
+    plan = sample_plan(model, books, rows, seed)
+    sampler = Sampler(plan)
+    blocks = -(-rows // plan.block_rows)
+    parts = [[column.copy() for column in batch] for block in range(blocks) for batch in sampler.batches(block)]
+    columns = {}
+    for place, (name, book) in enumerate(books.items()):
+        places = np.concatenate([part[place] for part in parts])
+        attribute = book.attribute
+        if isinstance(attribute, Numeric | Date):
+            places = np.searchsorted(attribute.grid.starts, places, side="right") - 1
+        columns[name] = places
+    return pd.DataFrame(columns)

@@ -1,0 +1,150 @@
+"""Marginals: pair counts against shipping the same packed words to Python, and against a native scan-and-sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+from measure import Cost, compare, figure
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from synthward.config.loader import bind
+from synthward.domain.cells import Packing, Table, tables
+from synthward.domain.codes import CodeBook, codebooks
+from synthward.domain.spec import Categorical, Domain, load_domain
+from synthward.kernels.encode import encode, word_column
+from synthward.kernels.marginals import weighted_marginals
+from synthward.measure.curator import public_tasks
+from synthward.privacy.sensitivity import WEIGHT_UNIT
+
+K = 4
+COLUMNS = 12
+DIGITS = "version: 1\nattributes:\n" + "".join(
+    f"  x{k}: {{type: numeric, integer: true, bounds: [0, 9]}}\n" for k in range(COLUMNS)
+)
+DIABETES = Path(__file__).resolve().parents[2] / "conf" / "domains" / "diabetes130.yaml"
+DIABETES_COLUMNS = (
+    "race",
+    "gender",
+    "age",
+    "admission_type_id",
+    "discharge_disposition_id",
+    "admission_source_id",
+    "time_in_hospital",
+    "num_lab_procedures",
+    "num_procedures",
+    "num_medications",
+    "number_inpatient",
+    "number_diagnoses",
+    "A1Cresult",
+    "metformin",
+    "insulin",
+    "diabetesMed",
+    "readmitted",
+)
+
+
+def _digits(spark: SparkSession, folder: str, rows: int) -> DataFrame:
+    """Twelve columns of ten values and a patient key as Parquet: about four rows a patient, in random order."""
+    path = f"{folder}/digits-{rows}"
+    made = spark.range(0, rows, 1, 16).select(
+        (F.xxhash64("id") % max(1, rows // 4)).alias("patient"),
+        *(F.pmod(F.xxhash64("id", F.lit(k)), F.lit(10)).cast("int").alias(f"x{k}") for k in range(COLUMNS)),
+    )
+    made.write.parquet(path)
+    return spark.read.parquet(path)
+
+
+class Bench:
+    """The passes over one source: pairs, and the same without counting."""
+
+    def __init__(self, source: DataFrame, books: dict[str, CodeBook], rows: int) -> None:
+        self.packing = Packing.of(books)
+        self.laid: tuple[Table, ...] = tables(books, list(combinations(books, 2)))
+        self.tasks = public_tasks(rows)
+        self.words = [word_column(word) for word in range(self.packing.words)]
+        columns = [F.col(name).alias(f"c{place}") for place, name in enumerate(books)]
+        self.rows = encode(source.select(*columns), books, self.packing)
+        self.units = encode(source.select(F.col("patient").alias("unit"), *columns), books, self.packing)
+        self.scanned = source.select(*columns)
+
+    def actions(self) -> dict[str, Callable[[], object]]:
+        """By name."""
+        schema = ", ".join(f"{word} long" for word in self.words)
+
+        def ship(batches):  # type: ignore[no-untyped-def]
+            yield from (batch.slice(0, 0) for batch in batches)
+
+        def total(frame: DataFrame) -> object:
+            return frame.groupBy("cell").agg(F.sum("value")).toArrow()
+
+        return {
+            "scan": lambda: self.scanned.agg(*(F.sum(name) for name in self.scanned.columns)).collect(),
+            "ship": lambda: self.rows.select(*self.words).mapInArrow(ship, schema).agg(F.count(F.lit(1))).collect(),
+            "pairs": lambda: total(weighted_marginals(self.rows, self.packing, self.laid, 1, WEIGHT_UNIT, self.tasks)),
+            "ship_units": lambda: (
+                self.units.select("unit", *self.words)
+                .repartition(self.tasks, F.col("unit"))
+                .mapInArrow(ship, "unit long, " + schema)
+                .agg(F.count(F.lit(1)))
+                .collect()
+            ),
+            "pairs_units": lambda: total(
+                weighted_marginals(self.units, self.packing, self.laid, K, WEIGHT_UNIT, self.tasks)
+            ),
+        }
+
+
+def _report(found: dict[str, Cost], prefix: str) -> None:
+    figure(f"{prefix}pairs_vs_ship", found["pairs"].seconds / found["ship"].seconds, "ratio")
+    figure(f"{prefix}pairs_vs_ship_cpu", found["pairs"].cpu / found["ship"].cpu, "ratio")
+    figure(f"{prefix}patient_pairs_vs_ship", found["pairs_units"].seconds / found["ship_units"].seconds, "ratio")
+    figure(f"{prefix}patient_pairs_vs_ship_cpu", found["pairs_units"].cpu / found["ship_units"].cpu, "ratio")
+    if "scan" in found:
+        figure(f"{prefix}pairs_vs_scan", found["pairs"].seconds / found["scan"].seconds, "ratio")
+        figure(f"{prefix}patient_pairs_vs_scan", found["pairs_units"].seconds / found["scan"].seconds, "ratio")
+    for name, cost in found.items():
+        figure(f"{prefix}{name}_s", cost.seconds, "s")
+        figure(f"{prefix}{name}_cpu_s", cost.cpu, "CPU-s")
+
+
+def pairs(spark: SparkSession, folder: str, rows: int, repeats: int) -> None:
+    """All 66 pairs of twelve columns of ten values."""
+    bench = Bench(_digits(spark, folder, rows), codebooks(bind(DIGITS, Domain)), rows)
+    _report(compare(bench.actions(), repeats), "")
+
+
+def diabetes(spark: SparkSession, folder: str, rows: int, repeats: int) -> None:
+    """All 136 pairs of 17 columns of the diabetes domain, values drawn evenly, texts as in the file."""
+    domain = load_domain(DIABETES).restricted_to(DIABETES_COLUMNS)
+    columns = []
+    for place, (name, attribute) in enumerate(domain.attributes.items()):
+        chosen = F.pmod(F.xxhash64("id", F.lit(place)), F.lit(attribute.size)).cast("int")
+        if isinstance(attribute, Categorical):
+            value = F.get(F.array(*(F.lit(text) for text in attribute.values)), chosen)
+        else:
+            value = (chosen + F.lit(attribute.grid.low)).cast("string")  # type: ignore[union-attr]
+        columns.append(value.alias(name))
+    path = f"{folder}/diabetes"
+    patient = (F.xxhash64("id") % max(1, rows // 4)).alias("patient")
+    spark.range(0, rows, 1, 16).select(patient, *columns).write.parquet(path)
+    bench = Bench(spark.read.parquet(path), codebooks(domain), rows)
+    actions = bench.actions()
+    del actions["scan"]  # texts have no sum
+    _report(compare(actions, repeats), "diabetes_")
+
+
+def growth(spark: SparkSession, folder: str, rows: int, repeats: int) -> None:
+    """Cost for each row at a tenth of the rows, at all, and at three times as many: one where cost grows linearly."""
+    found = {}
+    for count in (rows // 10, rows, rows * 3):
+        bench = Bench(_digits(spark, f"{folder}/growth", count), codebooks(bind(DIGITS, Domain)), count)
+        wanted = {name: action for name, action in bench.actions().items() if name.startswith("pairs")}
+        found[count] = compare(wanted, max(2, repeats // 2))
+        for name, cost in found[count].items():
+            figure(f"{name}_ns_per_row_at_{count}", cost.cpu / count * 1e9, "CPU-ns")
+    for name in ("pairs", "pairs_units"):
+        least, most = (found[count][name].cpu / count for count in (rows, rows * 3))
+        figure(f"{name}_growth", most / least, "ratio of cost for each row")
