@@ -383,6 +383,15 @@ def test_weak_relations_are_findings(body: dict[str, Any]) -> None:
     assert misfit.what in page(body).text
 
 
+def test_warnings_given_before_the_run_are_kept(body: dict[str, Any]) -> None:
+    assert body["warnings"][0] in page(body).text
+    body["warnings"] = [f"warning {place}" for place in range(15)]
+    text = page(body).text
+    assert "warning 11 and 3 more of this kind" in text
+    body["warnings"] = []
+    assert "Said before anything was spent" not in page(body).text
+
+
 def test_independent_columns_are_said_to_be_so(body: dict[str, Any]) -> None:
     body["quality"]["cliques"] = []
     body["quality"]["summary"] |= {

@@ -148,6 +148,7 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
         f"budget     scope {request.population.scope}: {account}",
         f"work       2 scans of the source, 1 shuffle by unit into {plan.tasks} tasks, {request.output.rows} rows out",
         f"noise      expected distance that noise alone causes, worst columns: {noise}",
+        *(f"WARNING    {warning}" for warning in plan.warnings),
     ]
 
 

@@ -71,6 +71,7 @@ class Plan:
         epsilon: Epsilon of the release at `delta`.
         delta: Delta at which it is reported.
         forecast: Expected noise distance by column, from public numbers.
+        warnings: What to know of the expected quality before approving, from public numbers.
         tasks: Partitions of the pass over the source.
     """
 
@@ -83,6 +84,7 @@ class Plan:
     epsilon: Decimal
     delta: Decimal
     forecast: dict[str, float]
+    warnings: tuple[str, ...]
     tasks: int
 
     @property
@@ -170,6 +172,7 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         epsilon=epsilon,
         delta=delta,
         forecast=chosen.forecast(task),
+        warnings=tuple(chosen.warnings(task)),
         tasks=public_tasks(request.population.declared_rows),
     )
 
