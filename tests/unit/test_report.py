@@ -383,6 +383,15 @@ def test_weak_relations_are_findings(body: dict[str, Any]) -> None:
     assert misfit.what in page(body).text
 
 
+def test_warnings_given_before_the_run_are_kept(body: dict[str, Any]) -> None:
+    assert body["warnings"][0] in page(body).text
+    body["warnings"] = [f"warning {place}" for place in range(15)]
+    text = page(body).text
+    assert "warning 11 and 3 more of this kind" in text
+    body["warnings"] = []
+    assert "Said before anything was spent" not in page(body).text
+
+
 def test_independent_columns_are_said_to_be_so(body: dict[str, Any]) -> None:
     body["quality"]["cliques"] = []
     body["quality"]["summary"] |= {
@@ -410,7 +419,9 @@ def test_the_graph_joins_what_was_drawn_together(body: dict[str, Any]) -> None:
     assert sorted(names) == sorted(body["model"]["graph"]["order"])
     one, two, _ = drawn.strongest[0]
     assert abs(names.index(one) - names.index(two)) in (1, len(names) - 1)
-    assert all(0 <= node.x <= drawn.size and 0 <= node.y <= drawn.size for node in drawn.nodes)
+    left, upper, width, height = drawn.box
+    assert all(left < node.x < left + width and upper < node.y < upper + height for node in drawn.nodes)
+    assert not drawn.is_wide
 
 
 def test_sixty_columns_with_all_pairs_are_fast_and_small(body: dict[str, Any]) -> None:

@@ -166,6 +166,7 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
         f"budget     scope {request.population.scope}: {account}",
         *Cost.of(plan).describe(),
         f"noise      expected distance that noise alone causes, worst columns: {noise}",
+        *(f"WARNING    {warning}" for warning in plan.warnings),
     ]
 
 

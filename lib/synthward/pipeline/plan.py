@@ -74,6 +74,7 @@ class Plan:
         delta: Delta at which it is reported.
         accounting: Which of the valid bounds gives epsilon, in words.
         forecast: Expected noise distance by column, from public numbers.
+        warnings: What to know of the expected quality before approving, from public numbers.
         tasks: Partitions of the pass over the source.
     """
 
@@ -87,6 +88,7 @@ class Plan:
     delta: Decimal
     accounting: str
     forecast: dict[str, float]
+    warnings: tuple[str, ...]
     tasks: int
 
     @property
@@ -175,6 +177,7 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         delta=delta,
         accounting=accounting,
         forecast=chosen.forecast(task),
+        warnings=tuple(chosen.warnings(task)),
         tasks=public_tasks(request.population.declared_rows),
     )
 

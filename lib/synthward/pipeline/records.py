@@ -116,6 +116,7 @@ def manifest_of(facts: Facts) -> Manifest:
             "cliques": [q.to_json() for q in facts.relations],
         },
         "forecast": {name: round(value, 6) for name, value in plan.forecast.items()},
+        "warnings": list(plan.warnings),
         "limits": list(limits_of(facts.model, plan.task.unit)),
     }
     return Manifest(body)

@@ -6,7 +6,7 @@ Pure functions of the manifest, like `plots`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,8 @@ MAX_MAPPED = 80
 MAP_WIDTH, LARGEST_TILE, SMALLEST_TILE = 800, 36, 13
 """Room for the tiles of the map, and their sides, in the units of its view box."""
 
-WIDE = 640
-"""Side of a graph from which on nothing stands beside it."""
+WIDE = 630
+"""Width of a graph from which on nothing stands beside it."""
 
 READABLE_TILE = 26
 """Side from which on a tile has its number written inside."""
@@ -254,18 +254,21 @@ class Graph:
     Attributes:
         nodes: Columns.
         lines: Edges, the strongest last, so that they lie on top.
-        size: Side of the square drawing.
+        box: Left and upper edge, width and height of the drawing; the centre of the circle is at 0, 0.
         strongest: Edges by strength: two names and the strength.
-        is_wide: Whether the drawing needs the whole width of the page.
         alone: Columns without any edge.
     """
 
     nodes: tuple[Node, ...]
     lines: tuple[Line, ...]
-    size: int
+    box: tuple[int, int, int, int]
     strongest: tuple[tuple[str, str, float], ...]
-    is_wide: bool
     alone: int
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the drawing needs the whole width of the page."""
+        return self.box[2] > WIDE
 
 
 def graph(drawn: Mapping[str, Any]) -> Graph:
@@ -279,21 +282,29 @@ def graph(drawn: Mapping[str, Any]) -> Graph:
         key=lambda edge: (edge[2], edge[0], edge[1]),
     )
     around = _around(drawn["order"], edges)
-    radius = min(max(90 + 4 * len(around), 130), 290)
+    radius = min(max(90 + 3 * len(around), 120), 290)
     labels = {name: shorten(name) for name in around}
-    room = 14 + math.ceil(max((len(label) for label in labels.values()), default=0) * _LETTER)
-    size = 2 * (radius + room)
     linked = {name for edge in edges for name in edge[:2]}
     top = max((edge[2] for edge in edges), default=0.0) or 1.0
     spots = {name: 2 * math.pi * place / len(around) - math.pi / 2 for place, name in enumerate(around)}
+    nodes = tuple(_node(name, labels[name], spots[name], radius, name not in linked) for name in around)
+    left, right = _extent(math.cos, labels, spots, radius)
+    upper, lower = _extent(math.sin, labels, spots, radius)
     return Graph(
-        nodes=tuple(_node(name, labels[name], spots[name], radius, size, name not in linked) for name in around),
-        lines=tuple(_line(edge, spots, radius, size, top) for edge in edges),
-        size=size,
+        nodes=nodes,
+        lines=tuple(_line(edge, spots, radius, top) for edge in edges),
+        box=(left, upper, right - left, lower - upper),
         strongest=tuple(reversed(edges)),
-        is_wide=size > WIDE,
         alone=len(around) - len(linked),
     )
+
+
+def _extent(
+    along: Callable[[float], float], labels: Mapping[str, str], spots: Mapping[str, float], radius: int
+) -> tuple[int, int]:
+    """How far names reach in one direction, with a margin for the height of letters."""
+    ends = [along(spots[name]) * (radius + 12 + len(label) * _LETTER) for name, label in labels.items()]
+    return math.floor(min(ends, default=0.0)) - 10, math.ceil(max(ends, default=0.0)) + 10
 
 
 def _around(names: Sequence[str], edges: Sequence[tuple[str, str, float]]) -> list[str]:
@@ -308,12 +319,12 @@ def _around(names: Sequence[str], edges: Sequence[tuple[str, str, float]]) -> li
     return list(dict.fromkeys(name for start in names for name in chains[start]))
 
 
-def _node(name: str, label: str, angle: float, radius: int, size: int, alone: bool) -> Node:
+def _node(name: str, label: str, angle: float, radius: int, alone: bool) -> Node:
     degrees = math.degrees(angle)
     right = math.cos(angle) >= -1e-9
     return Node(
-        x=round(size / 2 + radius * math.cos(angle), 1),
-        y=round(size / 2 + radius * math.sin(angle), 1),
+        x=round(radius * math.cos(angle), 1),
+        y=round(radius * math.sin(angle), 1),
         turn=round(degrees if right else degrees + 180, 1),
         anchor="start" if right else "end",
         label=label,
@@ -322,15 +333,13 @@ def _node(name: str, label: str, angle: float, radius: int, size: int, alone: bo
     )
 
 
-def _line(edge: tuple[str, str, float], spots: Mapping[str, float], radius: int, size: int, top: float) -> Line:
+def _line(edge: tuple[str, str, float], spots: Mapping[str, float], radius: int, top: float) -> Line:
     one, two, strength = edge
-    ends = [
-        (size / 2 + radius * math.cos(spots[name]), size / 2 + radius * math.sin(spots[name])) for name in (one, two)
-    ]
+    start, end = [(radius * math.cos(spots[name]), radius * math.sin(spots[name])) for name in (one, two)]
     # Curves bend towards the centre, the more the further apart their ends are: lines do not run along the circle.
-    pull = 0.9 * math.dist(*ends) / (2 * radius)
-    bend = [size / 2 + (1 - pull) * ((ends[0][k] + ends[1][k]) / 2 - size / 2) for k in (0, 1)]
-    path = f"M{ends[0][0]:.1f} {ends[0][1]:.1f}Q{bend[0]:.1f} {bend[1]:.1f} {ends[1][0]:.1f} {ends[1][1]:.1f}"
+    middle = (1 - 0.9 * math.dist(start, end) / (2 * radius)) / 2
+    bend = [middle * (a + b) for a, b in zip(start, end, strict=True)]
+    path = f"M{start[0]:.1f} {start[1]:.1f}Q{bend[0]:.1f} {bend[1]:.1f} {end[0]:.1f} {end[1]:.1f}"
     part = strength / top
     return Line(
         path, round(0.8 + 4.2 * part, 2), round(0.25 + 0.7 * part, 2), f"{one} and {two}: strength {percent(strength)}"

@@ -18,7 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from synthward.release.manifest import Manifest
-from synthward.report.findings import column_findings, relation_findings
+from synthward.report.findings import MAX_NAMED, column_findings, relation_findings
 from synthward.report.plots import WHISKER, BarList, Histogram, bar_list, histogram
 from synthward.report.relations import CLEAR, SLIGHT, UNCERTAIN, graph, pair_map, relations
 from synthward.report.spending import groups, spending
@@ -92,6 +92,7 @@ def render(manifest: Manifest) -> str:
         findings=[*column_findings(columns), *relation_findings(found)],
         max_answers=MAX_ANSWERS,
         max_relations=MAX_RELATIONS,
+        max_warnings=MAX_NAMED,
         slight=SLIGHT,
         clear=CLEAR,
         uncertain=UNCERTAIN,
