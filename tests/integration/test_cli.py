@@ -16,6 +16,7 @@ from showcase import Showcase, showcase
 from synthward.cli.check import check_file
 from synthward.cli.main import main
 from synthward.errors import ConfigError
+from synthward.sample.model_file import ModelFile
 from trial import VISITS, TestSite, heard, visits
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def test_report_and_history(
     assert out.read_bytes() == Path(shown.line["report"]).read_bytes()
     code, text, _ = synthward(capsys, shown.site, "report", release, "--out", str(out), "--artifact", "model.json")
     assert code == 0
-    assert json.loads(out.read_text(encoding="utf-8"))["synthesizer"] == "moments"
+    assert ModelFile.load(out).model.synthesizer == "moments"
     code, _, err = synthward(capsys, shown.site, "report", "r0", "--out", str(out))
     assert code == 2
     assert "release 'r0' has no artifact 'report.html'" in err
