@@ -53,7 +53,10 @@ def task_of(domain: Domain, epsilon: Decimal, settings: Synthesizer) -> Task:
     """What the synthesizer is asked for."""
     mechanism = "laplace" if settings.name == "moments" else "gaussian"
     delta = Decimal(0) if mechanism == "laplace" else DELTA
-    return Task(domain, PrivacyUnit("row", 1), mechanism, epsilon, delta, DECLARED_ROWS, settings)
+    accounting = (
+        "zcdp" if settings.name in ("moments", "aim") else "gaussian"
+    )  # the exact curve for Gaussian calls only
+    return Task(domain, PrivacyUnit("row", 1), mechanism, epsilon, delta, DECLARED_ROWS, settings, accounting)
 
 
 def reset_peak() -> None:
