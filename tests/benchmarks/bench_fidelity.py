@@ -53,9 +53,8 @@ def task_of(domain: Domain, epsilon: Decimal, settings: Synthesizer) -> Task:
     """What the synthesizer is asked for."""
     mechanism = "laplace" if settings.name == "moments" else "gaussian"
     delta = Decimal(0) if mechanism == "laplace" else DELTA
-    accounting = (
-        "zcdp" if settings.name in ("moments", "aim") else "gaussian"
-    )  # the exact curve for Gaussian calls only
+    # The exact curve holds where every call is Gaussian.
+    accounting = "zcdp" if mechanism == "laplace" or synthesizer(settings.name).selects else "gaussian"
     return Task(domain, PrivacyUnit("row", 1), mechanism, epsilon, delta, DECLARED_ROWS, settings, accounting)
 
 
