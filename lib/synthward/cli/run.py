@@ -148,11 +148,14 @@ def _plan_line(ward: Ward, plan: Plan) -> dict[str, Any]:
 def _describe(ward: Ward, plan: Plan) -> list[str]:
     from synthward.errors import BudgetError
     from synthward.pipeline.cost import Cost
+    from synthward.privacy.accounting import epsilon_of
 
     request, assessment = plan.file.request, plan.assessment
     verdict = ward.verdict(plan)
     try:
-        account = f"{ward.budget(request.population.scope).remaining} of epsilon left"
+        state = ward.budget(request.population.scope)
+        alone = epsilon_of(plan.charge, state.terms.max_delta)
+        account = f"{state.remaining} of epsilon left; this run alone counts as {alone}"
     except BudgetError as error:
         account = str(error)
     worst = sorted(plan.forecast.items(), key=lambda item: -item[1])[:5]
@@ -162,7 +165,8 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
         f"tier       {assessment.tier} {assessment.title}; approvals: {', '.join(assessment.approvals_needed)}",
         f"approved   {'yes' if verdict.ok else 'no: ' + '; '.join(verdict.reasons)}",
         *(f"REFUSED    {reason}" for reason in assessment.refusals),
-        f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon}, delta {plan.delta}, K {plan.task.unit.max_rows}",
+        f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon} ({plan.accounting}), delta {plan.delta}, "
+        f"K {plan.task.unit.max_rows}",
         f"budget     scope {request.population.scope}: {account}",
         *Cost.of(plan).describe(),
         f"noise      expected distance that noise alone causes, worst columns: {noise}",
