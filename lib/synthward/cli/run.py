@@ -165,8 +165,10 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
         f"tier       {assessment.tier} {assessment.title}; approvals: {', '.join(assessment.approvals_needed)}",
         f"approved   {'yes' if verdict.ok else 'no: ' + '; '.join(verdict.reasons)}",
         *(f"REFUSED    {reason}" for reason in assessment.refusals),
-        f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon} ({plan.accounting}), delta {plan.delta}, "
-        f"K {plan.task.unit.max_rows}",
+        (
+            f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon} ({plan.accounting}), delta {plan.delta}, "
+            f"K {plan.task.unit.max_rows}"
+        ),
         f"budget     scope {request.population.scope}: {account}",
         *Cost.of(plan).describe(),
         f"noise      expected distance that noise alone causes, worst columns: {noise}",
