@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from store_doubles import MemoryLinks
 from synthward.config.loader import bind
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
-from synthward.errors import IntegrityError
+from synthward.errors import ConfigError, IntegrityError
 from synthward.fit.base import Task
 from synthward.fit.moments import Moments
 from synthward.governance.request import Synthesizer
@@ -21,8 +22,12 @@ from synthward.measure import curator as module
 from synthward.measure.curator import Curator, SealStore
 from synthward.measure.layout import Layout
 from synthward.pipeline.journal import Journal, JournalSeals
-from synthward.privacy.measurement import Round
+from synthward.privacy.accounting import Charge, total
+from synthward.privacy.calibration import calibrated
+from synthward.privacy.gaussian import rounding_gap
+from synthward.privacy.measurement import Asked, Round
 from synthward.privacy.noise import NoiseCall, SecureNoise
+from synthward.privacy.queries import Base, Marginal, Population, Query, Scores, Selection
 from synthward.privacy.unit import PrivacyUnit
 from synthward.store.chain import Chain
 from synthward.store.delta import TableRef
@@ -45,10 +50,12 @@ class Plus:
     def __init__(self, shift: int) -> None:
         self.shift = shift
         self.labels: list[str] = []
+        self.exact: list[list[int]] = []
 
     def draw(self, label: str, exact: np.ndarray, call: NoiseCall) -> np.ndarray:  # noqa: ARG002, RUF100 - protocol
         self.labels.append(label)
-        return exact + self.shift
+        self.exact.append(exact.tolist())
+        return np.array([exact.argmax()]) if call.mechanism == "exponential" else exact + self.shift
 
 
 @pytest.fixture
@@ -189,3 +196,171 @@ def test_noise_of_production_is_fresh_at_every_draw() -> None:
     one, two = (SecureNoise().draw("x", exact, call) for _ in range(2))
     assert one.tolist() != two.tolist()
     assert len(set(one.tolist())) > 32
+
+
+CLIQUES = (("sex",), ("age",), ("sex", "age"))
+CELLS = {("sex",): 4, ("age",): 6, ("sex", "age"): 24}
+ROUNDED = replace(TASK, mechanism="gaussian", epsilon=Decimal(1), delta=Decimal("1e-9"))
+
+
+def predicted(value: int, cliques: tuple[tuple[str, ...], ...] = CLIQUES) -> tuple[np.ndarray, ...]:
+    return tuple(np.full(CELLS[clique], value, dtype=np.int64) for clique in cliques)
+
+
+def round_of(step: str, *queries: Query) -> Round:
+    calls = [calibrated(query, ROUNDED.unit, DOMAIN, "gaussian", 10**6) for query in queries]
+    return Round(step, tuple(Asked(query, call) for query, call in zip(queries, calls, strict=True)))
+
+
+COLUMNS = round_of("columns", Population(), Marginal(("sex",)))
+SCORED = round_of("scores", Scores(CLIQUES, predicted(PLANTED - 2)))
+CHOSEN = round_of("choice", Selection(CLIQUES, predicted(PLANTED + 3), (9, 1, 1)), Marginal(("sex", "age")))
+ROUNDS = (COLUMNS, SCORED, CHOSEN)
+
+
+def adaptive(seals: SealStore, noise: Plus, events: list[str] | None = None, **changes: Any) -> Curator:
+    """A curator for `ROUNDS`, with all cliques announced."""
+    given = {"charge": total(item.charge for item in ROUNDS), "cliques": CLIQUES, **changes}
+    return build(seals, noise, events, **given)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[list[Base]]:
+    """Replaces the pass over the source; says what each one was to measure."""
+    made: list[list[Base]] = []
+
+    def frame(rows: object, books: object, layout: Layout, *rest: object) -> None:  # noqa: ARG001, RUF100
+        made.append(list(layout._parts))
+
+    monkeypatch.setattr(module, "exact_vector_frame", frame)
+    monkeypatch.setattr(module, "collect_vector", lambda _, cells: np.full(cells, PLANTED, dtype=np.int64))
+    return made
+
+
+def test_all_rounds_of_announced_cliques_take_one_pass(counted: list[list[Base]]) -> None:
+    noise, events = Plus(5), []
+    curator = adaptive(MemorySeals(), noise, events)
+    first, second, third = (curator.answer(item) for item in ROUNDS)
+    [measured] = counted
+    assert set(measured) == {Population(), *(Marginal(clique) for clique in CLIQUES)}
+    assert events == ["compared", "aggregate", "draw", "seal", "draw", "seal", "draw", "seal"]
+    assert {int(value) for answer in first for value in answer.values} == {PLANTED + 5}
+    # Each cell is off by 2, by 3 in the selection, whose first clique counts nine times.
+    assert second[0].values.tolist() == [2 * CELLS[clique] + 5 for clique in CLIQUES]
+    assert noise.exact[3] == [9 * 3 * 4, 3 * 6, 3 * 24]
+    assert third[0].values.tolist() == [0]
+    assert {int(value) for value in third[1].values} == {PLANTED + 5}
+
+
+def test_a_clique_that_was_not_announced_costs_another_pass(counted: list[list[Base]]) -> None:
+    curator = adaptive(MemorySeals(), Plus(5), cliques=())
+    for item in ROUNDS:
+        curator.answer(item)
+    assert [set(measured) for measured in counted] == [
+        {Population(), Marginal(("sex",))},
+        {Marginal(("age",)), Marginal(("sex", "age"))},
+    ]
+
+
+@pytest.mark.parametrize("sealed", [0, 1, 2, 3])
+def test_a_run_resumed_between_rounds_makes_one_pass_for_the_rest(counted: list[list[Base]], sealed: int) -> None:
+    seals = MemorySeals()
+    before = adaptive(seals, Plus(5))
+    kept = [before.answer(item) for item in ROUNDS[:sealed]]
+    counted.clear()
+    noise = Plus(7)
+    after = adaptive(seals, noise)
+    answers = [after.answer(item) for item in ROUNDS]
+    assert noise.labels == [item.query.label for done in ROUNDS[sealed:] for item in done.asked]
+    assert len(counted) == (1 if sealed < len(ROUNDS) else 0)
+    for ours, theirs in zip(answers, kept, strict=False):
+        assert [a.values.tolist() for a in ours] == [a.values.tolist() for a in theirs]
+
+
+def test_nothing_exact_is_kept_after_closing(counted: list[list[Base]]) -> None:
+    curator = adaptive(MemorySeals(), Plus(5))
+    curator.answer(COLUMNS)
+    assert curator._exact
+    curator.close()
+    assert not curator._exact
+
+
+def test_a_source_that_changed_leaves_nothing_to_answer_from(counted: list[list[Base]]) -> None:
+    def changed() -> None:
+        raise Stopped("changed")
+
+    curator = adaptive(MemorySeals(), Plus(5), check_source=changed)
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            curator.answer(COLUMNS)
+    assert not curator._exact
+
+
+def test_an_exact_answer_cannot_be_changed_by_a_noise_source(counted: list[list[Base]]) -> None:
+    class Writing(Plus):
+        def draw(self, label: str, exact: np.ndarray, call: NoiseCall) -> np.ndarray:  # noqa: ARG002, RUF100 - protocol
+            exact += 1
+            return exact
+
+    with pytest.raises(ValueError, match="read-only"):
+        adaptive(MemorySeals(), Writing(0)).answer(COLUMNS)
+
+
+def test_more_cells_than_can_be_held_are_refused_before_anything(
+    counted: list[list[Base]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthward.measure.answers.MAX_CELLS", 33)
+    with pytest.raises(ConfigError, match=r"3 marginals .* 34 cells .* at most 33 .* \(sex, age\), has 24"):
+        adaptive(MemorySeals(), Plus(1))
+    curator = adaptive(MemorySeals(), Plus(1), cliques=CLIQUES[:2])
+    curator.answer(COLUMNS)
+    with pytest.raises(ConfigError, match="34 cells"):
+        curator.answer(SCORED)
+    assert len(counted) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked_round", "says"),
+    [
+        (round_of("x", Scores((("age",),), predicted(1, (("sex",),)))), "other numbers of cells"),
+        (
+            Round("x", (Asked(Selection(CLIQUES, predicted(0), (1, 1, 1)), NoiseCall("gaussian", 1e9, 2**17)),)),
+            "cannot be answered by the mechanism gaussian",
+        ),
+        (
+            Round("x", (Asked(Marginal(("sex",)), NoiseCall("exponential", 1e9, 2**17)),)),
+            "cannot be answered by the mechanism exponential",
+        ),
+        (Round("x", (Asked(Scores(CLIQUES, predicted(0)), NoiseCall("gaussian", 1e9, 2**17)),)), "has sensitivity"),
+    ],
+    ids=["cells", "selection with noise", "marginal without", "sqrt(m) forgotten"],
+)
+def test_rounds_that_do_not_fit_are_refused_before_the_pass(
+    counted: list[list[Base]], asked_round: Round, says: str
+) -> None:
+    with pytest.raises(IntegrityError, match=says):
+        adaptive(MemorySeals(), Plus(1)).answer(asked_round)
+    assert counted == []
+
+
+def test_a_selection_is_within_a_pure_charge(counted: list[list[Base]]) -> None:
+    query = Selection(CLIQUES, predicted(0), (1, 1, 1))
+    call = calibrated(query, TASK.unit, DOMAIN, "laplace", 10**9)
+    asked_round = Round("x", (Asked(query, call),))
+    assert build(MemorySeals(), Plus(1), charge=Charge.pure(1)).answer(asked_round)
+    with pytest.raises(IntegrityError, match="would spend more"):
+        build(MemorySeals(), Plus(1), charge=Charge.pure(Decimal("0.9"))).answer(asked_round)
+
+
+def test_the_curve_admits_gaussian_noise_of_large_scale_within_its_gap(counted: list[list[Base]]) -> None:
+    gap = sum(rounding_gap(size, SCORED.asked[0].call.scale) for size in (1, 3))
+    curator = adaptive(MemorySeals(), Plus(5), gap=gap)
+    curator.answer(SCORED)
+    with pytest.raises(IntegrityError, match="more cells than the run's accounting covers"):
+        curator.answer(COLUMNS)
+    with pytest.raises(IntegrityError, match="as the run's accounting demands"):
+        adaptive(MemorySeals(), Plus(5), gap=Fraction(1)).answer(CHOSEN)
+    small = Round("x", (Asked(Population(), NoiseCall("gaussian", 4000.0, 2**16)),))
+    with pytest.raises(IntegrityError, match="scale of at least 4096"):
+        adaptive(MemorySeals(), Plus(5), gap=Fraction(1), charge=small.charge).answer(small)
+    assert len(counted) == 1
