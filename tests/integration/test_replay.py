@@ -11,16 +11,16 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from recorded import Call, RecordingNoise, ReplayNoise
 from synthward.errors import SynthwardError
-from synthward.privacy.noise import Integers, NoiseCall, SecureNoise
+from synthward.privacy.noise import NoiseCall
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from trial import TestSite, heard, ready
 
@@ -31,61 +31,6 @@ K = 2
 VISITS = "stay STRING, sex STRING, age INT"
 STAYS = "stay STRING, pid BIGINT"
 Rows = list[tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Call:
-    """One noise call on D."""
-
-    label: str
-    exact: tuple[int, ...]
-    call: NoiseCall
-    noisy: Integers
-
-
-@dataclass
-class RecordingNoise:
-    """Draws real noise and remembers it."""
-
-    calls: list[Call] = field(default_factory=list)
-
-    def draw(self, label: str, exact: Integers, call: NoiseCall) -> Integers:
-        """See `NoiseSource.draw`."""
-        noisy = SecureNoise().draw(label, exact, call)
-        self.calls.append(Call(label, tuple(int(n) for n in exact), call, noisy))
-        return noisy
-
-
-@dataclass
-class ReplayNoise:
-    """Checks each call against the recorded one, in exact integers, and returns the recorded answer."""
-
-    calls: list[Call]
-    place: int = 0
-    moved: int = 0
-
-    def draw(self, label: str, exact: Integers, call: NoiseCall) -> Integers:
-        """See `NoiseSource.draw`."""
-        before = self.calls[self.place]
-        self.place += 1
-        assert (label, call) == (before.label, before.call)
-        assert len(exact) == len(before.exact)
-        differences = [int(ours) - theirs for ours, theirs in zip(exact, before.exact, strict=True)]
-        self.moved += any(differences)
-        charge, scale = call.charge, Fraction(call.scale)
-        if call.mechanism == "laplace":
-            assert sum(abs(d) for d in differences) <= call.sensitivity, label
-            loss, charged = Fraction(call.sensitivity) / scale, charge.nano_epsilon
-        elif call.mechanism == "exponential":
-            assert max(abs(d) for d in differences) <= call.sensitivity, label
-            loss, charged = 2 * Fraction(call.sensitivity) / scale, charge.nano_epsilon
-            assert loss**2 / 8 * 10**9 <= charge.nano_rho
-        else:
-            assert sum(d * d for d in differences) <= call.sensitivity**2, label
-            loss, charged = (Fraction(call.sensitivity) / scale) ** 2 / 2, charge.nano_rho
-        assert charged is not None
-        assert loss * 10**9 <= charged <= loss * 10**9 * (1 + Fraction(1, 10**9)) + 2, label
-        return np.array(before.noisy)
 
 
 @dataclass(frozen=True)
@@ -371,6 +316,28 @@ def test_gaussian_noise_with_a_heavy_patient(
     privacy = {"mechanism": "gaussian", "epsilon": 50, "delta": 1e-7}
     recorded = record("heavy", crowd(), privacy=privacy)
     assert replay(spark, tmp_path, recorded, crowd().without(2), monkeypatch, privacy=privacy).moved
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["few_round", "aim"])
+@pytest.mark.parametrize("who", ["more rows than K", "only row of a category"])
+def test_rounds_that_choose_their_tables(
+    spark: SparkSession,
+    record: Callable[..., Recorded],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    who: str,
+) -> None:
+    """Scores and selections too: what is chosen depends on sealed answers alone."""
+    changes = {
+        "privacy": {"mechanism": "gaussian", "epsilon": 50, "delta": 1e-7},
+        "synthesizer": {"name": name, "max_iterations": 20},
+    }
+    recorded = record(name, crowd(), **changes)
+    kinds = {call.label.partition("(")[0] for call in recorded.calls}
+    assert kinds >= {"population", "marginal", "scores" if name == "few_round" else "selection"}
+    assert replay(spark, tmp_path, recorded, crowd().without(PATIENTS[who]), monkeypatch, **changes).moved
 
 
 def test_a_difference_beyond_the_sensitivity_is_noticed() -> None:

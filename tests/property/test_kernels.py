@@ -22,6 +22,7 @@ from pyspark.sql import types as T
 
 import oracle
 from extracts import BOOKS, DOMAIN, EXTREME, QUERIES, IdKind, Rows, cells, extract, patient_ids, without, write
+from predictions import assert_scores_are_neighbours, assert_scores_attain_their_bounds, predictions
 from synthward.domain.cells import Packing
 from synthward.kernels import _worker
 from synthward.kernels.encode import UNIT, encode, word_column
@@ -42,6 +43,7 @@ JOINT: tuple[Query, ...] = (
 """All pairs, and triples in several orders of their columns: 32 marginals out of a few blocks."""
 
 JOINT_LAYOUT = Layout.of(JOINT, BOOKS)
+CLIQUES = tuple(query.clique for query in QUERIES if isinstance(query, Marginal))
 PACKING = Packing.of(BOOKS)
 NAMES = [f"c{place}" for place in range(len(BOOKS))]
 TASKS = 3
@@ -126,6 +128,11 @@ def expected(
     return vector
 
 
+def answers(vector: np.ndarray) -> dict[Query, np.ndarray]:
+    """The vector by query, as the curator keeps it."""
+    return {query: vector[LAYOUT.part(query)] for query in QUERIES}
+
+
 def assert_neighbours(ours: np.ndarray, theirs: np.ndarray, K: int) -> None:
     """Both norms of every query's difference are within its integer bound; computed in Python's integers."""
     for query in QUERIES:
@@ -163,6 +170,7 @@ def test_kernels_equal_the_reference_on_neighbours(
     assert len(pairs) >= 280
     found = vectors(spark, write(tables, kind, tmp_path / "x"), K, len(tables))
     understood: dict[int, list[oracle.Row]] = {}
+    chance = random.Random(seed)
     for ours, theirs, unit in pairs:
         if ours not in understood:
             understood[ours] = oracle.understand(tables[ours], BOOKS)
@@ -170,6 +178,8 @@ def test_kernels_equal_the_reference_on_neighbours(
         less = [row for row in understood[ours] if row.unit != unit]
         np.testing.assert_array_equal(found[theirs], expected(tables[theirs], K, less))
         assert_neighbours(found[ours], found[theirs], K)
+        guessed = predictions(chance, CLIQUES, BOOKS)
+        assert_scores_are_neighbours(answers(found[ours]), answers(found[theirs]), guessed, CLIQUES, K, DOMAIN)
 
 
 def test_joint_counts_equal_the_reference_on_neighbours(spark: SparkSession, tmp_path: Path) -> None:
@@ -201,6 +211,7 @@ def test_bounds_are_attained_by_the_kernels(spark: SparkSession, tmp_path: Path,
         for query in QUERIES:
             reached = sum(abs(int(value)) for value in vector[LAYOUT.part(query)])
             assert reached == bound(query, PrivacyUnit("patient", K), DOMAIN, "laplace"), query.label
+        assert_scores_attain_their_bounds(answers(vector), answers(np.zeros_like(vector)), CLIQUES, K, DOMAIN)
 
 
 @pytest.fixture

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import oracle
 from extracts import BOOKS, CELL_POOLS, DOMAIN, EXTREME, QUERIES
+from predictions import assert_scores_are_neighbours, assert_scores_attain_their_bounds, predictions
 from synthward.domain.spec import Date, Numeric
+from synthward.measure.answers import cells_of
 from synthward.privacy.queries import Marginal, Population, Presence, Query, SquareSum, Sum
 from synthward.privacy.sensitivity import bound, joint_l1, joint_l2
 from synthward.privacy.unit import PrivacyUnit
@@ -39,6 +44,46 @@ def test_neighbours_differ_by_at_most_the_declared_bound(table: list, repeat: in
     marginals = sum(isinstance(query, Marginal) for query in QUERIES)
     assert total <= joint_l1(marginals, unit)
     assert squares <= joint_l2(marginals, unit) ** 2
+
+
+CLIQUES = (("sex",), ("flag", "sex"), ("lab", "flag"), ("age",))
+
+
+def vectors(rows: list[oracle.Row], K: int) -> dict[Query, np.ndarray]:
+    """The reference's marginals as vectors."""
+    found = {}
+    for clique in CLIQUES:
+        vector = np.zeros(cells_of(Marginal(clique), BOOKS), dtype=np.int64)
+        for cell, value in oracle.answer(Marginal(clique), rows, BOOKS, K).items():
+            vector[cell] = value
+        found[Marginal(clique)] = vector
+    return found
+
+
+@given(table=tables, repeat=st.sampled_from([1, 7, 1500]), K=bounds, chance=st.randoms(use_true_random=False))
+def test_scores_of_neighbours_differ_by_at_most_their_bounds(
+    table: list, repeat: int, K: int, chance: random.Random
+) -> None:
+    """Whatever is predicted: below, above, or the exact answers of either neighbour themselves."""
+    understood = oracle.understand(table, BOOKS)
+    whole = vectors([row for row in understood for _ in range(repeat if row.unit == "a" else 1)], K)
+    less = vectors([row for row in understood if row.unit != "a"], K)
+    for guessed in (predictions(chance, CLIQUES, BOOKS), tuple(whole.values()), tuple(less.values())):
+        assert_scores_are_neighbours(whole, less, guessed, CLIQUES, K, DOMAIN)
+
+
+@pytest.mark.parametrize("K", [1, 2, 4, 1023])
+@pytest.mark.parametrize("fold", [1, 2], ids=["n = K", "n = 2K"])
+def test_the_bounds_of_scores_are_attained(K: int, fold: int) -> None:
+    """One patient against nobody: K equal rows reach every bound, spread over cells or not; no rows move nothing."""
+    nobody = vectors([], K)
+    equal = vectors(oracle.understand([("a", EXTREME)], BOOKS) * (K * fold), K)
+    assert_scores_attain_their_bounds(equal, nobody, CLIQUES, K, DOMAIN)
+    other = (*EXTREME[:2], "M", "no", *EXTREME[4:])
+    spread = oracle.understand([("a", EXTREME), ("a", other)], BOOKS) * (K * fold)
+    assert_scores_attain_their_bounds(vectors(spread, K), nobody, CLIQUES, K, DOMAIN)
+    orphans = vectors(oracle.understand([(None, EXTREME)], BOOKS), K)
+    assert all(not vector.any() for vector in orphans.values())
 
 
 @given(table=tables, K=bounds)
