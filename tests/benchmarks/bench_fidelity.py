@@ -53,7 +53,9 @@ def task_of(domain: Domain, epsilon: Decimal, settings: Synthesizer) -> Task:
     """What the synthesizer is asked for."""
     mechanism = "laplace" if settings.name == "moments" else "gaussian"
     delta = Decimal(0) if mechanism == "laplace" else DELTA
-    return Task(domain, PrivacyUnit("row", 1), mechanism, epsilon, delta, DECLARED_ROWS, settings)
+    # The exact curve holds where every call is Gaussian.
+    accounting = "zcdp" if mechanism == "laplace" or synthesizer(settings.name).selects else "gaussian"
+    return Task(domain, PrivacyUnit("row", 1), mechanism, epsilon, delta, DECLARED_ROWS, settings, accounting)
 
 
 def reset_peak() -> None:

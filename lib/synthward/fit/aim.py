@@ -1,8 +1,10 @@
 """`aim`: the adaptive and iterative mechanism of McKenna, Mullins, Sheldon and Miklau (2022), algorithm 2.
 
-Every step chooses, by the exponential mechanism, the candidate that the current model predicts worst beyond what its
-own noise would cost, measures it, and fits again. Steps start small, 16 for each column; when a measurement has hardly
-moved the model, the noise is halved. Tables may take as much of the cap on cells as of the budget is spent.
+Every step chooses, by the exponential mechanism, the candidate that the current model predicts worst, measures it, and
+fits again. Steps start small, 16 for each column; when a measurement has hardly moved the model, the noise is halved.
+Tables may take as much of the cap on cells as of the budget is spent. One difference to the published rule: a score is
+the weighted error alone, from which the expected noise of the table itself is not subtracted, so that large tables are
+chosen a little more often.
 
 It needs many rounds and fits, each sealed; `few_round` is as good or better on pairs at a fraction of the time. It is
 here for workloads whose weights are very uneven, and for comparison with the literature.

@@ -45,9 +45,9 @@ class Fixed:
         """Cost of the one round."""
         return _round(task).charge
 
-    def cliques(self, task: Task) -> tuple[Clique, ...]:  # noqa: ARG002 - the protocol's
-        """None: there is no later round."""
-        return ()
+    def cliques(self, task: Task) -> tuple[Clique, ...]:
+        """The tables named; the only round asks about them."""
+        return task.options.cliques
 
     def rounds(self, task: Task) -> Rounds:
         """One round, then the fit."""
