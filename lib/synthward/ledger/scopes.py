@@ -192,7 +192,8 @@ def refuse_overspending(state: ScopeState, cost: Charge) -> None:
         return
     raise BudgetExceeded(
         f"scope '{state.scope}': the charge does not fit. Asked: epsilon "
-        f"{_shown(accounting.epsilon_of(cost, terms.max_delta))} on its own; spent: {_shown(state.epsilon_spent)}; "
+        f"{_shown(accounting.epsilon_of(cost, terms.max_delta))} on its own, as a scope counts it; "
+        f"spent: {_shown(state.epsilon_spent)}; "
         f"together: {_shown(accounting.epsilon_of(after, terms.max_delta))}; cap: {_shown(terms.max_epsilon)}; "
         f"left: {_shown(state.remaining)} (all at delta {terms.max_delta}). Nothing was spent. Ask for a smaller "
         "epsilon, or have the privacy officer decide on a scope for another population; spent budget does not come back"
