@@ -14,7 +14,7 @@ PIP   := $(PY) -m pip --disable-pip-version-check --retries 5 --timeout 60 insta
 TESTS := tests/integration tests/property tests/e2e
 FAST  := not slow
 # Two workers, each with a JVM of its own; a test module stays on one of them.
-TWO   := -n 2 --dist loadgroup
+TWO   := -n 2 --dist loadfile
 
 ##@ Start
 help: ## this list
@@ -80,9 +80,15 @@ bench-kernels: setup ## speed of the measuring kernels against the targets
 bench-fidelity: setup ## fidelity of the synthesizers at equal privacy (SYNTHWARD_DATA)
 	$(PY) tests/benchmarks/bench_fidelity.py
 
+bench-scale: setup ## whole runs at 1 and 10 M rows and at the edges; SIZES=1,10,100 for more
+	$(PY) tests/benchmarks/bench_scale.py --sizes $(or $(SIZES),"1,10")
+
 ##@ Ship
 zip: $(STAMP) ## build/synthward.zip for spark-submit --py-files
 	@$(PY) -m synthward.spark.package build/synthward.zip
+
+env-pack: $(STAMP) ## build/env.tar.gz for spark-submit --archives: our dependencies (EXTRA=mlflow for more)
+	@$(PY) -m synthward.spark.archive build/env.tar.gz $(addprefix --extra ,$(EXTRA))
 
 wheel: $(STAMP) ## dist/*.whl, for Databricks and for pip
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
@@ -92,4 +98,4 @@ clean: ## remove build results and caches; keeps .venv and jars
 	rm -rf build dist spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find lib tests jobs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all mutants check fmt bench-kernels bench-fidelity zip wheel clean
+.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all mutants check fmt bench-kernels bench-fidelity bench-scale zip env-pack wheel clean

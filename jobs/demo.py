@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from synthward.api import open_ward
-from synthward.cli.main import log_to_stderr
+from synthward.cli.logs import log_to_stderr
 from synthward.cli.run import result_line, write_report
 from synthward.demo.simulator import write_demo
 from synthward.demo.tour import Stop, farewell, guide, say

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from synthward.cli.main import main
+from synthward.cli.main import run_job
 
 if __name__ == "__main__":
-    code = main(["budget", "open", *sys.argv[1:]])
-    if code:
-        sys.exit(code)
+    run_job(["budget", "open", *sys.argv[1:]])

@@ -2,7 +2,8 @@
 
     spark-submit --py-files synthward.zip jobs/synthesize.py --site site.yaml --request request.yaml --run-key 2026-01
 
-Exit codes: 0 ok, 2 usage, 3 refused by policy, 4 budget, 5 gate failed, 1 anything else. Running it again is safe.
+Exit codes: 0 ok, 2 usage, 3 refused by policy, 4 budget, 5 gate failed, 1 anything else. `--result FILE` says
+the same in a file; on Databricks, where tasks have no exit codes, an exception carries it. Running it again is safe.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from synthward.cli.main import main
+from synthward.cli.main import run_job
 
 
 def arguments(words: list[str]) -> list[str]:
@@ -22,6 +23,4 @@ def arguments(words: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    code = main(arguments(sys.argv[1:]))
-    if code:
-        sys.exit(code)
+    run_job(arguments(sys.argv[1:]))

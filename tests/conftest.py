@@ -35,16 +35,6 @@ SPARK_CONF = {
 }
 
 
-SHOWCASE = ("test_cli.py", "test_leaks.py", "test_main_job.py")
-"""Modules that look at one run, made once for all of them."""
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """With two workers (`-n 2 --dist loadgroup`) a module stays on one, and the showcase's modules stay together."""
-    name = item.path.name
-    item.add_marker(pytest.mark.xdist_group("showcase" if name in SHOWCASE else name))
-
-
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The project's root directory."""

@@ -213,7 +213,7 @@ class TestSite:
         *,
         name: str = "visits",
         format: str = "delta",  # noqa: A002 - Spark's own word
-        mode: str = "errorifexists",
+        mode: str = "error",
         **options: Any,
     ) -> Path:
         """Writes a source in one file."""

@@ -30,7 +30,9 @@ from synthward.pipeline.environment import Environment
 from synthward.pipeline.journal import SEALED
 from synthward.pipeline.plan import Plan, make_plan
 from synthward.pipeline.records import publishable_metrics
+from synthward.pipeline.result import RunResult
 from synthward.pipeline.run import MANIFEST, REPORT, MainJob, Outcome
+from synthward.pipeline.runs import Runs
 from synthward.privacy.noise import NoiseSource, SecureNoise
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Registry
@@ -98,13 +100,13 @@ class Ward:
         """Reads the policy; nothing else is read or written before it is needed.
 
         Args:
-            spark: A session with Delta; it is never configured here.
+            spark: A session with Delta; it is never configured here. It stays reachable as `session`.
             site: The site.
             noise: For tests; production leaves it out and gets cryptographic noise.
             clock: Time, with a zone.
             on_step: Called with the name of each step of a run after it.
         """
-        self._spark = spark
+        self.session = spark
         self.site = site
         self.policy: Policy = load_policy(Path(site.policy))
         self._clock = clock
@@ -114,6 +116,9 @@ class Ward:
         self._approvals = Chain(spark, protected.table("approvals"), clock=clock)
         self._journal = Chain(spark, protected.table("journal"), clock=clock)
         self.registry = Registry(spark, Zone(site.releases))
+        self.runs = Runs(spark, protected)
+        self.result: RunResult | None = None
+        """How the last `run` of this object ended."""
         self.ledger = Ledger(spark, Zone(site.ledger), single_writer=site.single_writer, clock=clock)
 
     def request(self, path: str | Path, *, source: str | None = None) -> RequestFile:
@@ -201,14 +206,33 @@ class Ward:
             PolicyRefused: Policy or approvals do not allow it; nothing was read or spent.
             BudgetError: The budget does not allow it; nothing was spent.
             GateFailed: The release did not pass its gates and stays quarantined.
-            SynthwardError: See `synthward.errors`; running again is always safe.
+            SynthwardError: See `synthward.errors`; running again is always safe. Whatever happens, `result` tells how
+                it ended, and so does a row of the `runs` table unless a signal ended it.
         """
-        plan = self.plan(request, run_key=run_key)
+        started = self._clock()
+        self.result = None
+        plan = None
+        try:
+            plan = self.plan(request, run_key=run_key)
+            release = self._run(plan)
+        except BaseException as error:
+            self.result = RunResult.failure(error, plan, started=started, ended=self._clock())
+            # A signal leaves no time for a commit; the run is as resumable without the row.
+            if isinstance(error, Exception):
+                self.runs.add(self.result)
+            raise
+        self.result = RunResult.success(
+            plan, release.table, is_new=release.outcome.is_new, started=started, ended=self._clock()
+        )
+        self.runs.add(self.result)
+        return release
+
+    def _run(self, plan: Plan) -> Release:
         plan.require_policy()
         verdict = self.verdict(plan)
         if not verdict.ok:
             raise PolicyRefused(list(verdict.reasons))
-        plan.require_budget(self.ledger.state(request.request.population.scope))
+        plan.require_budget(self.ledger.state(plan.file.request.population.scope))
         runs_allowed = min((approval.runs for approval in verdict.counted), default=None)
         outcome = MainJob(self._environment(), plan, verdict.counted, runs_allowed).execute()
         report = self.registry.artifact(outcome.release_id, REPORT).decode()
@@ -279,16 +303,24 @@ class Ward:
         found = self.registry.row(release_id)
         if found is None:
             raise UsageError(f"release '{release_id}' is unknown; see the table {self.registry.releases}")
-        rows = read(self._spark, TableRef.parse(found["release_table"]))
+        rows = read(self.session, TableRef.parse(found["release_table"]))
         return self.registry.with_lineage(rows) if lineage else rows
+
+    def releases(self, scope: str) -> list[dict[str, Any]]:
+        """The registry's rows of a scope's releases, in the order of their charges."""
+        return self.registry.rows(scope)
 
     def history(self, run_id: str) -> tuple[Link, ...]:
         """What a run has done so far, from its journal."""
         return self._journal.read(run_id, payloads=False)
 
+    def is_charged(self, scope: str, run_id: str) -> bool:
+        """Whether a scope's ledger holds a run's charge."""
+        return any(charge.run_id == run_id for charge in self.ledger.state(scope).charges)
+
     def _environment(self) -> Environment:
         return Environment(
-            spark=self._spark,
+            spark=self.session,
             site=self.site,
             policy=self.policy,
             ledger=self.ledger,

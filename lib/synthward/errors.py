@@ -11,9 +11,24 @@ from pathlib import Path
 
 
 class SynthwardError(Exception):
-    """Base of the tree. `exit_code` is what the command line and the jobs return."""
+    """Base of the tree.
+
+    `exit_code` is what the command line and the jobs return; `retryable` tells a scheduler whether the same command
+    again, with nothing changed, may end better.
+    """
 
     exit_code = 1
+    retryable = False
+
+
+class JobFailed(RuntimeError):
+    """Ends a notebook, or a job whose runner has no exit codes; its message begins with the code."""
+
+    @classmethod
+    def of(cls, error: SynthwardError) -> JobFailed:
+        """The exception to raise for an error."""
+        again = "try again" if error.retryable else "trying again unchanged will not help"
+        return cls(f"exit code {error.exit_code} ({type(error).__name__}; {again}): {error}")
 
 
 class UsageError(SynthwardError):
@@ -91,6 +106,8 @@ class EnvironmentProblem(SynthwardError):
 
 class StoreConflict(SynthwardError):
     """Bounded retries against concurrent writers are used up; running the same command again is safe."""
+
+    retryable = True
 
 
 class IntegrityError(SynthwardError):

@@ -75,12 +75,7 @@ _LOUD = ("mlflow", "alembic", "urllib3")
 
 @dataclass(frozen=True)
 class LoggedModel:
-    """A release's model.
-
-    Attributes:
-        name: The release's table, without schema; registered models are called after it.
-        read: Fetches the model file; asked for only when something is logged.
-    """
+    """A release's model: its table's name, without schema, and what fetches the model file, if it comes to that."""
 
     name: str
     read: Callable[[], bytes]

@@ -33,6 +33,7 @@ from synthward.fit.base import Rounds, Task
 from synthward.fit.catalog import SYNTHESIZERS, synthesizer
 from synthward.fit.model import Model
 from synthward.governance.request import Synthesizer
+from synthward.pipeline.plan import with_curve
 from synthward.privacy.unit import PrivacyUnit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,9 +54,8 @@ def task_of(domain: Domain, epsilon: Decimal, settings: Synthesizer) -> Task:
     """What the synthesizer is asked for."""
     mechanism = "laplace" if settings.name == "moments" else "gaussian"
     delta = Decimal(0) if mechanism == "laplace" else DELTA
-    # The exact curve holds where every call is Gaussian.
-    accounting = "zcdp" if mechanism == "laplace" or synthesizer(settings.name).selects else "gaussian"
-    return Task(domain, PrivacyUnit("row", 1), mechanism, epsilon, delta, DECLARED_ROWS, settings, accounting)
+    task = Task(domain, PrivacyUnit("row", 1), mechanism, epsilon, delta, DECLARED_ROWS, settings)
+    return with_curve(task, synthesizer(settings.name))
 
 
 def reset_peak() -> None:

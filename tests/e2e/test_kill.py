@@ -4,68 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from submitted import LIMIT, clean_environment, facts, prepared, submit
 from synthward.spark.package import build_zip
-from trial import SCOPE, Clock, TestSite, charges, ready
+from trial import SCOPE, Clock, TestSite, ready
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.e2e
 DRIVER = Path(__file__).with_name("killed_driver.py")
-LIMIT = 600.0
-"""Seconds; many times what an idle machine needs, for a busy one."""
-SETTINGS = {
-    "spark.driver.memory": "1g",
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.databricks.delta.snapshotPartitions": "1",
-    "spark.ui.enabled": "false",
-}
 
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_zip(tmp_path_factory.mktemp("zip") / "synthward.zip")
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment without what a running session has left in it."""
-    dropped = ("PYSPARK_", "SPARK_CONNECT", "SPARK_REMOTE", "SPARK_LOCAL_REMOTE", "SPARK_ENV", "SPARK_SUBMIT")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    return {**kept, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-
-
-def submit(root: Path, package: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """spark-submit of the main job with the package's zip, as on a cluster, in local mode."""
-    jars = ",".join(str(path) for path in sorted((root / "jars").glob("*.jar")))
-    conf = [word for name, value in SETTINGS.items() for word in ("--conf", f"{name}={value}")]
-    command = [
-        str(Path(sys.executable).with_name("spark-submit")),
-        *("--master", "local[2]", "--jars", jars, "--py-files", str(package), *conf),
-        str(root / "jobs" / "synthesize.py"),
-        *words,
-    ]
-    return subprocess.run(
-        command, cwd=cwd, env=clean_environment(), capture_output=True, text=True, timeout=LIMIT, check=False
-    )
-
-
-def prepared(spark: SparkSession, folder: Path) -> tuple[TestSite, Path]:
-    site = TestSite(folder)
-    site.write(spark)
-    today = dt.datetime.now(dt.UTC)
-    path = site.request(expires=today.date() + dt.timedelta(days=3))
-    ready(site.open(spark, clock=Clock(today)), path)
-    return site, path
 
 
 def kill_after(site: TestSite, request: Path, step: str) -> None:
@@ -76,14 +36,6 @@ def kill_after(site: TestSite, request: Path, step: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
 
 
-def facts(site: TestSite, spark: SparkSession, request: Path) -> dict[str, Any]:
-    """What the ledger and the journal hold, read by a driver that was not there."""
-    opened = site.open(spark)
-    links = opened.history(opened.plan(opened.request(request)).identity.run_id)
-    seals = [link.hash for link in links if link.kind == "sealed"]
-    return {"charges": charges(opened), "kinds": [link.kind for link in links], "seals": seals}
-
-
 WHERE = {
     "charge": ["opened"],
     "draw": ["opened"],
@@ -91,6 +43,45 @@ WHERE = {
     "sample": ["opened", "sealed"],
     "register": ["opened", "sealed", "validated"],
 }
+
+
+LADDER = (
+    "preflight",
+    "open",
+    "charge",
+    "aggregate",
+    "draw",
+    "seal",
+    "measure moments",
+    "sample",
+    "validate",
+    "register",
+    "publish",
+)
+"""Every step that another one follows."""
+
+
+@pytest.mark.slow
+def test_a_run_killed_between_every_two_steps_in_turn(
+    spark: SparkSession, tmp_path: Path, root: Path, package: Path
+) -> None:
+    """Eleven drivers, each killed one step later than the one before, and a twelfth that finishes: one charge."""
+    site, request = prepared(spark, tmp_path)
+    seals: set[str] = set()
+    for step in LADDER:
+        kill_after(site, request, step)
+        found = facts(site, spark, request)
+        assert found["charges"] == (0 if step in ("preflight", "open") else 1), step
+        seals |= set(found["seals"])
+    done = submit(root, package, "--site", str(site.file), "--request", str(request), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    [line] = [text for text in done.stdout.splitlines() if text.startswith("{")]
+    after = facts(site, spark, request)
+    assert (after["charges"], after["kinds"]) == (1, ["opened", "sealed", "validated", "published"])
+    assert seals == set(after["seals"])
+    rows = site.open(spark).rows(json.loads(line)["release_id"])
+    assert rows.count() == rows.select("_row").distinct().count() == 200
+    assert site.open(spark).verify(SCOPE) == []
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_append_if_absent(spark: SparkSession, zone: Zone) -> None:
     values = {"n": 3, "text": NASTY, "d": Decimal("1.5"), "x": float("nan"), "raw": b"\x00\xff"}
 
     def put(release_id: str, **changed: Any) -> bool:
-        return delta.append_if_absent(spark, ref, keys={"release_id": release_id}, values={**values, **changed})
+        return delta.append_if_absent(spark, ref, keys={"release_id": release_id}, rows=[{**values, **changed}])
 
     assert put("r1")
     assert not put("r1")
@@ -128,6 +128,25 @@ def test_append_if_absent(spark: SparkSession, zone: Zone) -> None:
         put("r3", nope=1)
     with pytest.raises(UsageError, match="key column"):
         put("r' OR '1' = '1")
+
+
+def test_rows_of_one_key_come_in_one_commit_or_not_at_all(spark: SparkSession, zone: Zone) -> None:
+    ref = zone.table("artifacts")
+    delta.create_if_absent(spark, ref, "release_id STRING NOT NULL, name STRING, content BINARY")
+    files = [{"name": name, "content": name.encode() * 9} for name in ("a", "b", "c")]
+
+    def put(rows: list[dict[str, Any]]) -> bool:
+        return delta.append_if_absent(spark, ref, keys={"release_id": "r1"}, rows=rows)
+
+    before = delta.version_of(spark, ref)
+    assert put(files)
+    assert delta.version_of(spark, ref) == before + 1
+    assert not put(files[::-1])
+    with pytest.raises(IntegrityError, match="other contents in content"):
+        put([*files[:2], {"name": "c", "content": b"edited"}])
+    with pytest.raises(IntegrityError, match="not the 2 expected rows"):
+        put(files[:2])
+    assert delta.read(spark, ref).count() == 3
 
 
 def test_chain_round_trip(spark: SparkSession, zone: Zone) -> None:

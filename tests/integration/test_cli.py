@@ -16,11 +16,13 @@ from showcase import Showcase, showcase
 from synthward.cli.check import check_file
 from synthward.cli.main import main
 from synthward.errors import ConfigError
+from synthward.sample.model_file import ModelFile
 from trial import VISITS, TestSite, heard, visits
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+RESULTS = ("unapproved.result.json", "result.json")
 LINE = {"run_id", "release_id", "table", "report", "mlflow_run", "epsilon", "delta", "remaining", "is_new"}
 
 
@@ -71,8 +73,17 @@ def test_a_dry_run_shows_plan_cost_and_targets_and_reads_nothing(shown: Showcase
     line = json.loads(shown.stdout["dry"])
     assert line["dry_run"] is True
     assert line["approved"] is False
+    assert (line["work"]["passes"], line["work"]["shuffles"]) == (1, 1)
     assert line["table"] == shown.line["table"]
-    for word in ("tier", "approvals: privacy_officer, data_steward", "unit: patient", "epsilon", "left", "2 scans"):
+    for word in (
+        "tier",
+        "approvals: privacy_officer, data_steward",
+        "unit: patient",
+        "epsilon",
+        "left",
+        "1 pass",
+        "core-seconds",
+    ):
         assert word in shown.stderr["dry"], word
 
 
@@ -85,7 +96,21 @@ def test_an_unapproved_request_is_refused_with_3(shown: Showcase) -> None:
 def test_an_overdrawn_budget_is_refused_with_4(shown: Showcase) -> None:
     assert shown.codes["poor"] == 4
     assert shown.stdout["poor"] == ""
-    assert "BudgetExceeded: scope 'clinic': the charge does not fit" in shown.stderr["poor"]
+    *_, last = shown.stderr["poor"].splitlines()
+    told = json.loads(last)
+    assert told["message"].startswith("BudgetExceeded: scope 'clinic': the charge does not fit")
+    assert (told["event"], told["code"], told["level"]) == ("end", 4, "ERROR")
+
+
+def test_results_are_files_and_rows_of_the_runs_table(spark: SparkSession, shown: Showcase) -> None:
+    found = {name: json.loads((shown.site.root / name).read_text(encoding="utf-8")) for name in RESULTS}
+    assert [found[name]["status"] for name in RESULTS] == ["refused", "published"]
+    assert [found[name]["code"] for name in RESULTS] == [3, 0]
+    assert found["result.json"]["table"] == shown.line["table"]
+    rows = shown.site.open(spark).runs.of(shown.line["run_id"])
+    assert [row["status"] for row in rows] == ["refused", "published", "unchanged"]
+    for name, row in zip(RESULTS, rows, strict=False):
+        assert {key: value for key, value in found[name].items() if key != "format"} == row
 
 
 def test_budget_commands(shown: Showcase) -> None:
@@ -113,12 +138,15 @@ def test_report_and_history(
     assert out.read_bytes() == Path(shown.line["report"]).read_bytes()
     code, text, _ = synthward(capsys, shown.site, "report", release, "--out", str(out), "--artifact", "model.json")
     assert code == 0
-    assert json.loads(out.read_text(encoding="utf-8"))["synthesizer"] == "moments"
+    assert ModelFile.load(out).model.synthesizer == "moments"
     code, _, err = synthward(capsys, shown.site, "report", "r0", "--out", str(out))
     assert code == 2
     assert "release 'r0' has no artifact 'report.html'" in err
-    code, text, _ = synthward(capsys, shown.site, "history", shown.line["run_id"])
+    code, text, err = synthward(capsys, shown.site, "history", shown.line["run_id"])
     assert code == 0
+    tries = [line.split()[2] for line in err.splitlines() if line.startswith("try ")]
+    assert tries == ["refused", "published", "unchanged"]
+    assert "published: nothing is left to do" in err
     assert [line.split()[2] for line in text.splitlines()] == ["opened", "sealed", "validated", "published"]
 
 

@@ -136,6 +136,7 @@ CASES: dict[str, Case] = {
         pa.float64(),
         DOUBLES,
     ),
+    "number from double, last bin wider": Case(number("0", "10", "1", edges=(Decimal(5),)), pa.float64(), DOUBLES),
     "number from double, many sentinels": Case(
         number("-10", "10", "0.1", sentinels=tuple(map(Decimal, range(12)))), pa.float64(), DOUBLES
     ),

@@ -300,3 +300,25 @@ def test_a_run_on_either_kind_of_session(spark: SparkSession, tmp_path: Path) ->
     release = run(opened, site.request())
     assert opened.rows(release.release_id).count() == 200
     assert opened.verify("clinic") == []
+
+
+@pytest.mark.slow
+def test_joint_structure_is_measured_drawn_and_reported(spark: SparkSession, tmp_path: Path) -> None:
+    site = TestSite(tmp_path)
+    site.write(spark)
+    opened = site.open(spark)
+    request = site.request(
+        privacy={"_whole": True, "mechanism": "gaussian", "epsilon": 60, "delta": 1e-7},
+        synthesizer={"name": "few_round"},
+        utility={"max_mean_pair_tvd": 1},
+    )
+    release = run(opened, request)
+    body = release.manifest.body
+    assert [entry["columns"] for entry in body["quality"]["cliques"]] == [["sex", "age"]]
+    assert body["quality"]["summary"]["pairs_measured"] == 1
+    assert release.metrics["pair_tvd_mean"] == body["quality"]["cliques"][0]["tvd"] <= 1
+    [edge] = body["model"]["graph"]["edges"]
+    assert {edge["parent"], edge["child"]} == {"sex", "age"}
+    assert "pair distance" in {gate["gate"] for gate in body["gates"]}
+    assert not [limit for limit in body["limits"] if "relations between columns are not kept" in limit]
+    assert "1 of 1" in release.report

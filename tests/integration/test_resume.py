@@ -11,6 +11,7 @@ import pytest
 
 from synthward.api import Release, Ward
 from synthward.errors import SourceError
+from synthward.store.delta import version_of
 from trial import VISITS, CountingNoise, Stopped, TestSite, charges, ready, stop_after, visits
 
 if TYPE_CHECKING:
@@ -164,27 +165,25 @@ def test_rows_appended_after_the_pin_are_not_read_by_a_resumed_run(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("artifact", ["manifest.json", "report.html", "model.json"])
-def test_a_crash_between_two_artifacts_doubles_nothing(
-    spark: SparkSession, tmp_path: Path, artifact: str, monkeypatch: pytest.MonkeyPatch
+def test_a_crash_between_artifacts_and_registry_doubles_nothing(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = TestSite(tmp_path)
     site.write(spark)
     opened = site.open(spark)
     request = ready(opened, site.request())
-    keep = type(opened.registry).keep
 
-    def crash(self: object, release_id: str, name: str, *rest: object) -> bool:
-        made = keep(self, release_id, name, *rest)  # type: ignore[arg-type]
-        if name == artifact:
-            raise Stopped(name)
-        return made
+    def crash(*_: object, **__: object) -> bool:
+        raise Stopped("record")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(opened.registry), "keep", crash)
+        patch.setattr(type(opened.registry), "record", crash)
         with pytest.raises(Stopped):
             opened.run(request)
+    # All three came in one commit after the table's own.
+    assert version_of(spark, opened.registry.artifacts) == 1
     release = opened.run(request)
     assert release.outcome.is_new
+    assert version_of(spark, opened.registry.artifacts) == 1
     assert spark.read.format("delta").load(str(opened.registry.artifacts)).count() == 3
     assert spark.read.format("delta").load(str(opened.registry.releases)).count() == 1

@@ -14,6 +14,7 @@ from synthward.errors import SourceError
 from synthward.measure import source
 from synthward.store.delta import exists
 from trial import (
+    DOMAIN,
     VISITS,
     NoNoise,
     Stopped,
@@ -114,6 +115,55 @@ def test_files_that_were_added_after_the_pin_are_noticed(spark: SparkSession, si
         source.check_unchanged(spark, pinned)
 
 
+@pytest.mark.slow
+def test_delta_with_partitions_mapping_deletion_vectors_generated_columns_and_z_order(
+    spark: SparkSession, site: TestSite, expected: dict[str, list[int]]
+) -> None:
+    table = f"delta.`{site.data()}`"
+    spark.sql(
+        f"CREATE TABLE {table} (pid BIGINT, gender STRING, age INT, ward STRING, decade INT "
+        "GENERATED ALWAYS AS (CAST(age DIV 10 AS INT))) USING delta PARTITIONED BY (ward) "
+        "TBLPROPERTIES ('delta.enableDeletionVectors' = 'true', 'delta.columnMapping.mode' = 'name')"
+    ).collect()
+    rows = [(pid, sex, age, f"w{age % 3}") for pid, sex, age in visits()]
+    extra = [(5000 + k, "F", 77, f"w{k % 3}") for k in range(30)]
+    frame = spark.createDataFrame([*rows, *extra], "pid BIGINT, gender STRING, age INT, ward STRING").coalesce(1)
+    frame.write.format("delta").mode("append").save(str(site.data()))
+    spark.sql(f"OPTIMIZE {table} ZORDER BY (pid)").collect()
+    spark.sql(f"DELETE FROM {table} WHERE pid >= 5000").collect()
+    spark.sql(f"ALTER TABLE {table} RENAME COLUMN gender TO sex").collect()
+    assert any("deletionVector" in path.read_text() for path in (site.data() / "_delta_log").glob("*.json"))
+    assert exact_answers(spark, plan_of(site, site.request())) == expected
+
+
+@pytest.mark.slow
+def test_parquet_files_of_several_schemas(spark: SparkSession, site: TestSite, expected: dict[str, list[int]]) -> None:
+    """Files differ in the order of columns, in columns that others lack, and in a partition column."""
+    first, second = visits()[:9], visits()[9:]
+    one = spark.createDataFrame(first, VISITS).coalesce(1)
+    one.write.parquet(str(site.data() / "year=2024"))
+    two = spark.createDataFrame(
+        [(age, "new", sex, pid) for pid, sex, age in second], "age INT, unit STRING, sex STRING, pid BIGINT"
+    )
+    two.coalesce(1).write.parquet(str(site.data() / "year=2025"))
+    bare = spark.createDataFrame([(None, "F")], "pid BIGINT, sex STRING").coalesce(1)
+    bare.write.parquet(str(site.data() / "year=2019"))
+    assert exact_answers(spark, plan_of(site, site.request(source={"format": "parquet"}))) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("written", "read", "missed"), [("latin-1", "ISO-8859-1", 0), ("latin-1", "UTF-8", 1)])
+def test_csv_in_another_encoding(spark: SparkSession, site: TestSite, written: str, read: str, missed: int) -> None:
+    """Declared, it is read; undeclared, what cannot be decoded is one of the values outside of the domain."""
+    site.domain({**DOMAIN["attributes"], "sex": {"type": "categorical", "values": ["männlich", "weiblich"]}})
+    site.data().mkdir(parents=True)
+    text = "pid,sex,age\n1,männlich,30\n2,weiblich,40\n"
+    (site.data() / "a.csv").write_bytes(text.encode(written))
+    answers = exact_answers(spark, plan_of(site, site.request(source={"format": "csv", "csv": {"encoding": read}})))
+    assert answers["population"] == [2 * S]
+    assert answers["marginal(sex)"] == [S * (1 - missed), S, S * missed, 0]
+
+
 NAMES = {"sex at birth (F/M)": "sex", "Alter.Jahre": "age", "PID": "pid"}
 
 
@@ -210,7 +260,7 @@ def test_rows_without_a_patient_count_for_nobody(spark: SparkSession, site: Test
     )
     site.write(spark, [("a", 1), ("b", None), (None, 3)], "stay STRING, pid BIGINT", name="stays")
     answers = exact_answers(spark, plan_of(site, site.request(patient={"path": path_of(("stays", "stay", "stay"))})))
-    assert answers["population"] == [1]
+    assert answers["population"] == [S]
     assert answers["marginal(sex)"] == [S, 0, 0, 0]
     assert answers["presence(age)"] == [S]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from synthward.config.loader import bind
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.errors import ConfigError, IntegrityError
-from synthward.fit.base import Task
+from synthward.fit.base import Task, share_out
 from synthward.fit.moments import Moments
 from synthward.governance.request import Synthesizer
 from synthward.measure import curator as module
@@ -24,10 +23,9 @@ from synthward.measure.layout import Layout
 from synthward.pipeline.journal import Journal, JournalSeals
 from synthward.privacy.accounting import Charge, total
 from synthward.privacy.calibration import calibrated
-from synthward.privacy.gaussian import rounding_gap
 from synthward.privacy.measurement import Asked, Round
 from synthward.privacy.noise import NoiseCall, SecureNoise
-from synthward.privacy.queries import Base, Marginal, Population, Query, Scores, Selection
+from synthward.privacy.queries import Marginal, Population, Scores, Selection
 from synthward.privacy.unit import PrivacyUnit
 from synthward.store.chain import Chain
 from synthward.store.delta import TableRef
@@ -50,12 +48,10 @@ class Plus:
     def __init__(self, shift: int) -> None:
         self.shift = shift
         self.labels: list[str] = []
-        self.exact: list[list[int]] = []
 
     def draw(self, label: str, exact: np.ndarray, call: NoiseCall) -> np.ndarray:  # noqa: ARG002, RUF100 - protocol
         self.labels.append(label)
-        self.exact.append(exact.tolist())
-        return np.array([exact.argmax()]) if call.mechanism == "exponential" else exact + self.shift
+        return exact + self.shift
 
 
 @pytest.fixture
@@ -169,6 +165,182 @@ def test_no_exact_number_is_logged_or_raised(passes: list[str]) -> None:
     assert str(PLANTED) not in "\n".join(messages).replace(",", "")
 
 
+GAUSS = replace(TASK, mechanism="gaussian", epsilon=Decimal(5), delta=Decimal("1e-6"))
+PAIR = ("sex", "age")
+
+
+def rounds() -> tuple[Round, Round, Round]:
+    """A marginal, then the score of a guess, then a choice and the chosen table, all under one charge."""
+    guess = (np.zeros(4, dtype=np.int64), np.zeros(24, dtype=np.int64))
+    cliques = (("sex",), PAIR)
+    queries = (
+        (Population(), Marginal(("sex",))),
+        (Scores(cliques, guess),),
+        (Selection(cliques, guess, (1, 2)), Marginal(PAIR)),
+    )
+    shares = share_out(GAUSS, {query: 1.0 for asked in queries for query in asked})
+    steps = ("one", "two", "three")
+    return tuple(  # type: ignore[return-value]
+        Round(step, tuple(Asked(query, shares[query]) for query in asked))
+        for step, asked in zip(steps, queries, strict=True)
+    )
+
+
+def charge_of(*asked: Round) -> Charge:
+    return total(each.charge for each in asked)
+
+
+class Choosing(Plus):
+    """Adds a constant to numbers and always chooses the second candidate."""
+
+    def draw(self, label: str, exact: np.ndarray, call: NoiseCall) -> np.ndarray:
+        self.labels.append(label)
+        return np.array([1]) if call.mechanism == "exponential" else exact + self.shift
+
+
+def test_announced_cliques_are_counted_in_the_first_pass_and_serve_all_rounds(passes: list[str]) -> None:
+    seals, asked_all = MemorySeals(), rounds()
+    curator = build(seals, Choosing(5), charge=charge_of(*asked_all), cliques=(PAIR,))
+    one, two, three = (curator.answer(each) for each in asked_all)
+    assert passes == ["pass"]
+    assert {int(value) for answer in one for value in answer.values} == {PLANTED + 5}
+    # The marginals are flat, so a score is their number of cells times the planted count.
+    assert two[0].values.tolist() == [4 * PLANTED + 5, 24 * PLANTED + 5]
+    assert three[0].values.tolist() == [1]
+    assert three[1].values.tolist() == [PLANTED + 5] * 24
+
+
+def test_a_clique_that_was_not_announced_costs_another_pass(passes: list[str]) -> None:
+    asked_all = rounds()
+    curator = build(MemorySeals(), Choosing(5), charge=charge_of(*asked_all))
+    for each in asked_all:
+        curator.answer(each)
+    assert passes == ["pass", "pass"]
+
+
+def test_a_run_resumed_between_rounds_makes_one_pass_and_draws_no_sealed_step_again(passes: list[str]) -> None:
+    seals, asked_all = MemorySeals(), rounds()
+    first = build(seals, Choosing(5), charge=charge_of(*asked_all), cliques=(PAIR,))
+    before = [first.answer(each) for each in asked_all[:2]]
+    noise = Choosing(9)
+    again = build(seals, noise, charge=charge_of(*asked_all), cliques=(PAIR,))
+    after = [again.answer(each) for each in asked_all]
+    assert passes == ["pass", "pass"]
+    assert noise.labels == [item.query.label for item in asked_all[2].asked]
+    for old, new in zip(before, after, strict=False):
+        assert [m.values.tolist() for m in new] == [m.values.tolist() for m in old]
+
+
+def test_nothing_exact_is_held_after_closing(passes: list[str]) -> None:
+    asked_all = rounds()
+    curator = build(MemorySeals(), Choosing(5), charge=charge_of(*asked_all), cliques=(PAIR,))
+    curator.answer(asked_all[0])
+    curator.close()
+    held = [each for value in vars(curator).values() if isinstance(value, dict) for each in value.values()]
+    assert not [each for each in held if isinstance(each, np.ndarray)]
+
+
+def test_the_sum_of_all_rounds_is_held_against_the_charge(passes: list[str]) -> None:
+    asked_all = rounds()
+    curator = build(MemorySeals(), Choosing(5), charge=charge_of(*asked_all[:2]), cliques=(PAIR,))
+    curator.answer(asked_all[0])
+    curator.answer(asked_all[1])
+    with pytest.raises(IntegrityError, match="step 'three' would spend more"):
+        curator.answer(asked_all[2])
+
+
+def test_a_selection_with_added_noise_is_refused(passes: list[str]) -> None:
+    asked_all = rounds()
+    selection = asked_all[2].asked[0]
+    wrong = replace(selection, call=replace(selection.call, mechanism="gaussian"))
+    with pytest.raises(IntegrityError, match="cannot be answered by the mechanism gaussian"):
+        build(MemorySeals(), Choosing(5), charge=charge_of(*asked_all)).answer(replace(asked_all[2], asked=(wrong,)))
+    assert passes == []
+
+
+def test_a_prediction_of_another_size_is_refused(passes: list[str]) -> None:
+    short = Scores((("sex",),), (np.zeros(3, dtype=np.int64),))
+    asked_one = Round("one", (Asked(short, share_out(GAUSS, {short: 1.0})[short]),))
+    with pytest.raises(IntegrityError, match="predicts other numbers of cells"):
+        build(MemorySeals(), Choosing(5), charge=asked_one.charge).answer(asked_one)
+    assert passes == []
+
+
+@pytest.mark.parametrize("sealed", [0, 1, 3])
+def test_a_run_resumed_anywhere_draws_the_rest_once(passes: list[str], sealed: int) -> None:
+    seals, asked_all = MemorySeals(), rounds()
+    first = build(seals, Choosing(5), charge=charge_of(*asked_all), cliques=(PAIR,))
+    before = [first.answer(each) for each in asked_all[:sealed]]
+    passes.clear()
+    noise = Choosing(9)
+    again = build(seals, noise, charge=charge_of(*asked_all), cliques=(PAIR,))
+    after = [again.answer(each) for each in asked_all]
+    assert noise.labels == [item.query.label for each in asked_all[sealed:] for item in each.asked]
+    assert len(passes) == (0 if sealed == len(asked_all) else 1)
+    for old, new in zip(before, after, strict=False):
+        assert [m.values.tolist() for m in new] == [m.values.tolist() for m in old]
+
+
+def test_a_source_that_changed_leaves_nothing_to_answer_from(passes: list[str]) -> None:
+    def changed() -> None:
+        raise Stopped("changed")
+
+    noise, asked_all = Choosing(5), rounds()
+    curator = build(
+        MemorySeals(), noise, charge=charge_of(*asked_all, *asked_all), cliques=(PAIR,), check_source=changed
+    )
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            curator.answer(asked_all[0])
+    assert passes == ["pass", "pass"]
+    assert noise.labels == []
+
+
+def test_an_exact_answer_cannot_be_changed_by_a_noise_source(passes: list[str]) -> None:
+    class Writing(Plus):
+        def draw(self, label: str, exact: np.ndarray, call: NoiseCall) -> np.ndarray:  # noqa: ARG002, RUF100 - protocol
+            exact += 1
+            return exact
+
+    with pytest.raises(ValueError, match="read-only"):
+        build(MemorySeals(), Writing(0), charge=charge_of(*rounds()), cliques=(PAIR,)).answer(rounds()[0])
+
+
+def test_more_cells_than_can_be_held_are_refused_before_any_pass(
+    passes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those announced at once, others when they are asked about."""
+    monkeypatch.setattr("synthward.measure.answers.MAX_CELLS", 23)
+    asked_all = rounds()
+    with pytest.raises(ConfigError, match="have 24 cells"):
+        build(MemorySeals(), Choosing(1), cliques=(PAIR,))
+    curator = build(MemorySeals(), Choosing(1), charge=charge_of(*asked_all))
+    curator.answer(asked_all[0])
+    with pytest.raises(ConfigError, match="have 28 cells"):
+        curator.answer(asked_all[1])
+    assert passes == ["pass"]
+
+
+def test_a_selection_is_within_a_pure_charge(passes: list[str]) -> None:
+    guess = (np.zeros(4, dtype=np.int64),)
+    query = Selection((("sex",),), guess, (1,))
+    asked_one = Round("x", (Asked(query, calibrated(query, TASK.unit, DOMAIN, "laplace", 10**9)),))
+    assert build(MemorySeals(), Choosing(1), charge=Charge.pure(1)).answer(asked_one)
+    with pytest.raises(IntegrityError, match="would spend more"):
+        build(MemorySeals(), Choosing(1), charge=Charge.pure(Decimal("0.9"))).answer(asked_one)
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_the_exact_curve_admits_only_what_it_was_computed_for(passes: list[str], place: int) -> None:
+    """No selection, and no answer with more cells than announced."""
+    asked_all = rounds()
+    largest = 3 if place == 0 else 24
+    curator = build(MemorySeals(), Choosing(5), charge=charge_of(*asked_all), cliques=(PAIR,), curve_cells=largest)
+    with pytest.raises(IntegrityError, match="outside of what the exact Gaussian curve"):
+        curator.answer(asked_all[place])
+    assert passes == []
+
+
 def test_seals_are_links_of_the_journal_and_the_first_one_wins() -> None:
     chain = Chain(None, TableRef(parts=("journal",)), store=MemoryLinks(), clock=Clock())
     journal = Journal(chain, "run")
@@ -196,171 +368,3 @@ def test_noise_of_production_is_fresh_at_every_draw() -> None:
     one, two = (SecureNoise().draw("x", exact, call) for _ in range(2))
     assert one.tolist() != two.tolist()
     assert len(set(one.tolist())) > 32
-
-
-CLIQUES = (("sex",), ("age",), ("sex", "age"))
-CELLS = {("sex",): 4, ("age",): 6, ("sex", "age"): 24}
-ROUNDED = replace(TASK, mechanism="gaussian", epsilon=Decimal(1), delta=Decimal("1e-9"))
-
-
-def predicted(value: int, cliques: tuple[tuple[str, ...], ...] = CLIQUES) -> tuple[np.ndarray, ...]:
-    return tuple(np.full(CELLS[clique], value, dtype=np.int64) for clique in cliques)
-
-
-def round_of(step: str, *queries: Query) -> Round:
-    calls = [calibrated(query, ROUNDED.unit, DOMAIN, "gaussian", 10**6) for query in queries]
-    return Round(step, tuple(Asked(query, call) for query, call in zip(queries, calls, strict=True)))
-
-
-COLUMNS = round_of("columns", Population(), Marginal(("sex",)))
-SCORED = round_of("scores", Scores(CLIQUES, predicted(PLANTED - 2)))
-CHOSEN = round_of("choice", Selection(CLIQUES, predicted(PLANTED + 3), (9, 1, 1)), Marginal(("sex", "age")))
-ROUNDS = (COLUMNS, SCORED, CHOSEN)
-
-
-def adaptive(seals: SealStore, noise: Plus, events: list[str] | None = None, **changes: Any) -> Curator:
-    """A curator for `ROUNDS`, with all cliques announced."""
-    given = {"charge": total(item.charge for item in ROUNDS), "cliques": CLIQUES, **changes}
-    return build(seals, noise, events, **given)
-
-
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[list[Base]]:
-    """Replaces the pass over the source; says what each one was to measure."""
-    made: list[list[Base]] = []
-
-    def frame(rows: object, books: object, layout: Layout, *rest: object) -> None:  # noqa: ARG001, RUF100
-        made.append(list(layout._parts))
-
-    monkeypatch.setattr(module, "exact_vector_frame", frame)
-    monkeypatch.setattr(module, "collect_vector", lambda _, cells: np.full(cells, PLANTED, dtype=np.int64))
-    return made
-
-
-def test_all_rounds_of_announced_cliques_take_one_pass(counted: list[list[Base]]) -> None:
-    noise, events = Plus(5), []
-    curator = adaptive(MemorySeals(), noise, events)
-    first, second, third = (curator.answer(item) for item in ROUNDS)
-    [measured] = counted
-    assert set(measured) == {Population(), *(Marginal(clique) for clique in CLIQUES)}
-    assert events == ["compared", "aggregate", "draw", "seal", "draw", "seal", "draw", "seal"]
-    assert {int(value) for answer in first for value in answer.values} == {PLANTED + 5}
-    # Each cell is off by 2, by 3 in the selection, whose first clique counts nine times.
-    assert second[0].values.tolist() == [2 * CELLS[clique] + 5 for clique in CLIQUES]
-    assert noise.exact[3] == [9 * 3 * 4, 3 * 6, 3 * 24]
-    assert third[0].values.tolist() == [0]
-    assert {int(value) for value in third[1].values} == {PLANTED + 5}
-
-
-def test_a_clique_that_was_not_announced_costs_another_pass(counted: list[list[Base]]) -> None:
-    curator = adaptive(MemorySeals(), Plus(5), cliques=())
-    for item in ROUNDS:
-        curator.answer(item)
-    assert [set(measured) for measured in counted] == [
-        {Population(), Marginal(("sex",))},
-        {Marginal(("age",)), Marginal(("sex", "age"))},
-    ]
-
-
-@pytest.mark.parametrize("sealed", [0, 1, 2, 3])
-def test_a_run_resumed_between_rounds_makes_one_pass_for_the_rest(counted: list[list[Base]], sealed: int) -> None:
-    seals = MemorySeals()
-    before = adaptive(seals, Plus(5))
-    kept = [before.answer(item) for item in ROUNDS[:sealed]]
-    counted.clear()
-    noise = Plus(7)
-    after = adaptive(seals, noise)
-    answers = [after.answer(item) for item in ROUNDS]
-    assert noise.labels == [item.query.label for done in ROUNDS[sealed:] for item in done.asked]
-    assert len(counted) == (1 if sealed < len(ROUNDS) else 0)
-    for ours, theirs in zip(answers, kept, strict=False):
-        assert [a.values.tolist() for a in ours] == [a.values.tolist() for a in theirs]
-
-
-def test_nothing_exact_is_kept_after_closing(counted: list[list[Base]]) -> None:
-    curator = adaptive(MemorySeals(), Plus(5))
-    curator.answer(COLUMNS)
-    assert curator._exact
-    curator.close()
-    assert not curator._exact
-
-
-def test_a_source_that_changed_leaves_nothing_to_answer_from(counted: list[list[Base]]) -> None:
-    def changed() -> None:
-        raise Stopped("changed")
-
-    curator = adaptive(MemorySeals(), Plus(5), check_source=changed)
-    for _ in range(2):
-        with pytest.raises(Stopped):
-            curator.answer(COLUMNS)
-    assert not curator._exact
-
-
-def test_an_exact_answer_cannot_be_changed_by_a_noise_source(counted: list[list[Base]]) -> None:
-    class Writing(Plus):
-        def draw(self, label: str, exact: np.ndarray, call: NoiseCall) -> np.ndarray:  # noqa: ARG002, RUF100 - protocol
-            exact += 1
-            return exact
-
-    with pytest.raises(ValueError, match="read-only"):
-        adaptive(MemorySeals(), Writing(0)).answer(COLUMNS)
-
-
-def test_more_cells_than_can_be_held_are_refused_before_anything(
-    counted: list[list[Base]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("synthward.measure.answers.MAX_CELLS", 33)
-    with pytest.raises(ConfigError, match=r"3 marginals .* 34 cells .* at most 33 .* \(sex, age\), has 24"):
-        adaptive(MemorySeals(), Plus(1))
-    curator = adaptive(MemorySeals(), Plus(1), cliques=CLIQUES[:2])
-    curator.answer(COLUMNS)
-    with pytest.raises(ConfigError, match="34 cells"):
-        curator.answer(SCORED)
-    assert len(counted) == 1
-
-
-@pytest.mark.parametrize(
-    ("asked_round", "says"),
-    [
-        (round_of("x", Scores((("age",),), predicted(1, (("sex",),)))), "other numbers of cells"),
-        (
-            Round("x", (Asked(Selection(CLIQUES, predicted(0), (1, 1, 1)), NoiseCall("gaussian", 1e9, 2**17)),)),
-            "cannot be answered by the mechanism gaussian",
-        ),
-        (
-            Round("x", (Asked(Marginal(("sex",)), NoiseCall("exponential", 1e9, 2**17)),)),
-            "cannot be answered by the mechanism exponential",
-        ),
-        (Round("x", (Asked(Scores(CLIQUES, predicted(0)), NoiseCall("gaussian", 1e9, 2**17)),)), "has sensitivity"),
-    ],
-    ids=["cells", "selection with noise", "marginal without", "sqrt(m) forgotten"],
-)
-def test_rounds_that_do_not_fit_are_refused_before_the_pass(
-    counted: list[list[Base]], asked_round: Round, says: str
-) -> None:
-    with pytest.raises(IntegrityError, match=says):
-        adaptive(MemorySeals(), Plus(1)).answer(asked_round)
-    assert counted == []
-
-
-def test_a_selection_is_within_a_pure_charge(counted: list[list[Base]]) -> None:
-    query = Selection(CLIQUES, predicted(0), (1, 1, 1))
-    call = calibrated(query, TASK.unit, DOMAIN, "laplace", 10**9)
-    asked_round = Round("x", (Asked(query, call),))
-    assert build(MemorySeals(), Plus(1), charge=Charge.pure(1)).answer(asked_round)
-    with pytest.raises(IntegrityError, match="would spend more"):
-        build(MemorySeals(), Plus(1), charge=Charge.pure(Decimal("0.9"))).answer(asked_round)
-
-
-def test_the_curve_admits_gaussian_noise_of_large_scale_within_its_gap(counted: list[list[Base]]) -> None:
-    gap = sum(rounding_gap(size, SCORED.asked[0].call.scale) for size in (1, 3))
-    curator = adaptive(MemorySeals(), Plus(5), gap=gap)
-    curator.answer(SCORED)
-    with pytest.raises(IntegrityError, match="more cells than the run's accounting covers"):
-        curator.answer(COLUMNS)
-    with pytest.raises(IntegrityError, match="as the run's accounting demands"):
-        adaptive(MemorySeals(), Plus(5), gap=Fraction(1)).answer(CHOSEN)
-    small = Round("x", (Asked(Population(), NoiseCall("gaussian", 4000.0, 2**16)),))
-    with pytest.raises(IntegrityError, match="scale of at least 4096"):
-        adaptive(MemorySeals(), Plus(5), gap=Fraction(1), charge=small.charge).answer(small)
-    assert len(counted) == 1

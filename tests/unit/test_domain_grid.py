@@ -117,6 +117,18 @@ def test_bins() -> None:
     assert uneven.starts == (0, 1, 10)
     assert uneven.bin_step is None
     assert Grid.of(Decimal(0), Decimal(10), Decimal(1), bins=1).bin_step == 11
+
+
+@given(st.integers(2, 60), st.sets(st.integers(1, 59), max_size=6))
+def test_a_bin_is_the_index_div_the_step_where_there_is_a_step(count: int, inner: set[int]) -> None:
+    """Also at the upper bound: bounds [0, 80] with edges 5, 10, ..., 75 have a last bin of six values, so no step."""
+    edges = tuple(Decimal(edge) for edge in sorted(inner) if edge < count)
+    grid = Grid.of(Decimal(0), Decimal(count - 1), Decimal(1), edges=edges, bins=None if edges else 1)
+    if grid.bin_step is not None:
+        bins = np.searchsorted(grid.starts, np.arange(count), side="right") - 1
+        assert (np.arange(count) // grid.bin_step).tolist() == bins.tolist()
+    wide = Grid.of(Decimal(0), Decimal(80), Decimal(1), edges=tuple(Decimal(edge) for edge in range(5, 80, 5)))
+    assert wide.bin_step is None
     assert Grid.of(Decimal(0), Decimal(3), Decimal(1), bins=100).starts == (0, 1, 2, 3)
 
 

@@ -15,7 +15,7 @@ from synthward.domain.spec import Categorical, Date, Domain, Numeric
 from synthward.errors import ConfigError
 from synthward.privacy.calibration import calibrated
 from synthward.privacy.measurement import Asked, Measurement, Round, pack, unpack
-from synthward.privacy.noise import NoiseCall, exponential_for, gaussian_for, laplace_for
+from synthward.privacy.noise import Additive, NoiseCall, gaussian_for, laplace_for
 from synthward.privacy.queries import Marginal, Population, Presence, Scores, Selection, SquareSum, Sum
 from synthward.privacy.sensitivity import (
     MAX_ROWS,
@@ -26,7 +26,6 @@ from synthward.privacy.sensitivity import (
     check_overflow,
     joint_l1,
     joint_l2,
-    least_bound,
 )
 from synthward.privacy.unit import PrivacyUnit
 
@@ -45,59 +44,35 @@ def test_bounds_are_those_of_the_proofs(K: int) -> None:
     unit = PrivacyUnit("patient", K)
     scale = DOMAIN.graded["x"].fixed_point
     assert WEIGHT_UNIT == 65536
-    for noise in ("laplace", "gaussian"):
-        assert bound(Population(), unit, DOMAIN, noise) == 65536
-        assert bound(Marginal(("sex",)), unit, DOMAIN, noise) == K * 65536
-        assert bound(Marginal(("x", "sex")), unit, DOMAIN, noise) == K * 65536
-        assert bound(Presence("x"), unit, DOMAIN, noise) == K * 65536
-        assert bound(Sum("x"), unit, DOMAIN, noise) == K * scale.limit == K * 40960
-        assert bound(SquareSum("x"), unit, DOMAIN, noise) == K * scale.square_limit == K * 25600
+    for mechanism in ("laplace", "gaussian"):
+        assert bound(Population(), unit, DOMAIN, mechanism) == 65536
+        assert bound(Marginal(("sex",)), unit, DOMAIN, mechanism) == K * 65536
+        assert bound(Marginal(("x", "sex")), unit, DOMAIN, mechanism) == K * 65536
+        assert bound(Presence("x"), unit, DOMAIN, mechanism) == K * 65536
+        assert bound(Sum("x"), unit, DOMAIN, mechanism) == K * scale.limit == K * 40960
+        assert bound(SquareSum("x"), unit, DOMAIN, mechanism) == K * scale.square_limit == K * 25600
 
 
-def predicted(*cliques: tuple[str, ...]) -> tuple[np.ndarray, ...]:
-    """Predictions of nothing for cliques of one column each."""
-    return tuple(np.zeros({"sex": 4, "x": 12}[clique[0]], dtype=np.int64) for clique in cliques)
-
-
-@pytest.mark.parametrize("K", [1, 3, 1023])
-def test_scores_and_selections_have_the_bounds_of_the_proofs(K: int) -> None:
-    """L1 for laplace, L2 for gaussian, the largest score for the exponential mechanism."""
-    unit, cliques = PrivacyUnit("patient", K), (("sex",), ("x",), ("sex",))
-    scores = Scores(cliques, predicted(*cliques))
-    assert bound(scores, unit, DOMAIN, "laplace") == 3 * K * 65536
-    l2 = bound(scores, unit, DOMAIN, "gaussian")
-    assert (l2 - 1) ** 2 < 3 * (K * 65536) ** 2 <= l2**2
-    one = Scores((("sex",),), predicted(("sex",)))
-    assert bound(one, unit, DOMAIN, "gaussian") == bound(one, unit, DOMAIN, "laplace") == K * 65536
-    selection = Selection(cliques, predicted(*cliques), (2, 7, 1))
-    assert bound(selection, unit, DOMAIN, "exponential") == 7 * K * 65536
-
-
-def test_each_kind_has_its_mechanisms() -> None:
-    selection = Selection((("sex",),), predicted(("sex",)), (1,))
-    for query, mechanism in ((selection, "laplace"), (selection, "gaussian"), (Marginal(("sex",)), "exponential")):
-        with pytest.raises(ValueError, match=f"not answered by the mechanism {mechanism}"):
-            bound(query, PrivacyUnit("patient", 1), DOMAIN, mechanism)
+def test_only_a_selection_is_answered_by_the_exponential_mechanism() -> None:
+    unit, guess = PrivacyUnit("patient", 2), (np.zeros(4, dtype=np.int64),)
+    with pytest.raises(ValueError, match="not answered by the mechanism exponential"):
+        bound(Population(), unit, DOMAIN, "exponential")
+    with pytest.raises(ValueError, match="not answered by the mechanism laplace"):
+        bound(Selection((("sex",),), guess, (1,)), unit, DOMAIN, "laplace")
+    assert bound(Selection((("sex",),), guess, (5,)), unit, DOMAIN, "exponential") == 5 * 2 * 65536
 
 
 @pytest.mark.parametrize("mechanism", ["laplace", "gaussian"])
-def test_calibration_takes_the_bound_of_its_mechanism(mechanism: str) -> None:
-    unit, cliques = PrivacyUnit("patient", 2), (("sex",), ("x",))
-    selection, scores = Selection(cliques, predicted(*cliques), (1, 5)), Scores(cliques, predicted(*cliques))
+def test_calibration_takes_the_bound_of_its_mechanism(mechanism: Additive) -> None:
+    unit, cliques = PrivacyUnit("patient", 2), (("sex",), ("sex",))
+    guess = (np.zeros(4, dtype=np.int64),) * 2
+    selection, scores = Selection(cliques, guess, (1, 5)), Scores(cliques, guess)
     for query, used in ((selection, "exponential"), (scores, mechanism), (Population(), mechanism)):
         call = calibrated(query, unit, DOMAIN, mechanism, 10**7)
         assert call.mechanism == used
-        assert call.sensitivity == bound(query, unit, DOMAIN, used)
+        assert call.sensitivity == bound(query, unit, DOMAIN, call.mechanism)
         spent = call.charge.nano_epsilon if mechanism == "laplace" else call.charge.nano_rho
         assert 0.999 * 10**7 <= (spent or 0) <= 10**7
-
-
-@pytest.mark.parametrize("K", [1, 9])
-def test_the_least_bound_is_that_of_some_query(K: int) -> None:
-    unit = PrivacyUnit("patient", K)
-    kinds = [kind(name) for name in DOMAIN.graded for kind in (Presence, Sum, SquareSum)]
-    known = [bound(query, unit, DOMAIN, "gaussian") for query in (Population(), Marginal(("x",)), *kinds)]
-    assert least_bound(unit, DOMAIN) == min(known)
 
 
 def test_unknown_columns_have_no_bound() -> None:
@@ -185,17 +160,9 @@ def test_counts_are_in_rows_and_deviations_with_them() -> None:
     weighted = Measurement(ASKED[2], np.array([65536 * 3], dtype=np.int64))
     assert weighted.counts.tolist() == [3.0]
     assert weighted.deviation == ASKED[2].call.scale / 65536
-    units = Measurement(ASKED[0], np.array([65536 * 17], dtype=np.int64))
-    assert units.counts.tolist() == [17.0]
-    assert units.deviation == ASKED[0].call.deviation / 65536
-
-
-def test_scores_are_in_rows_and_a_selection_is_an_index() -> None:
-    cliques = (("sex",), ("x",))
-    scores = Asked(Scores(cliques, predicted(*cliques)), gaussian_for(10**7, 92682))
-    assert Measurement(scores, np.array([65536, 0], dtype=np.int64)).counts.tolist() == [1.0, 0.0]
-    selection = Asked(Selection(cliques, predicted(*cliques), (1, 1)), exponential_for(10**7, 65536, "gaussian"))
-    chosen = Measurement(selection, np.array([1], dtype=np.int64))
-    assert chosen.counts.tolist() == [1.0]
-    with pytest.raises(ValueError, match="index"):
-        _ = chosen.deviation
+    population = Measurement(ASKED[0], np.array([65536 * 17], dtype=np.int64))
+    assert population.counts.tolist() == [17.0]
+    assert population.deviation == ASKED[0].call.deviation / 65536
+    plain = Measurement(ASKED[1], np.array([17], dtype=np.int64))
+    assert plain.counts.tolist() == [17.0]
+    assert plain.deviation == ASKED[1].call.deviation

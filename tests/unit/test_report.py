@@ -15,11 +15,16 @@ import pytest
 
 from synthward.release.manifest import Manifest
 from synthward.report import render as module
+from synthward.report import words
+from synthward.report.findings import column_findings, relation_findings
 from synthward.report.plots import HEIGHT, MAX_BARS, MAX_LISTED, bar_list, histogram, shorten
+from synthward.report.relations import MAX_MAPPED, SMALLEST_TILE, Relation, graph, pair_map, relations
 from synthward.report.render import render
+from synthward.report.spending import groups, spending
 
+CROSS = " \N{MULTIPLICATION SIGN} "
 EXAMPLE = Path(__file__).with_name("manifest_example.json")
-VOID = {"meta", "br", "rect", "path", "col"}
+VOID = {"meta", "br", "rect", "col"}
 
 
 @pytest.fixture
@@ -65,7 +70,7 @@ def page(body: dict[str, Any]) -> Page:
 
 def test_says_what_the_release_is(body: dict[str, Any]) -> None:
     text = page(body).text
-    for words in (
+    for phrase in (
         "SYNTHETIC DATA",
         body["request"]["title"],
         body["release_id"],
@@ -76,7 +81,7 @@ def test_says_what_the_release_is(body: dict[str, Any]) -> None:
         "data steward",
         "h.brandt",
         "DAR-2026-0117",
-        "7 of 7",
+        "9 of 9",
         "0.042",
         "the true ones never leave the protected zone",
         body["budget"]["ledger"]["head"],
@@ -84,7 +89,7 @@ def test_says_what_the_release_is(body: dict[str, Any]) -> None:
         Manifest(body).digest,
         *body["limits"],
     ):
-        assert words in text
+        assert phrase in text
     for word in ("compliant", "compliance", "anonym", "GDPR", "HIPAA"):
         assert word.lower() not in text.lower()
 
@@ -121,6 +126,16 @@ def test_everything_from_the_manifest_is_escaped(body: dict[str, Any]) -> None:
         return hostile if isinstance(value, str) and not numeric and not structural else value
 
     bad = poisoned(body)
+    renamed = {column["column"]: f"{hostile}{place}" for place, column in enumerate(body["quality"]["columns"])}
+    for entry, source in zip(bad["quality"]["cliques"], body["quality"]["cliques"], strict=True):
+        entry["columns"] = [renamed[name] for name in source["columns"]]
+    drawn = body["model"]["graph"]
+    bad["model"]["graph"] = {
+        "order": [renamed[name] for name in drawn["order"]],
+        "edges": [
+            edge | {"parent": renamed[edge["parent"]], "child": renamed[edge["child"]]} for edge in drawn["edges"]
+        ],
+    }
     for place, (entry, column) in enumerate(zip(bad["domain"]["attributes"], bad["quality"]["columns"], strict=True)):
         entry["column"] = column["column"] = f"{hostile}{place}"
     html = render(Manifest(bad))
@@ -177,18 +192,18 @@ def test_pure_statement_is_shown_beside_an_approximate_one(body: dict[str, Any])
 
 
 def test_failed_gate_is_loud(body: dict[str, Any]) -> None:
-    body["gates"][5] |= {"passed": False, "detail": "more than 5.0% are undeclared in: HbA1c (%)"}
+    body["gates"][6] |= {"passed": False, "detail": "more than 5.0% are undeclared in: HbA1c (%)"}
     shown = page(body)
-    assert "1 of 7 gates failed: do not use this release" in shown.text
-    assert "6 of 7" in shown.text
+    assert "1 of 9 gates failed: do not use this release" in shown.text
+    assert "8 of 9" in shown.text
     assert "FAILED" in shown.text
 
 
 def test_weak_columns_are_named_worst_first(body: dict[str, Any]) -> None:
-    findings = module._findings(sorted(body["quality"]["columns"], key=lambda c: -c["tvd"]))
-    assert [name for name, _ in findings[0].columns] == ["age", "HbA1c (%)", "length_of_stay", "admitted"]
-    assert "HbA1c (%)" in dict(findings[1].columns)
-    assert "sex" not in dict(findings[1].columns)
+    findings = column_findings(body["quality"]["columns"])
+    assert [name for name, _ in findings[0].subjects] == ["age", "HbA1c (%)", "length_of_stay", "admitted"]
+    assert "HbA1c (%)" in dict(findings[1].subjects)
+    assert "sex" not in dict(findings[1].subjects)
     headings = re.findall(r"<figure>\s*<h3>(.*?)</h3>", render(Manifest(body)))
     assert headings[:2] == ["age", "HbA1c (%)"]
     assert len(headings) == 11
@@ -245,25 +260,188 @@ def test_an_empty_approval_list_and_a_used_up_budget_are_said(body: dict[str, An
     ],
 )
 def test_privacy_loss_is_rounded_up(value: str, shown: str) -> None:
-    assert module._rounded_up(Decimal(value)) == shown
+    assert words.rounded_up(Decimal(value)) == shown
 
 
 def test_belief_stays_a_probability_whatever_epsilon() -> None:
     assert module._belief(Decimal("0.5"), Decimal(0)) == (0.5, 0.5)
     high, low = module._belief(Decimal("0.5"), Decimal(10_000))
     assert (high, round(low, 9)) == (1.0, 0.0)
-    assert module._factor(Decimal(10_000)) == "more than 10^99"
-    assert module._factor(Decimal(8)) == "2,981"
+    assert words.factor(Decimal(10_000)) == "more than 10^99"
+    assert words.factor(Decimal(8)) == "2,981"
 
 
 def test_shares_of_the_budget_add_up(body: dict[str, Any]) -> None:
-    spending = module._spending(body["measurements"], pure=True)
-    assert sum(row.share for row in spending) == pytest.approx(1)
-    assert sum(count for _, count, _ in module._by_kind(spending)) == len(body["measurements"])
-    marginal = next(row for row in spending if row.query == "marginal(age)")
+    answers = spending(body["measurements"], pure=True)
+    assert sum(row.share for row in answers) == pytest.approx(1)
+    assert answers == sorted(answers, key=lambda row: -row.share)
+    marginal = next(row for row in answers if row.query == "marginal(age)")
     source = next(entry for entry in body["measurements"] if entry["query"] == "marginal(age)")
     assert marginal.unit == "rows"
     assert marginal.noise == pytest.approx(source["scale"] * 2**0.5 / 65536)
+
+
+def test_budget_by_kind_of_table(body: dict[str, Any]) -> None:
+    found = groups(spending(body["measurements"], pure=True))
+    assert sum(group.answers for group in found) == len(body["measurements"])
+    assert sum(group.share for group in found) == pytest.approx(1)
+    by_name = {group.name: group for group in found}
+    assert by_name["tables of two columns"].answers == 9
+    assert by_name["tables of three columns"].answers == 1
+    assert by_name["number of units"].unit == "units"
+    least, most = by_name["shares of the values of a column"].least, by_name["shares of the values of a column"].most
+    assert least is not None
+    assert most is not None
+    assert least <= most
+    text = page(body).text
+    assert all(name in text for name in by_name)
+
+
+def test_hundreds_of_answers_are_listed_up_to_a_limit(body: dict[str, Any]) -> None:
+    pair = next(entry for entry in body["measurements"] if len(entry["columns"]) == 2)
+    body["measurements"] += [pair | {"query": f"marginal(a{place}, b)"} for place in range(700)]
+    shown = page(body)
+    assert f"Every noisy answer: {len(body['measurements'])} with their noise" in shown.text
+    assert len(re.findall(r"marginal\(", shown.text)) == module.MAX_ANSWERS
+    assert "the 100 largest parts; all are in the manifest" in shown.text
+
+
+def test_a_choice_has_no_noise_to_show(body: dict[str, Any]) -> None:
+    body["measurements"].append(
+        body["measurements"][0] | {"query": "selection 1", "kind": "selection", "deviation": None, "columns": []}
+    )
+    assert page(body).text.count("a choice, not a number") == 2
+
+
+def relation(names: str, tvd: float, noise: float, error: float = 0.001) -> Relation:
+    return Relation(tuple(names), 10, tvd, noise, error, 1)
+
+
+@pytest.mark.parametrize(
+    ("tvd", "shade"), [(0.02, 0), (0.0219, 0), (0.025, 1), (0.0319, 1), (0.033, 2), (0.0719, 2), (0.073, 3)]
+)
+def test_pairs_are_shaded_by_what_noise_does_not_explain(tvd: float, shade: int) -> None:
+    assert relation("ab", tvd, 0.02).shade == shade
+
+
+def test_range_of_the_distance_to_the_real_shares() -> None:
+    found = relation("ab", 0.03, 0.02, 0.001)
+    assert found.beyond_noise == pytest.approx(0.008)
+    assert found.at_most == pytest.approx(0.052)
+    assert relation("ab", 0.01, 0.02).beyond_noise == 0
+    assert relation("ab", 0.9, 0.4).at_most == 1
+
+
+def of_columns(count: int) -> list[dict[str, Any]]:
+    return [
+        {"column": f"c{place}", "cells": 4, "tvd": 0.001, "noise_tvd": 0.002, "share_error": 0.001}
+        for place in range(count)
+    ]
+
+
+def test_the_map_has_a_tile_for_every_measured_pair_and_hatching_for_the_rest() -> None:
+    found = [Relation(("c0", "c2"), 9, 0.2, 0.01, 0.001, 1), Relation(("c1", "c0"), 9, 0.01, 0.1, 0.001, 0)]
+    drawn = pair_map(of_columns(4), [*found, Relation(("c0", "c1", "c2"), 27, 0.5, 0.1, 0.01, 1)])
+    assert (len(drawn.tiles), drawn.unmeasured, drawn.hatching.count("M")) == (4 + 2, 4, 4)
+    side = drawn.tile
+    places = {(tile.x // side, tile.y // side): tile for tile in drawn.tiles}
+    assert (places[0, 2].shade, places[0, 2].uncertain, places[0, 2].number) == (3, False, "20.0")
+    assert (places[0, 1].shade, places[0, 1].uncertain) == (0, True)
+    assert all(tile.x <= tile.y for tile in drawn.tiles)
+    assert [label[2] for label in drawn.labels] == ["c0", "c1", "c2", "c3"]
+
+
+def test_a_map_of_many_columns_keeps_the_worst() -> None:
+    found = [Relation(("c90", "c99"), 9, 0.2, 0.01, 0.001, 1)]
+    drawn = pair_map(of_columns(100), found)
+    assert (drawn.shown, drawn.left_out) == (MAX_MAPPED, 100 - MAX_MAPPED)
+    assert drawn.tile == SMALLEST_TILE
+    assert {"c90", "c99"} <= {label[2] for label in drawn.labels}
+    assert all(tile.number == "" for tile in drawn.tiles)
+
+
+def test_the_report_draws_the_map_and_lists_the_worst_tables_first(body: dict[str, Any]) -> None:
+    html = render(Manifest(body))
+    shown = Page(html)
+    assert "12 of 55" in shown.text
+    assert html.count('class="corner"') == 1 + sum(
+        entry["noise_tvd"] > 0.05 for entry in body["quality"]["cliques"] if len(entry["columns"]) == 2
+    ) + sum(column["noise_tvd"] > 0.05 for column in body["quality"]["columns"])
+    worst = relations(body["quality"])[0]
+    assert worst.columns == ("age", "length_of_stay")
+    assert f"<title>{worst.title}</title>" in html
+    listed = re.findall(rf'<tr><th scope="row">([^<]*{CROSS}[^<]*)</th>', html)
+    assert listed[0] == f"age{CROSS}length_of_stay"
+    assert len(listed) == len(body["quality"]["cliques"]) == 13
+    assert "in a wider table" in shown.text
+
+
+def test_weak_relations_are_findings(body: dict[str, Any]) -> None:
+    misfit, noisy = relation_findings(relations(body["quality"]))
+    assert [name for name, _ in misfit.subjects] == [f"age{CROSS}length_of_stay"]
+    assert f"sex{CROSS}readmitted" not in dict(noisy.subjects)
+    assert misfit.what in page(body).text
+
+
+def test_warnings_given_before_the_run_are_kept(body: dict[str, Any]) -> None:
+    assert body["warnings"][0] in page(body).text
+    body["warnings"] = [f"warning {place}" for place in range(15)]
+    text = page(body).text
+    assert "warning 11 and 3 more of this kind" in text
+    body["warnings"] = []
+    assert "Said before anything was spent" not in page(body).text
+
+
+def test_independent_columns_are_said_to_be_so(body: dict[str, Any]) -> None:
+    body["quality"]["cliques"] = []
+    body["quality"]["summary"] |= {
+        "pairs_measured": 0,
+        "pair_tvd_mean": None,
+        "pair_tvd_max": None,
+        "pair_noise_tvd_mean": None,
+    }
+    body["model"]["graph"]["edges"] = []
+    shown = page(body)
+    assert "No two columns were measured together" in shown.text
+    assert "each column was drawn on its own" in shown.text
+    assert not [a for _, a in shown.tags if a.get("class") in ("map", "graph")]
+
+
+def test_the_graph_joins_what_was_drawn_together(body: dict[str, Any]) -> None:
+    drawn = graph(body["model"]["graph"])
+    edges = body["model"]["graph"]["edges"]
+    assert len(drawn.lines) == len(edges)
+    assert {node.full for node in drawn.nodes if node.alone} == {"admitted"}
+    assert drawn.alone == 1
+    assert drawn.strongest[0][2] == max(edge["strength"] for edge in edges)
+    assert drawn.lines[-1].opacity == max(line.opacity for line in drawn.lines)
+    names = [node.full for node in drawn.nodes]
+    assert sorted(names) == sorted(body["model"]["graph"]["order"])
+    one, two, _ = drawn.strongest[0]
+    assert abs(names.index(one) - names.index(two)) in (1, len(names) - 1)
+    left, upper, width, height = drawn.box
+    assert all(left < node.x < left + width and upper < node.y < upper + height for node in drawn.nodes)
+    assert not drawn.is_wide
+
+
+def test_sixty_columns_with_all_pairs_are_fast_and_small(body: dict[str, Any]) -> None:
+    declared = {entry["column"]: entry for entry in body["domain"]["attributes"]}
+    columns, attributes, names = [], [], [f"column_with_a_name_{place}" for place in range(60)]
+    for place, name in enumerate(names):
+        column = copy.deepcopy(body["quality"]["columns"][place % 11])
+        attributes.append(declared[column["column"]] | {"column": name})
+        columns.append(column | {"column": name})
+    body["quality"]["columns"], body["domain"]["attributes"] = columns, attributes
+    pair = {"cells": 9, "tvd": 0.01, "noise_tvd": 0.01, "noise_tvd_error": 0.001, "measured": 1}
+    pairs = [(one, two) for place, two in enumerate(names) for one in names[:place]]
+    body["quality"]["cliques"] = [{"columns": [one, two], **pair} for one, two in pairs]
+    edges = [{"parent": one, "child": two, "strength": 0.1} for one, two in pairs[:300]]
+    body["model"]["graph"] = {"order": names, "edges": edges}
+    started = time.monotonic()
+    html = render(Manifest(body))
+    assert time.monotonic() - started < 10
+    assert len(html.encode()) < 1_500_000
+    assert "the first 100; all are in the manifest" in html
 
 
 def column(labels: list[str], noisy: list[float], synthetic: list[float]) -> dict[str, Any]:

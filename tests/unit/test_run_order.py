@@ -25,7 +25,7 @@ from synthward.pipeline.journal import OPENED, Journal
 from synthward.pipeline.plan import RunIdentity
 from synthward.pipeline.run import MainJob, Outcome
 from synthward.pipeline.staging import Checked
-from synthward.privacy.accounting import rho_for
+from synthward.privacy.accounting import epsilon_of, rho_for
 from synthward.release.manifest import Manifest
 from synthward.store.chain import Chain
 from synthward.store.delta import TableRef, Zone
@@ -289,12 +289,14 @@ def test_a_plan_states_the_curve_only_where_every_call_is_gaussian(world: World)
         privacy = {"mechanism": "gaussian", "epsilon": 4, "delta": 1e-7}
         world.ask(privacy=privacy, synthesizer={"name": name}, population={"declared_rows": 10**6})
         stated[name] = world.plan
-    assert [plan.task.accounting for plan in stated.values()] == ["gaussian", "gaussian", "zcdp"]
+    by_curve = {name: plan.accounting == "exact Gaussian curve" for name, plan in stated.items()}
+    assert by_curve == {"few_round": True, "independent": True, "aim": False}
     allowed = rho_for(Decimal(4), Decimal("1e-7"))
     for name, plan in stated.items():
         assert Decimal("3.99") < plan.epsilon <= 4, name
         assert (plan.charge.nano_rho > allowed) == (name != "aim"), name
-        assert (plan.gap is None) == (name == "aim"), name
-        assert ("the scope counts its rho by zCDP: epsilon 4." in plan.claim) == (name != "aim"), name
+        assert (plan.task.curve_cells is None) == (name == "aim"), name
+        # What a scope counts is more than what is stated, never less.
+        assert (epsilon_of(plan.charge, plan.delta) > 4) == (name != "aim"), name
     world.ask()
-    assert world.plan.task.accounting == "zcdp"
+    assert world.plan.task.curve_cells is None

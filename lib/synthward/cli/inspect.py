@@ -24,7 +24,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     report.add_argument("--artifact", choices=ARTIFACTS, default=ARTIFACTS[0], help="what to extract")
     report.set_defaults(command=extract_report)
 
-    history = commands.add_parser("history", parents=[common], help="what a run has done so far")
+    history = commands.add_parser("history", parents=[common], help="how far a run has come, and what to do about it")
     history.add_argument("run", help="run id")
     history.set_defaults(command=show_history)
 
@@ -52,20 +52,25 @@ def extract_report(options: argparse.Namespace) -> int:
 
 
 def show_history(options: argparse.Namespace) -> int:
-    """Prints the journal of a run, without payloads."""
+    """Prints the journal of a run; on stderr each try of it, and what its state means."""
     from synthward.cli.sessions import ward
+    from synthward.pipeline.journal import advice
 
     with ward(options, "synthward history") as opened:
         links = opened.history(options.run)
-    if not links:
-        print(f"run {options.run}: nothing recorded; the next try starts from the beginning", file=sys.stderr)
-        return 0
+        tries = opened.runs.of(options.run)
+        charged = bool(links) and opened.is_charged(links[0].facts["scope"], options.run)
     for link in links:
         facts = link.facts
         detail = facts.get("step") or facts.get("table") or ("passed" if facts.get("passed") else "")
         print(f"{link.seq:>3} {link.at:<28} {link.kind:<10} {detail}")
-    if links[-1].kind != "published":
-        print("not published yet; running the same command again goes on from here", file=sys.stderr)
+    for row in tries:
+        told = f": {row['error']}: {row['message']}" if row["error"] else ""
+        print(
+            f"try {row['started_at']} {row['status']} (exit code {row['code']}){told}",
+            file=sys.stderr,
+        )
+    print(f"run {options.run}: {advice(links, charged=charged)}", file=sys.stderr)
     return 0
 
 

@@ -15,7 +15,10 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from synthward import __version__
-from synthward.errors import SynthwardError, UsageError
+from synthward.cli.logs import STYLES, Terminated, log_to_stderr, terminable
+from synthward.errors import JobFailed, SynthwardError, UsageError
+
+logger = logging.getLogger(__name__)
 
 SITE_VARIABLE = "SYNTHWARD_SITE"
 Command = Callable[[argparse.Namespace], int]
@@ -30,18 +33,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parser = build_parser()
-    options = parser.parse_args(arguments)
-    log_to_stderr(options.quiet)
+    options = build_parser().parse_args(arguments)
+    log_to_stderr(quiet=options.quiet, style=options.log_format)
     try:
-        command: Command = options.command
-        return command(options)
+        return _execute(options)
     except SynthwardError as error:
-        print(f"{parser.prog}: {type(error).__name__}: {error}", file=sys.stderr)
+        _say(options, f"{type(error).__name__}: {error}", error.exit_code)
         return error.exit_code
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; running the same command again resumes the run", file=sys.stderr)
+    except (KeyboardInterrupt, Terminated):
+        _say(options, "stopped; running the same command again resumes the run", 1)
         return 1
+
+
+def run_job(arguments: Sequence[str]) -> None:
+    """Runs one command as a job: the process ends with the exit code, or with an exception where there are none.
+
+    Raises:
+        SystemExit: The command failed.
+        JobFailed: The command failed on Databricks, where a task has no exit code but shows its exception.
+    """
+    from synthward.spark.jars import DATABRICKS_VARIABLE
+
+    if not os.environ.get(DATABRICKS_VARIABLE):
+        code = main(arguments)
+        if code:
+            sys.exit(code)
+        return
+    options = build_parser().parse_args(arguments)
+    log_to_stderr(quiet=options.quiet, style=options.log_format)
+    try:
+        code = _execute(options)
+    except SynthwardError as error:
+        raise JobFailed.of(error) from error
+    if code:
+        raise JobFailed(f"exit code {code}: what was wrong is on stderr")
+
+
+def _execute(options: argparse.Namespace) -> int:
+    command: Command = options.command
+    with terminable():
+        return command(options)
+
+
+def _say(options: argparse.Namespace, text: str, code: int) -> None:
+    """The last words of a command that failed, on stderr."""
+    if options.log_format == "json":
+        logger.error(text, extra={"facts": {"event": "end", "code": code}})
+    else:
+        print(f"synthward: {text}", file=sys.stderr)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -62,6 +101,7 @@ def _common() -> argparse.ArgumentParser:
     """Options that every command takes."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("-q", "--quiet", action="store_true", help="no progress lines on stderr")
+    common.add_argument("--log-format", choices=STYLES, default=STYLES[0], help="form of the lines on stderr")
     common.add_argument("--site", type=Path, default=None, help=f"site file (default: ${SITE_VARIABLE})")
     common.add_argument("--master", default=None, help="Spark master (default: what spark-submit says, or local[*])")
     common.add_argument("--remote", default=None, help="Spark Connect address, or local[N] for a server of its own")
@@ -89,13 +129,3 @@ def decimal(text: str) -> Decimal:
     if not number.is_finite() or number < 0:
         raise argparse.ArgumentTypeError(f"'{text}' is not a finite number of at least 0")
     return number
-
-
-def log_to_stderr(quiet: bool) -> None:
-    """Progress lines of the package on stderr; warnings only when quiet."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
-    logger = logging.getLogger("synthward")
-    logger.handlers = [handler]
-    logger.propagate = False
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthward.cli.main import site_path
+from synthward.errors import UsageError
 
 if TYPE_CHECKING:
     from synthward.api import Release, Ward
@@ -23,6 +25,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     run.add_argument("--run-key", default="", help="the scheduler's key of this period; a retry uses the same one")
     run.add_argument("--dry-run", action="store_true", help="print plan, cost and targets; reads no data")
     run.add_argument("--report-dir", type=Path, default=None, help="folder for report and manifest")
+    run.add_argument("--result", metavar="URI", default=None, help="JSON file that says how the run ended")
     run.set_defaults(command=run_request)
 
     approve = commands.add_parser("approve", parents=[common], help="record a decision on a request")
@@ -47,14 +50,26 @@ def _request_arguments(parser: argparse.ArgumentParser) -> None:
 def run_request(options: argparse.Namespace) -> int:
     """Runs or, with --dry-run, shows the plan; one JSON line on stdout."""
     if options.dry_run:
+        if options.result is not None:
+            raise UsageError("--result says how a run ended, and --dry-run runs nothing; leave one of them out")
         return _dry_run(options)
+    from synthward.cli.result import ResultFile
     from synthward.cli.sessions import ward
 
-    file = load(options)
-    with ward(options, "synthward run") as opened:
-        release = opened.run(file, run_key=options.run_key)
-        report = write_report(release, options.report_dir, opened.site.releases)
-        print(json.dumps(result_line(release, report)))
+    ending = ResultFile(options.result)
+    try:
+        file = load(options)
+        with ward(options, "synthward run") as opened:
+            try:
+                release = opened.run(file, run_key=options.run_key)
+            finally:
+                if opened.result is not None:
+                    ending.write(opened.result, opened.session)
+            report = write_report(release, options.report_dir, opened.site.releases)
+            print(json.dumps(result_line(release, report)))
+    except BaseException as error:
+        ending.write_failure(error)
+        raise
     return 0
 
 
@@ -112,6 +127,7 @@ def _dry_run(options: argparse.Namespace) -> int:
 
 
 def _plan_line(ward: Ward, plan: Plan) -> dict[str, Any]:
+    from synthward.pipeline.cost import Cost
     from synthward.pipeline.environment import Places
 
     places = Places.of(ward.site, plan)
@@ -124,12 +140,14 @@ def _plan_line(ward: Ward, plan: Plan) -> dict[str, Any]:
         "epsilon": float(plan.epsilon),
         "delta": float(plan.delta),
         "approved": ward.verdict(plan).ok,
+        "work": asdict(Cost.of(plan)),
         "dry_run": True,
     }
 
 
 def _describe(ward: Ward, plan: Plan) -> list[str]:
     from synthward.errors import BudgetError
+    from synthward.pipeline.cost import Cost
 
     request, assessment = plan.file.request, plan.assessment
     verdict = ward.verdict(plan)
@@ -144,10 +162,11 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
         f"tier       {assessment.tier} {assessment.title}; approvals: {', '.join(assessment.approvals_needed)}",
         f"approved   {'yes' if verdict.ok else 'no: ' + '; '.join(verdict.reasons)}",
         *(f"REFUSED    {reason}" for reason in assessment.refusals),
-        f"guarantee  {plan.claim}",
+        f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon}, delta {plan.delta}, K {plan.task.unit.max_rows}",
         f"budget     scope {request.population.scope}: {account}",
-        f"work       2 scans of the source, 1 shuffle by unit into {plan.tasks} tasks, {request.output.rows} rows out",
+        *Cost.of(plan).describe(),
         f"noise      expected distance that noise alone causes, worst columns: {noise}",
+        *(f"WARNING    {warning}" for warning in plan.warnings),
     ]
 
 

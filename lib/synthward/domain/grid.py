@@ -80,10 +80,11 @@ class Grid:
 
     @property
     def bin_step(self) -> int | None:
-        """Width of every bin in grid steps where all but the last are equal, else None."""
+        """Width of every bin in grid steps where all are equal, the last one at most as wide, else None."""
         width = self.starts[1] if self.bins > 1 else self.count
         even = all(start == width * place for place, start in enumerate(self.starts))
-        return width if even else None
+        # A wider last bin, such as [75, 80] after steps of 5, would spill into a code that is not a bin.
+        return width if even and self.count <= width * self.bins else None
 
     def value(self, index: int) -> Fraction:
         """The exact value at a grid index."""

@@ -50,7 +50,7 @@ class Aim(Choosing):
     """See the module."""
 
     name = "aim"
-    selects = True
+    exact_curve = False
 
     def rounds(self, task: Task) -> Rounds:
         """One round for the columns, then two for each step, then the last fit."""

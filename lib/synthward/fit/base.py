@@ -15,7 +15,7 @@ from synthward.fit.model import Model
 from synthward.governance.request import Synthesizer as Settings
 from synthward.privacy.accounting import NANO, Charge, rho_for
 from synthward.privacy.calibration import calibrated
-from synthward.privacy.gaussian import Accounting, gaussian_rho_for
+from synthward.privacy.gaussian import gaussian_rho_for
 from synthward.privacy.measurement import Measurement, Round
 from synthward.privacy.noise import Additive, NoiseCall
 from synthward.privacy.queries import Clique, Query
@@ -36,8 +36,8 @@ class Task:
         delta: Failure probability; 0 for pure mechanisms.
         declared_rows: Publicly declared size of the source, for forecasts only.
         options: The synthesizer's settings in the request.
-        accounting: How epsilon follows from rho: `gaussian` where every call of the run is Gaussian, by the exact
-            curve; `zcdp` otherwise. Chosen by the plan, not by the request.
+        curve_cells: Integers in the largest answer, where the exact Gaussian curve accounts for the run; None where the
+            conversion from zCDP does.
     """
 
     domain: Domain
@@ -47,15 +47,15 @@ class Task:
     delta: Decimal
     declared_rows: int
     options: Settings
-    accounting: Accounting = "zcdp"
+    curve_cells: int | None = None
 
 
 class Synthesizer(Protocol):
     """A way to turn noisy answers into a model."""
 
     name: str
-    selects: bool
-    """Whether a round may hold a selection; the run's calls are then not all Gaussian."""
+    exact_curve: bool
+    """Whether no call selects or sums fixed-point values, so that the curve of `privacy.gaussian` holds."""
 
     def check(self, task: Task) -> list[str]:
         """What is wrong with the task's options; empty when nothing is."""
@@ -86,8 +86,10 @@ def budget_of(task: Task) -> int:
     """The task's budget: nano-epsilon for laplace, nano-rho for gaussian."""
     if task.mechanism == "laplace":
         return int(task.epsilon * NANO)
-    convert = gaussian_rho_for if task.accounting == "gaussian" else rho_for
-    return convert(task.epsilon, task.delta)
+    by_zcdp = rho_for(task.epsilon, task.delta)
+    if task.curve_cells is None:
+        return by_zcdp
+    return max(by_zcdp, gaussian_rho_for(task.epsilon, task.delta, task.curve_cells))
 
 
 def share_out(task: Task, weights: Mapping[Query, float], budget: int | None = None) -> dict[Query, NoiseCall]:

@@ -45,7 +45,7 @@ class FewRound(Choosing):
     """See the module."""
 
     name = "few_round"
-    selects = False
+    exact_curve = True
 
     def rounds(self, task: Task) -> Rounds:
         """Three rounds, then the fit; without candidates one round, without tables worth measuring two."""

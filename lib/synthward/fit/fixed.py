@@ -28,7 +28,7 @@ class Fixed:
     """See the module."""
 
     name = "fixed"
-    selects = False
+    exact_curve = True
 
     def check(self, task: Task) -> list[str]:
         """Settings, tables, zeros, caps, and whether the release could be of any use."""

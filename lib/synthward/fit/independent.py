@@ -24,7 +24,7 @@ class Independent:
     """See the module."""
 
     name = "independent"
-    selects = False
+    exact_curve = True
 
     def check(self, task: Task) -> list[str]:
         """Settings, zeros, caps, and whether the release could be of any use."""

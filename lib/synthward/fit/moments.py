@@ -45,7 +45,7 @@ class Moments:
     """See the module."""
 
     name = "moments"
-    selects = False
+    exact_curve = False
 
     def check(self, task: Task) -> list[str]:
         """Moments has no settings."""

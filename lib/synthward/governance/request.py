@@ -269,6 +269,9 @@ class Utility:
     max_mean_tvd: Decimal | None = key(
         None, minimum=0, maximum=1, doc="Largest mean total variation distance to the noisy marginals; null for none."
     )
+    max_mean_pair_tvd: Decimal | None = key(
+        None, minimum=0, maximum=1, doc="Largest mean total variation distance of the measured pairs; null for none."
+    )
 
 
 @dataclass(frozen=True)

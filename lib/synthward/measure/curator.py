@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
 from synthward.domain.codes import codebooks
@@ -26,10 +25,9 @@ from synthward.errors import IntegrityError
 from synthward.measure.answers import cells_of, exact_answer, refuse_too_many_cells
 from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
 from synthward.privacy.accounting import Charge, total
-from synthward.privacy.gaussian import LEAST_SCALE, rounding_gap
 from synthward.privacy.measurement import Asked, Measurement, Round, pack, unpack
 from synthward.privacy.noise import NoiseSource
-from synthward.privacy.queries import Base, Clique, Marginal, Scores, Selection, needs
+from synthward.privacy.queries import Base, Clique, Marginal, Scores, Selection, SquareSum, Sum, needs
 from synthward.privacy.sensitivity import bound
 from synthward.privacy.unit import PrivacyUnit
 
@@ -71,7 +69,7 @@ class Curator:
         check_source: Callable[[], None],
         on_step: Callable[[str], None],
         cliques: Sequence[Clique] = (),
-        gap: Fraction | None = None,
+        curve_cells: int | None = None,
     ) -> None:
         """Holds no data yet.
 
@@ -86,8 +84,8 @@ class Curator:
             check_source: Raises if the source has changed since it was pinned.
             on_step: Called with a step's name after it; tests stop the run there.
             cliques: Announced: whose marginals later rounds may ask about.
-            gap: Where epsilon is stated by the Gaussian curve, the most that `rounding_gap` of all calls may add up
-                to; None where it is stated by zCDP, which asks nothing more of a call.
+            curve_cells: Integers in the largest answer, where the exact Gaussian curve accounts for the run; then every
+                call must meet its conditions (PROOFS.md, section 4.8).
 
         Raises:
             ConfigError: The announced marginals are too large to be held.
@@ -103,8 +101,8 @@ class Curator:
         self._check_source = check_source
         self._on_step = on_step
         self._spent: list[Charge] = []
-        self._gap = gap
         self._announced = dict.fromkeys(Marginal(clique) for clique in cliques)
+        self._curve_cells = curve_cells
         self._exact: dict[Base, np.ndarray] = {}
         refuse_too_many_cells([query.clique for query in self._announced], self._books)
 
@@ -150,25 +148,7 @@ class Curator:
             raise IntegrityError(
                 f"step '{asked.step}' would spend more than the run was charged; this is a defect of the synthesizer"
             )
-        self._admit_to_the_curve(asked)
         self._spent.append(asked.charge)
-
-    def _admit_to_the_curve(self, asked: Round) -> None:
-        """Refuses what the Gaussian curve does not cover (PROOFS.md, section 4.9)."""
-        if self._gap is None:
-            return
-        for item in asked.asked:
-            if item.call.mechanism != "gaussian" or item.call.scale < LEAST_SCALE:
-                raise IntegrityError(
-                    f"{item.query.label} is not answered with Gaussian noise of a scale of at least {LEAST_SCALE}, as "
-                    "the run's accounting demands; this is a defect of the synthesizer"
-                )
-            self._gap -= rounding_gap(cells_of(item.query, self._books), item.call.scale)
-        if self._gap < 0:
-            raise IntegrityError(
-                f"step '{asked.step}' has more cells than the run's accounting covers; this is a defect of the "
-                "synthesizer"
-            )
 
     def _admit_call(self, item: Asked) -> None:
         query, call = item.query, item.call
@@ -183,6 +163,11 @@ class Curator:
                 f"{query.label} has sensitivity {needed}, but its noise was calibrated for {call.sensitivity}; this is "
                 "a defect of the synthesizer"
             )
+        if self._curve_cells is not None and not self._on_curve(item, self._curve_cells):
+            raise IntegrityError(
+                f"{query.label} is outside of what the exact Gaussian curve was computed for; this is a defect of the "
+                "synthesizer"
+            )
         if isinstance(query, Scores | Selection):
             expected = [cells_of(base, self._books) for base in needs(query)]
             if [len(prediction) for prediction in query.predictions] != expected:
@@ -190,6 +175,10 @@ class Curator:
                     f"{query.label} predicts other numbers of cells than its cliques have; this is a defect of the "
                     "synthesizer"
                 )
+
+    def _on_curve(self, item: Asked, largest: int) -> bool:
+        fits = item.call.mechanism == "gaussian" and not isinstance(item.query, Sum | SquareSum)
+        return fits and cells_of(item.query, self._books) <= largest
 
     def _measure(self, asked: Round) -> None:
         """Makes sure that everything the round is computed from is in memory, by at most one pass over the source."""

@@ -150,6 +150,9 @@ def open_table(spark: SparkSession, pinned: Pinned) -> DataFrame:
         reader = spark.read
         if pinned.version is not None:
             reader = reader.option("versionAsOf", pinned.version)
+        if source.format == "parquet":
+            # Files of several schemas: otherwise the columns are those of whichever file Spark looks at first.
+            reader = reader.option("mergeSchema", "true")
         if source.path is not None:
             return reader.format(source.format).load(source.path)
         return reader.table(str(source.table))

@@ -7,7 +7,7 @@ the first wins, and the other goes on with what the first has written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from synthward.errors import IntegrityError
@@ -79,3 +79,39 @@ class JournalSeals:
 def _is_seal(link: Link, step: str) -> bool:
     facts = link.facts if link.kind == SEALED else {}
     return facts.get("step") == step and facts.get("attempt") == ATTEMPT
+
+
+def advice(links: Sequence[Link], *, charged: bool) -> str:
+    """What a run's state means and what to do about it, for people.
+
+    Args:
+        links: The journal, as far as it goes.
+        charged: Whether the ledger holds the run's charge.
+    """
+    last = links[-1] if links else None
+    if last is None:
+        return (
+            "nothing is recorded: the run was refused, failed before its source was pinned, or never began. Nothing is "
+            "spent. Run it, or see what its request is missing with --dry-run"
+        )
+    if last.kind == OPENED:
+        paid = (
+            "and charged; run the same command again: it measures the pinned state under the same charge. If that "
+            "state of the source is gone, the charge is forfeit and a new run key is needed"
+            if charged
+            else "and nothing is spent yet; run the same command again"
+        )
+        return f"opened: the source is pinned {paid}"
+    if last.kind == SEALED:
+        return (
+            "sealed: noisy answers are durable and protected data are not read for them again. Run the same command "
+            "again: it asks what is left, if anything, and goes on to sampling and gates; nothing is spent"
+        )
+    if last.kind == VALIDATED and not last.facts.get("passed"):
+        return (
+            "quarantined: a gate failed, the staged rows stay in the protected zone and nothing is published. Running "
+            "again gives the same; the charge stands. Read what the gate says, edit the request, have it approved"
+        )
+    if last.kind == VALIDATED:
+        return "validated: all gates passed, publication is left. Run the same command again; nothing is spent"
+    return "published: nothing is left to do. Running again recognises the release and changes nothing"

@@ -10,7 +10,6 @@ import datetime as dt
 import hashlib
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 from synthward.config.canonical import canonical_json
@@ -25,10 +24,10 @@ from synthward.governance.request import RequestFile
 from synthward.ledger.scopes import ScopeState, refuse_overspending
 from synthward.measure.answers import cells_of, refuse_too_many_cells
 from synthward.measure.curator import public_tasks
-from synthward.privacy.accounting import ATTO, Charge, epsilon_of, fits
-from synthward.privacy.gaussian import Accounting, allowed_gap, curve_applies, gaussian_epsilon_of
+from synthward.privacy.accounting import ATTO, NANO, Charge, epsilon_of, fits
+from synthward.privacy.gaussian import gaussian_epsilon_of
 from synthward.privacy.queries import Marginal
-from synthward.privacy.sensitivity import check_overflow, least_bound
+from synthward.privacy.sensitivity import check_overflow
 from synthward.privacy.unit import PrivacyUnit
 
 ATTEMPT = 1
@@ -73,7 +72,9 @@ class Plan:
         charge: What the ledger will be charged.
         epsilon: Epsilon of the release at `delta`.
         delta: Delta at which it is reported.
+        accounting: Which of the valid bounds gives epsilon, in words.
         forecast: Expected noise distance by column, from public numbers.
+        warnings: What to know of the expected quality before approving, from public numbers.
         tasks: Partitions of the pass over the source.
     """
 
@@ -85,24 +86,10 @@ class Plan:
     charge: Charge
     epsilon: Decimal
     delta: Decimal
+    accounting: str
     forecast: dict[str, float]
+    warnings: tuple[str, ...]
     tasks: int
-
-    @property
-    def gap(self) -> Fraction | None:
-        """What the Gaussian curve demands of the run's calls (`measure.curator.Curator`); None under zCDP."""
-        if self.task.accounting == "zcdp":
-            return None
-        return allowed_gap(self.task.epsilon, self.task.delta)
-
-    @property
-    def claim(self) -> str:
-        """The guarantee in words."""
-        stated = f"{self.task.unit.claim}, epsilon {self.epsilon}, delta {self.delta}, K {self.task.unit.max_rows}"
-        if self.task.accounting == "zcdp":
-            return stated
-        counted = epsilon_of(self.charge, self.delta)
-        return f"{stated}; by the exact curve of Gaussian noise, the scope counts its rho by zCDP: epsilon {counted}"
 
     @property
     def domain(self) -> Domain:
@@ -171,15 +158,14 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     problems = chosen.check(task)
     if problems:
         raise ConfigError([Problem("synthesizer", text, file.path) for text in problems])
-    refuse_too_many_cells(chosen.cliques(task), codebooks(domain))
-    task = replace(task, accounting=_accounting(task, chosen))
+    task = with_curve(task, chosen)
     try:
         charge = chosen.charge(task)
     except ValueError as error:
         message = f"too small to share out over {len(domain.attributes)} columns: {error}"
         raise ConfigError([Problem("privacy.epsilon", message, file.path)]) from None
     assessment = assess(request, policy, today=today)
-    epsilon, delta = reported(charge, request.privacy.delta or assessment.max_delta, task.accounting)
+    epsilon, delta, accounting = reported(charge, request.privacy.delta or assessment.max_delta, task.curve_cells)
     return Plan(
         file=file,
         identity=RunIdentity.of(file.digest, run_key),
@@ -189,25 +175,42 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         charge=charge,
         epsilon=epsilon,
         delta=delta,
+        accounting=accounting,
         forecast=chosen.forecast(task),
+        warnings=tuple(chosen.warnings(task)),
         tasks=public_tasks(request.population.declared_rows),
     )
 
 
-def _accounting(task: Task, chosen: Synthesizer) -> Accounting:
-    """The exact curve where it is sure to hold for whatever the synthesizer will ask, zCDP otherwise."""
-    if task.mechanism != "gaussian" or chosen.selects:
-        return "zcdp"
-    books, cliques = codebooks(task.domain), chosen.cliques(task)
-    tables = [cells_of(Marginal(clique), books) for clique in (*cliques, *((name,) for name in books))]
-    applies = curve_applies(max([*tables, len(cliques)]), least_bound(task.unit, task.domain), task.epsilon, task.delta)
-    return "gaussian" if applies else "zcdp"
+def with_curve(task: Task, chosen: Synthesizer) -> Task:
+    """Checks the size of what is announced; says how large an answer can be where the exact Gaussian curve applies.
+
+    Raises:
+        ConfigError: The announced marginals are too large to be held.
+    """
+    books, announced = codebooks(task.domain), chosen.cliques(task)
+    refuse_too_many_cells(announced, books)
+    if task.mechanism != "gaussian" or not chosen.exact_curve:
+        return task
+    asked = [*announced, *((name,) for name in books)]
+    return replace(task, curve_cells=max(len(announced), *(cells_of(Marginal(clique), books) for clique in asked)))
 
 
-def reported(charge: Charge, delta: Decimal, accounting: Accounting) -> tuple[Decimal, Decimal]:
-    """(epsilon, delta) as a release states them: delta is 0 where the sum of pure epsilons is the better bound."""
-    if accounting == "gaussian":
-        return gaussian_epsilon_of(charge.nano_rho, int(delta * ATTO)), delta
+def reported(charge: Charge, delta: Decimal, curve_cells: int | None = None) -> tuple[Decimal, Decimal, str]:
+    """(epsilon, delta) as a release states them, and the bound that gives them: the best of those that hold.
+
+    Delta is 0 where that is the sum of pure epsilons.
+
+    Args:
+        charge: Of the run.
+        delta: The delta at which to report.
+        curve_cells: See `fit.base.Task`.
+    """
     epsilon = epsilon_of(charge, delta)
-    pure = charge.nano_epsilon is not None and Decimal(charge.nano_epsilon) / 10**9 <= epsilon
-    return epsilon, Decimal(0) if pure else delta
+    if charge.nano_epsilon is not None and Decimal(charge.nano_epsilon) / NANO <= epsilon:
+        return epsilon, Decimal(0), "sum of epsilons"
+    if curve_cells is not None and charge.atto_delta == 0:
+        by_curve = gaussian_epsilon_of(charge.nano_rho, int(delta * ATTO), curve_cells)
+        if by_curve < epsilon:
+            return by_curve, delta, "exact Gaussian curve"
+    return epsilon, delta, "conversion from zCDP"

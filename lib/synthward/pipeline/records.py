@@ -16,17 +16,13 @@ from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
 from synthward.pipeline.plan import Plan
 from synthward.privacy.measurement import Measurement
+from synthward.privacy.queries import Marginal, Presence, Query, SquareSum, Sum
+from synthward.privacy.unit import PrivacyUnit
 from synthward.release.manifest import FORMAT, Manifest
 from synthward.release.table import Fingerprint, Lineage
 from synthward.validate.gates import GateResult
 from synthward.validate.metrics import ColumnQuality, summary
-
-LIMITS = (
-    "Rows are drawn independently of each other: rows with fresh keys do not form synthetic patients yet.",
-    "Columns are drawn independently of each other: relations between columns are not kept.",
-    "Patients with more rows than the contribution bound are down-weighted, so totals describe bounded contributions.",
-    "The guarantee covers what is published here; Spark's own logs and user interface belong to the protected zone.",
-)
+from synthward.validate.relations import CliqueQuality, Edge, pair_summary
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,8 @@ class Facts:
     fingerprint: Fingerprint
     gates: Sequence[GateResult]
     quality: Mapping[str, ColumnQuality]
+    relations: Sequence[CliqueQuality]
+    graph: Sequence[Edge]
 
 
 def manifest_of(facts: Facts) -> Manifest:
@@ -105,12 +103,21 @@ def manifest_of(facts: Facts) -> Manifest:
         },
         "measurements": [_measurement(measurement) for measurement in facts.sealed],
         "domain": {"digest": plan.domain.digest, "attributes": _attributes(plan)},
-        "model": {"synthesizer": facts.model.synthesizer, "digest": facts.model.digest},
+        "model": {
+            "synthesizer": facts.model.synthesizer,
+            "digest": facts.model.digest,
+            "graph": {"order": list(facts.model.order), "edges": [_edge(edge) for edge in facts.graph]},
+        },
         "sampling": {"seed": request.output.sampling_seed, "keys": request.output.keys},
         "gates": [{"gate": gate.name, "passed": gate.passed, "detail": gate.detail} for gate in facts.gates],
-        "quality": {"summary": summary(facts.quality), "columns": [q.to_json() for q in facts.quality.values()]},
+        "quality": {
+            "summary": summary(facts.quality) | pair_summary(facts.relations),
+            "columns": [q.to_json() for q in facts.quality.values()],
+            "cliques": [q.to_json() for q in facts.relations],
+        },
         "forecast": {name: round(value, 6) for name, value in plan.forecast.items()},
-        "limits": list(LIMITS),
+        "warnings": list(plan.warnings),
+        "limits": list(limits_of(facts.model, plan.task.unit)),
     }
     return Manifest(body)
 
@@ -125,26 +132,71 @@ def _guarantee(plan: Plan) -> dict[str, Any]:
         "mechanism": plan.task.mechanism,
         "epsilon": str(plan.epsilon),
         "delta": str(plan.delta),
-        "accounting": plan.task.accounting,
         "requested_epsilon": str(plan.task.epsilon),
+        "accounting": plan.accounting,
         "nano_epsilon": plan.charge.nano_epsilon,
         "nano_rho": plan.charge.nano_rho,
         "atto_delta": plan.charge.atto_delta,
     }
 
 
+def limits_of(model: Model, unit: PrivacyUnit) -> list[str]:
+    """What the release does not keep or does not promise, in sentences that are true of its model."""
+    widest = max(len(column.parents) for column in model.columns) + 1
+    limits = ["Rows are drawn independently of each other: rows with fresh keys do not form synthetic patients yet."]
+    if widest == 1:
+        limits.append("Columns are drawn independently of each other: relations between columns are not kept.")
+    else:
+        limits.append(
+            "Relations between columns are kept along the drawn graph. Pairs that were not measured have the relation "
+            "that follows through other columns, which can be weaker or stronger than the real one."
+        )
+        limits.append(
+            f"What {widest + 1} or more columns have in common beyond the drawn tables of at most {widest} columns is "
+            "not kept."
+        )
+    if any(column.starts is not None for column in model.columns):
+        limits.append(
+            "Numeric and date columns are kept up to the bins of the model: inside a bin, values are spread evenly and "
+            "are unrelated to other columns."
+        )
+    if unit.name == "patient":
+        limits.append(
+            f"Patients with more than {unit.max_rows} rows are weighed down, so totals describe bounded contributions."
+        )
+    limits.append(
+        "The guarantee covers what is published here; Spark's own logs and user interface belong to the protected zone."
+    )
+    return limits
+
+
+def _edge(edge: Edge) -> dict[str, Any]:
+    return {"parent": edge.parent, "child": edge.child, "strength": round(edge.strength, 6)}
+
+
 def _measurement(measurement: Measurement) -> dict[str, Any]:
-    call = measurement.asked.call
+    query, call = measurement.asked.query, measurement.asked.call
     charge = call.charge
     return {
-        "query": measurement.asked.query.label,
+        "query": query.label,
+        "kind": query.KIND,
+        "columns": _columns(query),
         "cells": len(measurement.values),
         "mechanism": call.mechanism,
         "scale": call.scale,
+        # A choice has no noise on a number.
+        "deviation": None if query.KIND == "selection" else measurement.deviation,
         "sensitivity": call.sensitivity,
         "nano_epsilon": charge.nano_epsilon,
         "nano_rho": charge.nano_rho,
     }
+
+
+def _columns(query: Query) -> list[str]:
+    """The columns that an answer is about; none for the population and for answers about many cliques."""
+    if isinstance(query, Marginal):
+        return list(query.clique)
+    return [query.attribute] if isinstance(query, Presence | Sum | SquareSum) else []
 
 
 def _attributes(plan: Plan) -> list[dict[str, Any]]:
@@ -230,7 +282,7 @@ def publishable_metrics(manifest: Manifest) -> dict[str, float]:
         "delta": float(Decimal(body["guarantee"]["delta"])),
         "budget_spent": float(Decimal(body["budget"]["spent_epsilon"])),
         "budget_remaining": float(Decimal(body["budget"]["remaining_epsilon"])),
-        **body["quality"]["summary"],
+        **{name: value for name, value in body["quality"]["summary"].items() if value is not None},
     }
     for column in body["quality"]["columns"]:
         numbers[f"tvd.{column['column']}"] = column["tvd"]

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from synthward import tracking
 from synthward.domain.codes import codebooks
@@ -33,17 +31,17 @@ from synthward.pipeline.opening import open_source
 from synthward.pipeline.plan import ATTEMPT, Plan
 from synthward.pipeline.records import publishable_metrics, registry_row, table_properties, tracked_parameters
 from synthward.pipeline.staging import Origin, stage_and_check
+from synthward.pipeline.steps import Steps
 from synthward.privacy.measurement import Measurement
 from synthward.release.manifest import Manifest
 from synthward.release.publication import publish, recognise
-from synthward.release.registry import Registry
+from synthward.release.registry import Artifact, Registry
 from synthward.report.render import render
 from synthward.sample.model_file import ModelFile
 from synthward.store.delta import TableRef, Zone, drop
 from synthward.tracking import LoggedModel
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 MANIFEST, REPORT, MODEL = "manifest.json", "report.html", "model.json"
 
@@ -90,6 +88,7 @@ class MainJob:
         self._places = Places.of(env.site, plan)
         self._journal = Journal(env.journal, plan.identity.run_id)
         self._registry = Registry(env.spark, Zone(env.site.releases))
+        self._steps = Steps(plan.identity, env.on_step)
 
     def execute(self) -> Outcome:
         """Runs the plan to a published release, from wherever an earlier driver left it.
@@ -101,23 +100,15 @@ class MainJob:
             manifest = self._recorded_manifest()
             recognise(self._env.spark, self._places.target, table_properties(manifest))
             return self._outcome(manifest, None, is_new=False)
-        self._step("preflight", self._preflight)
-        pinned = self._step("open", lambda: open_source(self._env, self._plan, self._places, self._journal))
-        receipt = self._step("charge", self._charge)
+        self._steps.run("preflight", self._preflight)
+        pinned = self._steps.run("open", lambda: open_source(self._env, self._plan, self._places, self._journal))
+        receipt = self._steps.run("charge", self._charge)
         model, sealed = self._measure(pinned, receipt)
-        manifest = self._step("validate", lambda: self._validate(model, sealed, receipt))
+        manifest = self._steps.run("validate", lambda: self._validate(model, sealed, receipt))
         report = render(manifest)
-        self._step("register", lambda: self._register(manifest, report, model))
-        is_new = self._step("publish", lambda: self._publish(manifest))
-        return self._step("track", lambda: self._outcome(manifest, report, is_new=is_new))
-
-    def _step(self, name: str, action: Callable[[], T]) -> T:
-        started = time.monotonic()
-        logger.info("run %s: %s", self._plan.identity.run_id, name)
-        result = action()
-        logger.info("run %s: %s done in %.1f s", self._plan.identity.run_id, name, time.monotonic() - started)
-        self._env.on_step(name)
-        return result
+        self._steps.run("register", lambda: self._register(manifest, report, model))
+        is_new = self._steps.run("publish", lambda: self._publish(manifest))
+        return self._steps.run("track", lambda: self._outcome(manifest, report, is_new=is_new))
 
     def _preflight(self) -> None:
         preflight.check_executors(self._env.spark)
@@ -157,7 +148,7 @@ class MainJob:
             check_source=lambda: source.check_unchanged(spark, pinned),
             on_step=self._env.on_step,
             cliques=plan.synthesizer.cliques(plan.task),
-            gap=plan.gap,
+            curve_cells=plan.task.curve_cells,
         )
         with contextlib.closing(curator):
             rounds = plan.synthesizer.rounds(plan.task)
@@ -165,7 +156,7 @@ class MainJob:
             asked = next(rounds)
             while True:
                 name = f"measure {asked.step}"
-                answers = self._step(name, lambda asked=asked: curator.answer(asked))  # type: ignore[misc]
+                answers = self._steps.run(name, lambda asked=asked: curator.answer(asked))  # type: ignore[misc]
                 sealed.extend(answers)
                 try:
                     asked = rounds.send(answers)
@@ -213,10 +204,12 @@ class MainJob:
 
     def _register(self, manifest: Manifest, report: str, model: Model) -> None:
         release_id = manifest.body["release_id"]
-        self._registry.keep(release_id, MANIFEST, "application/json", manifest.text.encode())
-        self._registry.keep(release_id, REPORT, "text/html", report.encode())
-        file = ModelFile(model, self._plan.domain)
-        self._registry.keep(release_id, MODEL, "application/json", file.text.encode())
+        artifacts = [
+            Artifact(MANIFEST, "application/json", manifest.text.encode()),
+            Artifact(REPORT, "text/html", report.encode()),
+            Artifact(MODEL, "application/json", ModelFile(model, self._plan.domain).text.encode()),
+        ]
+        self._registry.keep(release_id, artifacts)
         self._registry.record(release_id, registry_row(manifest))
 
     def _publish(self, manifest: Manifest) -> bool:

@@ -15,7 +15,7 @@ from synthward.pipeline.opening import opened_types
 from synthward.pipeline.plan import Plan
 from synthward.pipeline.records import Facts, manifest_of
 from synthward.privacy.measurement import Measurement
-from synthward.privacy.queries import Marginal, Population
+from synthward.privacy.queries import Population
 from synthward.release import table
 from synthward.release.manifest import Manifest
 from synthward.release.table import Lineage
@@ -24,6 +24,8 @@ from synthward.store.delta import read
 from synthward.validate.gates import Thresholds, run_gates
 from synthward.validate.inspect import inspect
 from synthward.validate.metrics import column_quality
+from synthward.validate.relations import clique_quality, drawn_graph, drawn_pairs
+from synthward.validate.tables import noisy_tables, total_rows, with_pairs
 
 
 @dataclass(frozen=True)
@@ -78,17 +80,20 @@ def stage_and_check(
         rows, places.staged, table.constraints(books, types), {"release_id": lineage.release_id, "status": "staged"}
     )
     env.on_step("sample")
-    found = inspect(read(env.spark, places.staged, version), books, lineage)
-    answers = {measurement.asked.query: measurement for measurement in sealed}
-    quality = {
-        name: column_quality(book, answers[Marginal((name,))], found.counts[name]) for name, book in books.items()
-    }
+    noisy = with_pairs(noisy_tables(sealed, books))
+    cliques = [columns for columns in noisy if len(columns) > 1]
+    found = inspect(read(env.spark, places.staged, version), books, lineage, [*cliques, *drawn_pairs(model, books)])
+    quality = {name: column_quality(book, noisy[name,], found.counts[name]) for name, book in books.items()}
+    rows_by_noise = total_rows(noisy.values())
+    relations = tuple(clique_quality(noisy[c], found.table(c), books, rows_by_noise) for c in cliques)
     thresholds = Thresholds(
         rows=request.output.rows,
         min_patients=plan.assessment.min_declared_patients,
         max_out_of_domain_share=request.utility.max_out_of_domain_share,
         max_mean_tvd=request.utility.max_mean_tvd,
+        max_mean_pair_tvd=request.utility.max_mean_pair_tvd,
     )
+    population = next(measurement for measurement in sealed if isinstance(measurement.asked.query, Population))
     expected = {name: data_type.simpleString() for name, data_type in types.items()}
     facts = Facts(
         plan=plan,
@@ -105,7 +110,9 @@ def stage_and_check(
         lineage=lineage,
         table=str(places.target),
         fingerprint=found.fingerprint,
-        gates=run_gates(found, expected, quality, answers[Population()], thresholds),
+        gates=run_gates(found, expected, quality, relations, population, thresholds),
         quality=quality,
+        relations=relations,
+        graph=drawn_graph(model, books, found.table),
     )
     return Checked(manifest_of(facts), version)

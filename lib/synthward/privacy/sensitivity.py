@@ -64,14 +64,6 @@ def bound(query: Query, unit: PrivacyUnit, domain: Domain, mechanism: Mechanism)
             return unit.max_rows * domain.graded[attribute].fixed_point.square_limit
 
 
-def least_bound(unit: PrivacyUnit, domain: Domain) -> int:
-    """The smallest bound of any query that can be asked of the domain."""
-    scales = [attribute.fixed_point for attribute in domain.graded.values()]
-    limits = [limit for scale in scales for limit in (scale.limit, scale.square_limit)]
-    # The population moves by S also where K is larger than 1.
-    return min([WEIGHT_UNIT, *(unit.max_rows * limit for limit in limits)])
-
-
 def joint_l1(queries: int, unit: PrivacyUnit) -> int:
     """L1 bound of that many marginals, or scores, together: `m * K * S`."""
     return queries * unit.max_rows * WEIGHT_UNIT

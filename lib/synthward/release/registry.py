@@ -6,7 +6,8 @@ Rows of a release's own table join on `_release_id`; here stands once what would
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -29,6 +30,21 @@ RELEASES_SCHEMA = """
 ARTIFACTS_SCHEMA = "release_id STRING NOT NULL, name STRING NOT NULL, media_type STRING, sha256 STRING, content BINARY"
 
 
+@dataclass(frozen=True)
+class Artifact:
+    """One file of a release.
+
+    Attributes:
+        name: File name, unique within the release.
+        media_type: Media type.
+        content: The bytes.
+    """
+
+    name: str
+    media_type: str
+    content: bytes
+
+
 class Registry:
     """Reads and writes the two tables."""
 
@@ -48,14 +64,24 @@ class Registry:
         Raises:
             IntegrityError: Another row is there under that id.
         """
-        return append_if_absent(self._spark, self.releases, keys={"release_id": release_id}, values=values)
+        return append_if_absent(self._spark, self.releases, keys={"release_id": release_id}, rows=[values])
 
-    def keep(self, release_id: str, name: str, media_type: str, content: bytes) -> bool:
-        """Stores one artifact of a release; False when it is there with the same content."""
-        values = {"media_type": media_type, "sha256": hashlib.sha256(content).hexdigest(), "content": content}
-        return append_if_absent(
-            self._spark, self.artifacts, keys={"release_id": release_id, "name": name}, values=values
-        )
+    def keep(self, release_id: str, artifacts: Sequence[Artifact]) -> bool:
+        """Stores all artifacts of a release in one commit; False when they are there with the same content.
+
+        Raises:
+            IntegrityError: Other artifacts are there under that id.
+        """
+        rows = [
+            {
+                "name": artifact.name,
+                "media_type": artifact.media_type,
+                "sha256": hashlib.sha256(artifact.content).hexdigest(),
+                "content": artifact.content,
+            }
+            for artifact in artifacts
+        ]
+        return append_if_absent(self._spark, self.artifacts, keys={"release_id": release_id}, rows=rows)
 
     def row(self, release_id: str) -> dict[str, Any] | None:
         """A release's row, or None."""
@@ -63,6 +89,13 @@ class Registry:
             return None
         found = read(self._spark, self.releases).where(F.col("release_id") == release_id).limit(2).collect()
         return found[0].asDict() if found else None
+
+    def rows(self, scope: str) -> list[dict[str, Any]]:
+        """A scope's releases, in the order of their charges."""
+        if not exists(self._spark, self.releases):
+            return []
+        found = read(self._spark, self.releases).where(F.col("scope") == scope).collect()
+        return sorted((row.asDict() for row in found), key=lambda row: row["ledger_seq"])
 
     def receipts(self, scope: str) -> list[tuple[int, str, str]]:
         """(seq, head hash, genesis hash) of the charges that paid for a scope's releases."""

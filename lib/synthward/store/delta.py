@@ -23,7 +23,7 @@ from pyspark.sql import types as T
 from synthward.errors import EnvironmentProblem, IntegrityError, StoreConflict, UsageError
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, Row, SparkSession
 
 RETRIES = 12
 """Default bound on retries after a commit conflict: about a minute with the pauses below."""
@@ -251,16 +251,16 @@ def version_of(spark: SparkSession, ref: TableRef) -> int:
 
 
 def insert_if_absent(source: DataFrame, ref: TableRef, predicate: str) -> int:
-    """One try of an insert-only MERGE: insert the one row of `source` unless a row of `ref` meets `predicate`.
+    """One try of an insert-only MERGE: insert the rows of `source` unless a row of `ref` meets `predicate`.
 
     Args:
-        source: One row; its columns are the ones inserted.
+        source: One row or a few; its columns are the ones inserted.
         ref: The table.
         predicate: Over the target `t`, of literals only. With literals on partition columns two writers of different
             partitions do not conflict, two writers of one partition always do.
 
     Returns:
-        Number of rows inserted, 0 or 1.
+        Number of rows inserted: all or none.
     """
     columns = ", ".join(map(_quoted, source.columns))
     values = ", ".join(f"s.{_quoted(column)}" for column in source.columns)
@@ -277,35 +277,35 @@ def append_if_absent(
     ref: TableRef,
     *,
     keys: Mapping[str, str | int],
-    values: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
     retries: int = RETRIES,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Insert one row into a small keyed table unless its key is there; then compare with what is there.
+    """Insert the rows of one key into a small keyed table, in one commit, unless the key is there; then compare.
 
     Args:
         spark: The session.
         ref: The table, which must be there.
         keys: Key columns and their values: integers, or text of letters, digits and `_ . : @ / + -`.
-        values: The other columns; columns of the table that are not named become NULL.
+        rows: The other columns of each row, the same ones in all; columns that are not named become NULL.
         retries: Bound on retries after commit conflicts.
         sleep: For tests.
 
     Returns:
-        True when the row was inserted, False when an equal row was there already.
+        True when the rows were inserted, False when equal rows were there already.
 
     Raises:
-        IntegrityError: A different row, or more than one, stands under that key.
+        IntegrityError: Different rows, or another number of them, stand under that key.
         StoreConflict: Concurrent writers won every time.
         UsageError: A column is not in the table, or a key has other characters.
     """
-    row = {**keys, **values}
+    named = {**keys, **rows[0]}
     schema = read(spark, ref).schema
-    unknown = sorted(set(row) - set(schema.names))
+    unknown = sorted(set(named) - set(schema.names))
     if unknown:
         raise UsageError(f"table {ref}: no column {', '.join(unknown)}; it has {', '.join(schema.names)}")
-    named = T.StructType([T.StructField(field.name, field.dataType) for field in schema.fields if field.name in row])
-    source = spark.createDataFrame([tuple(row[name] for name in named.names)], named)
+    struct = T.StructType([T.StructField(field.name, field.dataType) for field in schema.fields if field.name in named])
+    source = spark.createDataFrame([tuple({**keys, **row}[name] for name in struct.names) for row in rows], struct)
     predicate = " AND ".join(f"t.{_quoted(name)} = {_literal(name, value)}" for name, value in keys.items())
     where = predicate.replace("t.`", "`")
     for attempt in range(retries + 1):
@@ -315,26 +315,36 @@ def append_if_absent(
             inserted = insert_if_absent(source, ref, predicate)
         except Exception as error:  # noqa: BLE001  it may have been committed all the same: what is there decides
             failure = error
-        found = read(spark, ref).where(where).select(*named.names).limit(2).collect()
-        if len(found) > 1:
-            raise IntegrityError(
-                f"table {ref}: more than one row where {where}; keep the right one and remove the rest"
-            )
+        found = read(spark, ref).where(where).select(*struct.names).limit(len(rows) + 1).collect()
         if found:
-            wanted = source.collect()[0]
-            differing = [name for name in named.names if not _same(found[0][name], wanted[name])]
-            if differing:
-                raise IntegrityError(
-                    f"table {ref}: the row where {where} is there with other contents in {', '.join(differing)}; "
-                    "a record is never replaced, use a new key"
-                )
-            return inserted == 1 or failure is not None
+            _compare(ref, where, found, source.collect())
+            return inserted > 0 or failure is not None
         if failure is None:
             raise IntegrityError(f"table {ref}: the row where {where} was committed and cannot be read back")
         if not is_conflict(failure):
             raise failure
         sleep(pause(attempt))
     raise StoreConflict(f"table {ref}: {retries} retries lost against concurrent writers; run the same command again")
+
+
+def _compare(ref: TableRef, where: str, found: Sequence[Row], wanted: Sequence[Row]) -> None:
+    """Refuses rows that are there and are not the wanted ones."""
+    if len(found) != len(wanted):
+        raise IntegrityError(
+            f"table {ref}: not the {len(wanted)} expected rows where {where}; keep the right ones and remove the rest"
+        )
+    pairs = list(zip(sorted(found, key=_as_text), sorted(wanted, key=_as_text), strict=True))
+    names = found[0].asDict()
+    differing = [name for name in names if not all(_same(here[name], ours[name]) for here, ours in pairs)]
+    if differing:
+        raise IntegrityError(
+            f"table {ref}: the row where {where} is there with other contents in {', '.join(differing)}; "
+            "a record is never replaced, use a new key"
+        )
+
+
+def _as_text(row: Row) -> list[str]:
+    return [str(value) for value in row]
 
 
 def _literal(name: str, value: str | int) -> str:

@@ -7,13 +7,15 @@ by its noise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from synthward.privacy.measurement import Measurement
+from synthward.release.table import LINEAGE
 from synthward.validate.inspect import Inspection
 from synthward.validate.metrics import ColumnQuality
+from synthward.validate.relations import CliqueQuality, pair_summary
 
 SLACK = 3.0
 
@@ -42,18 +44,21 @@ class Thresholds:
         min_patients: The tier's smallest population.
         max_out_of_domain_share: Largest share of undeclared values in any column.
         max_mean_tvd: Largest mean distance to the noisy marginals, None for no such gate.
+        max_mean_pair_tvd: Largest mean distance of the measured pairs, None for no such gate.
     """
 
     rows: int
     min_patients: int
     max_out_of_domain_share: Decimal
     max_mean_tvd: Decimal | None
+    max_mean_pair_tvd: Decimal | None
 
 
 def run_gates(
     found: Inspection,
     expected_types: Mapping[str, str],
     quality: Mapping[str, ColumnQuality],
+    relations: Sequence[CliqueQuality],
     population: Measurement,
     thresholds: Thresholds,
 ) -> tuple[GateResult, ...]:
@@ -61,11 +66,13 @@ def run_gates(
     return (
         _rows(found, thresholds),
         _types(found, expected_types),
+        _columns(found, expected_types),
         _domain(found),
         _lineage(found),
         _population(population, thresholds),
         _out_of_domain(quality, thresholds),
         *_distance(quality, thresholds),
+        *_pair_distance(relations, thresholds),
     )
 
 
@@ -79,6 +86,13 @@ def _types(found: Inspection, expected: Mapping[str, str]) -> GateResult:
     wrong = [name for name, data_type in expected.items() if found.types.get(name) != data_type]
     detail = f"columns with another type than declared: {', '.join(wrong)}" if wrong else "all columns as declared"
     return GateResult("types", not wrong, detail)
+
+
+def _columns(found: Inspection, expected: Mapping[str, str]) -> GateResult:
+    """Nothing but what was asked for: a column too many would be a value that nobody has approved."""
+    extra = [name for name in found.types if name not in expected and name not in LINEAGE]
+    detail = f"columns that nobody asked for: {', '.join(extra)}" if extra else "no other columns"
+    return GateResult("columns", not extra, detail)
 
 
 def _domain(found: Inspection) -> GateResult:
@@ -121,3 +135,14 @@ def _distance(quality: Mapping[str, ColumnQuality], thresholds: Thresholds) -> t
     mean = sum(c.distance for c in quality.values()) / len(quality)
     passed = mean <= float(thresholds.max_mean_tvd)
     return (GateResult("distance", passed, f"mean distance {mean:.4f}, at most {thresholds.max_mean_tvd} requested"),)
+
+
+def _pair_distance(relations: Sequence[CliqueQuality], thresholds: Thresholds) -> tuple[GateResult, ...]:
+    limit = thresholds.max_mean_pair_tvd
+    if limit is None:
+        return ()
+    mean = pair_summary(relations)["pair_tvd_mean"]
+    if mean is None:
+        return (GateResult("pair distance", False, "no pair of columns was measured; use a synthesizer that does"),)
+    passed = mean <= float(limit)
+    return (GateResult("pair distance", passed, f"mean distance of pairs {mean:.4f}, at most {limit} requested"),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,10 +12,13 @@ from pyspark.sql import functions as F
 
 from synthward.domain.cells import Packing, tables
 from synthward.domain.codes import CodeBook
-from synthward.domain.spec import Boolean, Categorical, Date, Numeric
+from synthward.domain.spec import Boolean, Date, Numeric
 from synthward.kernels.encode import encode
 from synthward.kernels.marginals import weighted_marginals
 from synthward.release.table import ROW, Fingerprint, Lineage, content_columns
+from synthward.validate.tables import Columns, has_label
+
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +30,7 @@ class Inspection:
         types: Spark type by column.
         undeclared: Rows with a value that is not declared, by column.
         counts: Counts of the cells of each column, as in its code book.
+        joint: Counts of the cells of cliques, shape (cells of the first column, ...), as in the code books.
         lineage_ok: Every row is labelled and row numbers are 0 .. rows - 1.
         fingerprint: Content.
     """
@@ -34,14 +38,41 @@ class Inspection:
     rows: int
     types: Mapping[str, str]
     undeclared: Mapping[str, int]
-    counts: Mapping[str, npt.NDArray[np.int64]]
+    counts: Mapping[str, Integers]
+    joint: Mapping[Columns, Integers]
     lineage_ok: bool
     fingerprint: Fingerprint
 
+    def table(self, columns: Columns) -> Integers:
+        """Counts of a clique that was asked for or lies inside one; axes in the order of `columns`.
 
-def inspect(staged: DataFrame, books: Mapping[str, CodeBook], lineage: Lineage) -> Inspection:
-    """Reads the staged table: one Arrow pass for the cells, one native aggregate for the rest."""
-    counts = _cell_counts(staged, books)
+        Raises:
+            KeyError: The clique was not counted.
+        """
+        wanted = set(columns)
+        holders = [clique for clique in self.joint if wanted <= set(clique)]
+        if not holders:
+            raise KeyError(f"({', '.join(columns)}) was not counted in the staged table")
+        holder = min(holders, key=lambda clique: self.joint[clique].size)
+        kept = [name for name in holder if name in wanted]
+        gone = tuple(axis for axis, name in enumerate(holder) if name not in wanted)
+        counts: Integers = self.joint[holder].sum(axis=gone).transpose([kept.index(name) for name in columns])
+        return counts
+
+
+def inspect(
+    staged: DataFrame, books: Mapping[str, CodeBook], lineage: Lineage, cliques: Iterable[Columns] = ()
+) -> Inspection:
+    """Reads the staged table: one Arrow pass for the cells, one native aggregate for the rest.
+
+    Args:
+        staged: The staged table.
+        books: Code books of the source's domain.
+        lineage: What every row must carry.
+        cliques: Columns to be counted together; those inside others are not counted twice.
+    """
+    wide = _outermost(cliques)
+    counts = _cell_counts(staged, books, [*((name,) for name in books), *wide])
     labelled = F.col("_synthetic") & (F.col("_release_id") == lineage.release_id)
     labelled = labelled & (F.col("_model_digest") == lineage.model_digest)
     labelled = labelled & (F.col("_generated_at") == lineage.generated_at)
@@ -57,24 +88,33 @@ def inspect(staged: DataFrame, books: Mapping[str, CodeBook], lineage: Lineage) 
     return Inspection(
         rows=rows,
         types={field.name: field.dataType.simpleString() for field in staged.schema.fields},
-        undeclared={name: _undeclared(books[name], cells) for name, cells in counts.items()},
-        counts={name: _as_source_cells(books[name], cells) for name, cells in counts.items()},
+        undeclared={name: _undeclared(book, counts[name,]) for name, book in books.items()},
+        counts={name: _as_source_cells(counts[name,], (name,), books) for name in books},
+        joint={clique: _as_source_cells(counts[clique], clique, books) for clique in wide},
         lineage_ok=bool(row["labelled"]) and numbered,
         fingerprint=Fingerprint(rows, str(row["content"])),
     )
 
 
-def _cell_counts(staged: DataFrame, books: Mapping[str, CodeBook]) -> dict[str, npt.NDArray[np.int64]]:
+def _outermost(cliques: Iterable[Columns]) -> tuple[Columns, ...]:
+    """Cliques of two or more columns that lie inside no other one."""
+    distinct = list({frozenset(clique): clique for clique in cliques if len(clique) > 1}.values())
+    return tuple(c for c in distinct if not any(set(c) < set(other) for other in distinct))
+
+
+def _cell_counts(
+    staged: DataFrame, books: Mapping[str, CodeBook], cliques: Iterable[Columns]
+) -> dict[Columns, Integers]:
     released = {name: _released(book) for name, book in books.items()}
     packing = Packing.of(released)
-    laid = tables(released, [(name,) for name in released])
+    laid = tables(released, list(cliques))
     quoted = ["`" + name.replace("`", "``") + "`" for name in released]
     rows = staged.select(*(F.col(name).alias(f"c{place}") for place, name in enumerate(quoted)))
     counted = weighted_marginals(encode(rows, released, packing), packing, laid, 1, 1, tasks=1)
     table = counted.groupBy("cell").agg(F.sum("value").alias("value")).toArrow()
     vector = np.zeros(sum(part.cells for part in laid), dtype=np.int64)
     vector[table.column("cell").to_numpy()] = table.column("value").to_numpy()
-    return {part.clique[0]: vector[part.offset : part.offset + part.cells] for part in laid}
+    return {part.clique: vector[part.offset : part.offset + part.cells].reshape(part.shape) for part in laid}
 
 
 def _released(book: CodeBook) -> CodeBook:
@@ -91,13 +131,14 @@ def _released(book: CodeBook) -> CodeBook:
     return CodeBook(book.name, replace(attribute, values=values, other=None, missing=()))
 
 
-def _undeclared(book: CodeBook, cells: npt.NDArray[np.int64]) -> int:
+def _undeclared(book: CodeBook, cells: Integers) -> int:
     undeclared = int(cells[-2])
     return undeclared + (int(cells[-1]) if book.attribute.required else 0)
 
 
-def _as_source_cells(book: CodeBook, cells: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Counts in the cells of the source's code book, where the label of undeclared values stands for `other`."""
-    if isinstance(book.attribute, Categorical) and book.attribute.other is not None:
-        return np.append(cells[:-2], cells[-1])
-    return cells
+def _as_source_cells(counts: Integers, columns: Columns, books: Mapping[str, CodeBook]) -> Integers:
+    """Counts in the cells of the source's code books, where the label of undeclared values stands for `other`."""
+    for axis, name in enumerate(columns):
+        if has_label(books[name]):
+            counts = np.delete(counts, counts.shape[axis] - 2, axis)
+    return counts

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.domain.codes import CodeBook
-from synthward.domain.spec import Categorical
-from synthward.privacy.measurement import Measurement
+from synthward.validate.tables import NoisyTable, has_label
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,7 +65,7 @@ class ColumnQuality:
         }
 
 
-def column_quality(book: CodeBook, sealed: Measurement, synthetic: npt.NDArray[np.int64]) -> ColumnQuality:
+def column_quality(book: CodeBook, sealed: NoisyTable, synthetic: npt.NDArray[np.int64]) -> ColumnQuality:
     """Compares one column.
 
     Args:
@@ -78,9 +77,8 @@ def column_quality(book: CodeBook, sealed: Measurement, synthetic: npt.NDArray[n
     whole = max(float(noisy.sum()), 1.0)
     out = float(noisy[-2]) / whole
     labels = list(book.labels())
-    has_label = isinstance(book.attribute, Categorical) and book.attribute.other is not None
     drawn = synthetic.astype(np.float64)
-    if not has_label:
+    if not has_label(book):
         noisy, drawn = _merge_other(noisy), _merge_other(drawn)
         labels = [*labels[:-2], labels[-1]]
     noisy_shares, drawn_shares = noisy / whole, drawn / max(float(drawn.sum()), 1.0)

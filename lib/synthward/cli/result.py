@@ -1,0 +1,70 @@
+"""`--result URI`: how a run ended, as a JSON file, for runners that pass on neither exit code nor stdout."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synthward.config.locations import has_scheme
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from synthward.pipeline.result import RunResult
+
+logger = logging.getLogger(__name__)
+
+
+class ResultFile:
+    """The file; written once, whatever happens."""
+
+    def __init__(self, target: str | None) -> None:
+        """Writes nothing yet.
+
+        Args:
+            target: A path of the driver's machine, `file:` included, or any URI that the session can write; None for no
+                file.
+        """
+        self._target = target
+        self._started = dt.datetime.now(dt.UTC)
+        self._done = target is None
+
+    def write(self, result: RunResult, spark: SparkSession | None) -> None:
+        """Writes a result; a failure to do so is a warning, because the run has ended as it has.
+
+        On the driver's machine this is a file, put there in one move. Elsewhere Spark writes it, as Spark writes: a
+        folder with one text file in it.
+        """
+        if self._done or self._target is None:
+            return
+        self._done = True
+        try:
+            local = _local(self._target)
+            if local is not None:
+                local.parent.mkdir(parents=True, exist_ok=True)
+                partial = local.with_name(f"{local.name}.partial")
+                partial.write_text(f"{result.text}\n", encoding="utf-8")
+                partial.replace(local)
+            elif spark is not None:
+                spark.createDataFrame([(result.text,)], "value STRING").coalesce(1).write.mode("overwrite").text(
+                    self._target
+                )
+            else:
+                logger.warning("--result %s was not written: there is no session that could", self._target)
+        except Exception as error:  # noqa: BLE001 - the run's own end is what counts
+            logger.warning("--result %s was not written (%s)", self._target, type(error).__name__)
+
+    def write_failure(self, error: BaseException, spark: SparkSession | None = None) -> None:
+        """Writes the result of a command that failed before it had a run, unless one is written."""
+        from synthward.pipeline.result import RunResult
+
+        self.write(RunResult.failure(error, None, started=self._started, ended=dt.datetime.now(dt.UTC)), spark)
+
+
+def _local(target: str) -> Path | None:
+    """The file that a target names on this machine."""
+    from synthward.store.delta import local_path
+
+    return local_path(target) if has_scheme(target) else Path(target).absolute()

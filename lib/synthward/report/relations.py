@@ -1,0 +1,346 @@
+"""Geometry of the report's drawings of joint structure: the map of pairs and the graph along which rows were drawn.
+
+Pure functions of the manifest, like `plots`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synthward.report.plots import WHISKER, shorten
+from synthward.report.words import distance, percent
+
+SLIGHT, CLEAR = 0.01, 0.05
+"""Limits between the shades of the map, as distance beyond what the noise explains: rows in 100 that are off."""
+
+UNCERTAIN = 0.05
+"""Expected noise from which on a tile is marked, because its distance says little about the real one."""
+
+MAX_MAPPED = 80
+"""Columns of the map; of more, those with the largest distances."""
+
+MAP_WIDTH, LARGEST_TILE, SMALLEST_TILE = 800, 36, 13
+"""Room for the tiles of the map, and their sides, in the units of its view box."""
+
+WIDE = 630
+"""Width of a graph from which on nothing stands beside it."""
+
+READABLE_TILE = 26
+"""Side from which on a tile has its number written inside."""
+
+SPREAD_OF_ABSOLUTE = math.sqrt(0.5)
+"""Standard deviation of absolute noise in units of the noise's own: this for laplace, and .60 for gaussian."""
+
+_LETTER = 6.4
+"""Room for a letter of a label, generously."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Columns measured together, and how far the release is from that.
+
+    Attributes:
+        columns: Two or more.
+        cells: Cells compared.
+        tvd: Distance to the noisy shares.
+        noise: Distance that the noise is expected to cause.
+        error: Standard error of that.
+        answers: Noisy answers about exactly these columns; 0 where wider ones tell of them.
+    """
+
+    columns: tuple[str, ...]
+    cells: int
+    tvd: float
+    noise: float
+    error: float
+    answers: int
+
+    @property
+    def name(self) -> str:
+        """The columns in words."""
+        return " \N{MULTIPLICATION SIGN} ".join(self.columns)
+
+    @property
+    def beyond_noise(self) -> float:
+        """Least distance to the real shares: what noise of its usual size leaves unexplained."""
+        return max(self.tvd - self.noise - WHISKER * self.error, 0.0)
+
+    @property
+    def at_most(self) -> float:
+        """Largest distance to the real shares if the noise has its usual size (triangle inequality)."""
+        return min(self.tvd + self.noise + WHISKER * self.error, 1.0)
+
+    @property
+    def shade(self) -> int:
+        """0: within the noise; 1 to 3: beyond it, slightly, clearly, strongly."""
+        beyond = self.beyond_noise
+        return 0 if beyond <= 0 else 1 if beyond < SLIGHT else 2 if beyond < CLEAR else 3
+
+    @property
+    def title(self) -> str:
+        """The numbers in words."""
+        return f"{self.name}: distance {distance(self.tvd)}, of noise {distance(self.noise)}"
+
+
+def relations(quality: Mapping[str, Any]) -> list[Relation]:
+    """The measured cliques of the manifest's quality, the worst first."""
+    found = [
+        Relation(
+            tuple(entry["columns"]),
+            entry["cells"],
+            entry["tvd"],
+            entry["noise_tvd"],
+            entry["noise_tvd_error"],
+            entry["measured"],
+        )
+        for entry in quality["cliques"]
+    ]
+    return sorted(found, key=lambda relation: (-relation.beyond_noise, -relation.tvd, relation.columns))
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One pair, or on the diagonal one column.
+
+    Attributes:
+        x: Left edge.
+        y: Upper edge.
+        shade: See `Relation.shade`.
+        uncertain: Whether the noise is large.
+        number: Distance in rows of 100, to be written inside; empty where there is no room.
+        title: The numbers in words.
+    """
+
+    x: float
+    y: float
+    shade: int
+    uncertain: bool
+    number: str
+    title: str
+
+
+@dataclass(frozen=True)
+class PairMap:
+    """A triangle of tiles: rows and columns are the columns of the release, whose names stand along the diagonal.
+
+    Attributes:
+        tiles: What was measured.
+        hatching: Path of the strokes over pairs that were not.
+        labels: Position, short and full text of the names.
+        tile: Side of a tile.
+        width: Of the drawing.
+        height: Of the drawing.
+        shown: Columns in it.
+        left_out: Columns of the release that are not.
+        unmeasured: Pairs of shown columns that were not measured.
+    """
+
+    tiles: tuple[Tile, ...]
+    hatching: str
+    labels: tuple[tuple[float, float, str, str], ...]
+    tile: int
+    width: int
+    height: int
+    shown: int
+    left_out: int
+    unmeasured: int
+
+
+def pair_map(columns: Sequence[Mapping[str, Any]], found: Iterable[Relation]) -> PairMap:
+    """The map of all pairs.
+
+    Args:
+        columns: Entries of the manifest's quality, in the order of the release.
+        found: Measured cliques; those of two columns are drawn.
+    """
+    pairs = {frozenset(relation.columns): relation for relation in found if len(relation.columns) == 2}
+    shown = _mapped(columns, pairs.values())
+    side = max(SMALLEST_TILE, min(LARGEST_TILE, MAP_WIDTH // max(len(shown), 1)))
+    tiles, strokes, labels = [], [], []
+    for row, column in enumerate(shown):
+        for place, other in enumerate(shown[:row]):
+            relation = pairs.get(frozenset((column["column"], other["column"])))
+            if relation is None:
+                strokes.append(f"M{place * side + 2} {(row + 1) * side - 2}l{side - 4} {4 - side}")
+            else:
+                tiles.append(_tile(relation, place, row, side))
+        tiles.append(_tile(_alone(column), row, row, side))
+        labels.append(((row + 1) * side + 6.0, (row + 0.5) * side, shorten(column["column"]), str(column["column"])))
+    longest = max((len(text) for _, _, text, _ in labels), default=0)
+    return PairMap(
+        tiles=tuple(tiles),
+        hatching="".join(strokes),
+        labels=tuple(labels),
+        tile=side,
+        width=len(shown) * side + 12 + math.ceil(longest * _LETTER),
+        height=len(shown) * side,
+        shown=len(shown),
+        left_out=len(columns) - len(shown),
+        unmeasured=len(strokes),
+    )
+
+
+def _mapped(columns: Sequence[Mapping[str, Any]], pairs: Iterable[Relation]) -> list[Mapping[str, Any]]:
+    """The columns of the map: all, or those with the worst pairs, in the order of the release."""
+    if len(columns) <= MAX_MAPPED:
+        return list(columns)
+    worst: dict[str, float] = {}
+    for pair in pairs:
+        for name in pair.columns:
+            worst[name] = max(worst.get(name, 0.0), pair.tvd)
+    ranked = sorted(columns, key=lambda column: -worst.get(column["column"], -1.0))
+    kept = {column["column"] for column in ranked[:MAX_MAPPED]}
+    return [column for column in columns if column["column"] in kept]
+
+
+def _alone(column: Mapping[str, Any]) -> Relation:
+    """A single column as it stands on the diagonal."""
+    error = column["share_error"] * SPREAD_OF_ABSOLUTE * math.sqrt(column["cells"]) / 2
+    return Relation((column["column"],), column["cells"], column["tvd"], column["noise_tvd"], error, 1)
+
+
+def _tile(relation: Relation, place: int, row: int, side: int) -> Tile:
+    number = f"{100 * relation.tvd:.1f}" if side >= READABLE_TILE else ""
+    return Tile(place * side, row * side, relation.shade, relation.noise > UNCERTAIN, number, relation.title)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A relation that rows were drawn along.
+
+    Attributes:
+        path: From one node to the other.
+        width: Stroke.
+        opacity: 0 to 1.
+        title: In words.
+    """
+
+    path: str
+    width: float
+    opacity: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """A column on the circle.
+
+    Attributes:
+        x: Position.
+        y: Position.
+        turn: Angle of its name in degrees.
+        anchor: Which end of the name is at the node.
+        label: Short name.
+        full: Whole name.
+        alone: Whether it is drawn without regard to any other column.
+    """
+
+    x: float
+    y: float
+    turn: float
+    anchor: str
+    label: str
+    full: str
+    alone: bool
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The drawn graph on a circle.
+
+    Attributes:
+        nodes: Columns.
+        lines: Edges, the strongest last, so that they lie on top.
+        box: Left and upper edge, width and height of the drawing; the centre of the circle is at 0, 0.
+        strongest: Edges by strength: two names and the strength.
+        alone: Columns without any edge.
+    """
+
+    nodes: tuple[Node, ...]
+    lines: tuple[Line, ...]
+    box: tuple[int, int, int, int]
+    strongest: tuple[tuple[str, str, float], ...]
+    alone: int
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the drawing needs the whole width of the page."""
+        return self.box[2] > WIDE
+
+
+def graph(drawn: Mapping[str, Any]) -> Graph:
+    """The graph of the manifest's model; direction is an order of drawing and is not shown.
+
+    Args:
+        drawn: `model.graph` of the manifest.
+    """
+    edges = sorted(
+        ((edge["parent"], edge["child"], float(edge["strength"])) for edge in drawn["edges"]),
+        key=lambda edge: (edge[2], edge[0], edge[1]),
+    )
+    around = _around(drawn["order"], edges)
+    radius = min(max(90 + 3 * len(around), 120), 290)
+    labels = {name: shorten(name) for name in around}
+    linked = {name for edge in edges for name in edge[:2]}
+    top = max((edge[2] for edge in edges), default=0.0) or 1.0
+    spots = {name: 2 * math.pi * place / len(around) - math.pi / 2 for place, name in enumerate(around)}
+    nodes = tuple(_node(name, labels[name], spots[name], radius, name not in linked) for name in around)
+    left, right = _extent(math.cos, labels, spots, radius)
+    upper, lower = _extent(math.sin, labels, spots, radius)
+    return Graph(
+        nodes=nodes,
+        lines=tuple(_line(edge, spots, radius, top) for edge in edges),
+        box=(left, upper, right - left, lower - upper),
+        strongest=tuple(reversed(edges)),
+        alone=len(around) - len(linked),
+    )
+
+
+def _extent(
+    along: Callable[[float], float], labels: Mapping[str, str], spots: Mapping[str, float], radius: int
+) -> tuple[int, int]:
+    """How far names reach in one direction, with a margin for the height of letters."""
+    ends = [along(spots[name]) * (radius + 12 + len(label) * _LETTER) for name, label in labels.items()]
+    return math.floor(min(ends, default=0.0)) - 10, math.ceil(max(ends, default=0.0)) + 10
+
+
+def _around(names: Sequence[str], edges: Sequence[tuple[str, str, float]]) -> list[str]:
+    """An order around the circle in which strongly related columns are neighbours: chains, joined strongest first."""
+    chains: dict[str, list[str]] = {name: [name] for name in names}
+    for one, two, _ in reversed(edges):
+        first, second = chains[one], chains[two]
+        if first is second or one not in (first[0], first[-1]) or two not in (second[0], second[-1]):
+            continue
+        merged = (first if first[-1] == one else first[::-1]) + (second if second[0] == two else second[::-1])
+        chains |= dict.fromkeys(merged, merged)
+    return list(dict.fromkeys(name for start in names for name in chains[start]))
+
+
+def _node(name: str, label: str, angle: float, radius: int, alone: bool) -> Node:
+    degrees = math.degrees(angle)
+    right = math.cos(angle) >= -1e-9
+    return Node(
+        x=round(radius * math.cos(angle), 1),
+        y=round(radius * math.sin(angle), 1),
+        turn=round(degrees if right else degrees + 180, 1),
+        anchor="start" if right else "end",
+        label=label,
+        full=name,
+        alone=alone,
+    )
+
+
+def _line(edge: tuple[str, str, float], spots: Mapping[str, float], radius: int, top: float) -> Line:
+    one, two, strength = edge
+    start, end = [(radius * math.cos(spots[name]), radius * math.sin(spots[name])) for name in (one, two)]
+    # Curves bend towards the centre, the more the further apart their ends are: lines do not run along the circle.
+    middle = (1 - 0.9 * math.dist(start, end) / (2 * radius)) / 2
+    bend = [middle * (a + b) for a, b in zip(start, end, strict=True)]
+    path = f"M{start[0]:.1f} {start[1]:.1f}Q{bend[0]:.1f} {bend[1]:.1f} {end[0]:.1f} {end[1]:.1f}"
+    part = strength / top
+    return Line(
+        path, round(0.8 + 4.2 * part, 2), round(0.25 + 0.7 * part, 2), f"{one} and {two}: strength {percent(strength)}"
+    )

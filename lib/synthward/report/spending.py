@@ -1,0 +1,120 @@
+"""What the budget was spent on: every noisy answer with its part, and answers of one kind together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_KINDS = {
+    "population": "number of units",
+    "presence": "number of rows with a value",
+    "sum": "sums",
+    "square_sum": "sums of squares",
+    "scores": "how far guesses of many tables are off",
+    "selection": "choice of the next table",
+}
+_TABLES = {1: "shares of the values of a column", 2: "tables of two columns", 3: "tables of three columns"}
+
+
+@dataclass(frozen=True)
+class Spending:
+    """One noisy answer and its part of the budget.
+
+    Attributes:
+        query: Its label.
+        group: What kind of answer it is, in words.
+        cells: Numbers in the answer.
+        noise: Standard deviation of the noise of one number, in `unit`; None where noise is not added to numbers.
+        unit: rows, units, or fixed-point units.
+        share: Part of the budget, 0 to 1.
+    """
+
+    query: str
+    group: str
+    cells: int
+    noise: float | None
+    unit: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """Answers of one kind.
+
+    Attributes:
+        name: In words.
+        answers: How many.
+        cells: Numbers in all of them.
+        least: Smallest standard deviation of the noise, in `unit`; None where noise is not added to numbers.
+        most: Largest one.
+        unit: rows, units, or fixed-point units.
+        share: Part of the budget, 0 to 1.
+    """
+
+    name: str
+    answers: int
+    cells: int
+    least: float | None
+    most: float | None
+    unit: str
+    share: float
+
+
+def spending(measurements: Sequence[Mapping[str, Any]], *, pure: bool) -> list[Spending]:
+    """Every noisy answer with its part of the budget, largest first.
+
+    Args:
+        measurements: From the manifest.
+        pure: Whether epsilons add up; otherwise rho does.
+    """
+    key = "nano_epsilon" if pure else "nano_rho"
+    whole = max(sum(entry[key] for entry in measurements), 1)
+    rows = [
+        Spending(
+            entry["query"],
+            _group(entry),
+            entry["cells"],
+            entry["deviation"],
+            _unit(entry["kind"]),
+            entry[key] / whole,
+        )
+        for entry in measurements
+    ]
+    return sorted(rows, key=lambda row: -row.share)
+
+
+def groups(answers: Iterable[Spending]) -> list[Group]:
+    """Answers by kind, the largest part of the budget first."""
+    members: dict[str, list[Spending]] = {}
+    for answer in answers:
+        members.setdefault(answer.group, []).append(answer)
+    found = []
+    for name, rows in members.items():
+        noises = [row.noise for row in rows if row.noise is not None]
+        found.append(
+            Group(
+                name,
+                len(rows),
+                sum(row.cells for row in rows),
+                min(noises, default=None),
+                max(noises, default=None),
+                rows[0].unit,
+                sum(row.share for row in rows),
+            )
+        )
+    return sorted(found, key=lambda group: -group.share)
+
+
+def _group(entry: Mapping[str, Any]) -> str:
+    if entry["kind"] == "marginal":
+        width = len(entry["columns"])
+        return _TABLES.get(width, f"tables of {width} columns")
+    kind = str(entry["kind"])
+    return _KINDS.get(kind, kind.replace("_", " "))
+
+
+def _unit(kind: str) -> str:
+    if kind == "population":
+        return "units"
+    return "fixed-point units" if kind in ("sum", "square_sum") else "rows"

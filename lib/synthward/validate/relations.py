@@ -1,0 +1,154 @@
+"""Publishable quality of joint structure: measured cliques against the release, and the graph it was drawn along.
+
+Everything here is computed from synthetic rows, sealed measurements and the model, so it is post-processing and may be
+published (DESIGN 4.11). With d the distance to the noisy shares and e the distance that the noise makes, the distance
+to the real shares lies between d - e and d + e by the triangle inequality; the mean and the standard error of e follow
+from public scales.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synthward.domain.codes import CodeBook
+from synthward.fit.model import Model
+from synthward.validate.tables import Columns, NoisyTable, has_label, in_domain_order
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class CliqueQuality:
+    """Two or more columns together, against what was measured of them.
+
+    Attributes:
+        columns: In the order of the domain.
+        cells: Cells compared.
+        distance: Total variation distance of noisy and synthetic shares, at most 1. Noisy shares are not cut off at 0:
+            where the release follows the source exactly, the expected distance is `noise_distance`.
+        noise_distance: Distance that the noise alone is expected to cause, at most 1.
+        noise_distance_error: Standard error of that.
+        answers: Sealed answers about exactly these columns; 0 where wider ones tell of them.
+    """
+
+    columns: Columns
+    cells: int
+    distance: float
+    noise_distance: float
+    noise_distance_error: float
+    answers: int
+
+    def to_json(self) -> dict[str, Any]:
+        """For the manifest; numbers rounded to six digits."""
+        return {
+            "columns": list(self.columns),
+            "cells": self.cells,
+            "tvd": round(self.distance, 6),
+            "noise_tvd": round(self.noise_distance, 6),
+            "noise_tvd_error": round(self.noise_distance_error, 6),
+            "measured": self.answers,
+        }
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One column that was drawn given another.
+
+    Attributes:
+        parent: The column drawn before.
+        child: The column drawn given it.
+        strength: How much the two depend on each other in the release: total variation distance between their joint
+            shares and those of independent columns, 0 to 1.
+    """
+
+    parent: str
+    child: str
+    strength: float
+
+
+def clique_quality(table: NoisyTable, synthetic: Integers, books: Mapping[str, CodeBook], rows: float) -> CliqueQuality:
+    """Compares one clique.
+
+    Args:
+        table: Its noisy table.
+        synthetic: Exact counts of the same cells in the release, same shape.
+        books: Code books of the source's domain.
+        rows: Weighted rows of the source, by all noisy tables together.
+    """
+    noisy, drawn = table.counts, synthetic.astype(np.float64)
+    amount = 1.0
+    for axis, name in enumerate(table.columns):
+        cells = noisy.shape[axis]
+        if has_label(books[name]):
+            amount *= cells
+        else:
+            noisy, drawn = _merge_other(noisy, axis), _merge_other(drawn, axis)
+            # The merged cell has the noise of two: sqrt(2) times as large, in Gaussian terms.
+            amount *= cells - 2 + math.sqrt(2)
+    difference = np.abs(noisy / rows - drawn / max(float(drawn.sum()), 1.0))
+    spread = table.deviation**2 - table.mean_absolute**2
+    return CliqueQuality(
+        columns=table.columns,
+        cells=noisy.size,
+        distance=min(1.0, float(difference.sum()) / 2),
+        noise_distance=min(1.0, table.mean_absolute * amount / rows / 2),
+        noise_distance_error=min(1.0, math.sqrt(table.counts.size * max(spread, 0.0)) / rows / 2),
+        answers=table.answers,
+    )
+
+
+def _merge_other(counts: Floats, axis: int) -> Floats:
+    """The last two cells of an axis, `other` and `missing`, as one."""
+    kept, special = np.split(counts, [counts.shape[axis] - 2], axis)
+    return np.concatenate([kept, special.sum(axis=axis, keepdims=True)], axis)
+
+
+def drawn_pairs(model: Model, books: Mapping[str, CodeBook]) -> tuple[Columns, ...]:
+    """The pairs of a column and one that it was drawn given, in the order of the domain, without repetition."""
+    pairs = [in_domain_order((column.name, parent), books) for column in model.columns for parent in column.parents]
+    return tuple(dict.fromkeys(pairs))
+
+
+def drawn_graph(model: Model, books: Mapping[str, CodeBook], count: Callable[[Columns], Integers]) -> tuple[Edge, ...]:
+    """The edges along which the release was drawn, in the order of drawing.
+
+    Args:
+        model: The drawn model.
+        books: Code books in the order of the domain.
+        count: Exact counts of a pair of columns in the release.
+    """
+    place = {name: k for k, name in enumerate(model.order)}
+    edges = [
+        Edge(parent, column.name, dependence(count(in_domain_order((parent, column.name), books))))
+        for column in sorted(model.columns, key=lambda column: place[column.name])
+        for parent in column.parents
+    ]
+    return tuple(edges)
+
+
+def dependence(counts: Integers) -> float:
+    """Total variation distance between the shares of a pair and the product of its one-way shares."""
+    shares = counts / max(int(counts.sum()), 1)
+    product = shares.sum(axis=1, keepdims=True) * shares.sum(axis=0, keepdims=True)
+    return float(np.abs(shares - product).sum()) / 2
+
+
+def pair_summary(cliques: Sequence[CliqueQuality]) -> dict[str, float | int | None]:
+    """Headline numbers of the measured pairs; None where there are none."""
+    pairs = [clique for clique in cliques if len(clique.columns) == 2]
+    if not pairs:
+        return {"pairs_measured": 0, "pair_tvd_mean": None, "pair_tvd_max": None, "pair_noise_tvd_mean": None}
+    distances = [pair.distance for pair in pairs]
+    return {
+        "pairs_measured": len(pairs),
+        "pair_tvd_mean": round(float(np.mean(distances)), 6),
+        "pair_tvd_max": round(max(distances), 6),
+        "pair_noise_tvd_mean": round(float(np.mean([pair.noise_distance for pair in pairs])), 6),
+    }

@@ -1,0 +1,176 @@
+"""Programs of their own for the end-to-end tests: spark-submit, a standalone cluster, executors that have little.
+
+Everything listens on 127.0.0.1 only, and whatever a test starts it stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyspark
+
+from trial import Clock, TestSite, charges, ready
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LIMIT = 900.0
+"""Seconds for one program; many times what an idle machine needs, for a busy one."""
+
+SETTINGS = {
+    "spark.driver.memory": "1g",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.ui.enabled": "false",
+}
+
+SPARK_HOME = Path(pyspark.__file__).parent
+
+# Executors see the standard library, these packages and what Spark sends them: no package of ours by another way.
+_ON_EXECUTORS = ("numpy", "numpy.libs", "pyarrow", "pyarrow.libs")
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what a running session has left in it."""
+    dropped = ("PYSPARK_", "SPARK_CONNECT", "SPARK_REMOTE", "SPARK_LOCAL_REMOTE", "SPARK_ENV", "SPARK_SUBMIT")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    return {**kept, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+
+
+def program(root: Path, script: str, *words: str, package: Path, master: str, conf: Mapping[str, str]) -> list[str]:
+    """The spark-submit command of a job, with Delta's JARs and the package's zip."""
+    jars = ",".join(str(path) for path in sorted((root / "jars").glob("*.jar")))
+    settings = [word for name, value in {**SETTINGS, **conf}.items() for word in ("--conf", f"{name}={value}")]
+    return [
+        str(Path(sys.executable).with_name("spark-submit")),
+        *("--master", master, "--jars", jars, "--py-files", str(package), *settings),
+        str(root / "jobs" / script),
+        *words,
+    ]
+
+
+def submit(
+    root: Path,
+    package: Path,
+    *words: str,
+    cwd: Path,
+    script: str = "synthesize.py",
+    master: str = "local[2]",
+    conf: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """spark-submit of a job, as on a cluster."""
+    command = program(root, script, *words, package=package, master=master, conf=conf or {})
+    # Outside of the checkout, and without it on the path: the package is to come from the zip.
+    environment = {name: value for name, value in clean_environment().items() if name != "PYTHONPATH"} | dict(env or {})
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
+
+
+def bare_python(folder: Path) -> Path:
+    """A Python for executors with numpy and pyarrow and nothing else that is installed here."""
+    packages = folder / "packages"
+    packages.mkdir(parents=True)
+    for name in _ON_EXECUTORS:
+        found = SPARK_HOME.parent / name
+        if found.is_dir():
+            (packages / name).symlink_to(found)
+    wrapper = folder / "python"
+    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{packages}" exec {sys.executable} -S "$@"\n', "utf-8")
+    wrapper.chmod(0o755)
+    return wrapper
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A standalone cluster on this machine.
+
+    Attributes:
+        master: Its address.
+        work: Where its workers keep the executors' logs.
+    """
+
+    master: str
+    work: Path
+
+
+@contextlib.contextmanager
+def standalone(folder: Path, workers: int = 2) -> Iterator[Cluster]:
+    """A standalone master with workers of one core each, in processes of their own."""
+    port = free_port()
+    environment = clean_environment() | {
+        "SPARK_HOME": str(SPARK_HOME),
+        "SPARK_DAEMON_MEMORY": "256m",
+        "SPARK_NO_DAEMONIZE": "1",
+    }
+    environment.pop("PYTHONPATH", None)
+    master = f"spark://127.0.0.1:{port}"
+    work = folder / "work"
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str, words: list[str]) -> None:
+        command = [str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}", *words]
+        with (folder / f"{name.rpartition('.')[2]}-{len(started)}.log").open("wb") as log:
+            started.append(subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log))
+
+    try:
+        # Port 0 of the web pages: any free one.
+        start("master.Master", ["--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"])
+        wait_for(port)
+        for _ in range(workers):
+            own = ["--host", "127.0.0.1", "--webui-port", "0", "--cores", "1", "--memory", "1g"]
+            start("worker.Worker", [*own, "--work-dir", str(work), master])
+        yield Cluster(master, work)
+    finally:
+        for process in reversed(started):
+            process.terminate()
+        for process in started:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    """Waits until somebody listens on a port."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.2)
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+def prepared(spark: SparkSession, folder: Path) -> tuple[TestSite, Path]:
+    """A site of today with a source, a budget and approvals."""
+    site = TestSite(folder)
+    site.write(spark)
+    today = dt.datetime.now(dt.UTC)
+    path = site.request(expires=today.date() + dt.timedelta(days=3))
+    ready(site.open(spark, clock=Clock(today)), path)
+    return site, path
+
+
+def facts(site: TestSite, spark: SparkSession, request: Path) -> dict[str, Any]:
+    """What the ledger and the journal hold, read by a driver that was not there."""
+    opened = site.open(spark)
+    links = opened.history(opened.plan(opened.request(request)).identity.run_id)
+    seals = [link.hash for link in links if link.kind == "sealed"]
+    return {"charges": charges(opened), "kinds": [link.kind for link in links], "seals": seals}

@@ -1,0 +1,223 @@
+"""How a run ends for those without a terminal: results, their file, log lines, signals, jobs without exit codes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.util
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from synthward.cli.logs import JsonLines, Terminated, terminable
+from synthward.cli.main import main, run_job
+from synthward.cli.result import ResultFile
+from synthward.errors import BudgetExceeded, GateFailed, JobFailed, PolicyRefused, StoreConflict, SynthwardError
+from synthward.pipeline.journal import advice
+from synthward.pipeline.plan import RunIdentity
+from synthward.pipeline.result import RunResult
+from synthward.pipeline.steps import Steps
+from synthward.store.chain import ORIGIN
+from synthward.store.links import Link
+from trial import TestSite, heard, plan_of
+
+START = dt.datetime(2026, 1, 15, 9, 0, tzinfo=dt.UTC)
+LATER = START + dt.timedelta(minutes=3)
+
+
+class SparkSays(Exception):
+    """An error with a condition and with a text that quotes a cell."""
+
+    def getCondition(self) -> str:
+        return "CAST_INVALID_INPUT"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PolicyRefused(["no approval"]), ("refused", 3, False, "PolicyRefused", "no approval")),
+        (BudgetExceeded("nothing left"), ("over_budget", 4, False, "BudgetExceeded", "nothing left")),
+        (GateFailed("too far"), ("quarantined", 5, False, "GateFailed", "too far")),
+        (StoreConflict("lost"), ("failed", 1, True, "StoreConflict", "lost")),
+        (SparkSays("'Jane Doe' cannot be cast"), ("failed", 1, True, "SparkSays", "CAST_INVALID_INPUT")),
+        (
+            ValueError("Jane Doe"),
+            ("failed", 1, True, "ValueError", "unexpected; the driver's log has the rest"),
+        ),
+        (
+            KeyboardInterrupt(),
+            (
+                "stopped",
+                1,
+                True,
+                "KeyboardInterrupt",
+                "stopped by a signal; running the same command again resumes the run",
+            ),
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_end_has_a_status_and_tells_no_cell(tmp_path: Path, error: BaseException, told: tuple[Any, ...]) -> None:
+    site = TestSite(tmp_path)
+    plan = plan_of(site, site.request())
+    result = RunResult.failure(error, plan, started=START, ended=LATER)
+    assert (result.status, result.code, result.retryable, result.error, result.message) == told
+    assert (result.run_id, result.scope) == (plan.identity.run_id, "clinic")
+    assert "Jane" not in result.text
+    found = json.loads(result.text)
+    assert (found["format"], found["started_at"], found["ended_at"]) == (
+        1,
+        "2026-01-15T09:00:00Z",
+        "2026-01-15T09:03:00Z",
+    )
+
+
+def test_a_success_names_its_table_and_whether_it_is_new(tmp_path: Path) -> None:
+    site = TestSite(tmp_path)
+    plan = plan_of(site, site.request())
+    new = RunResult.success(plan, "/r/t", is_new=True, started=START, ended=LATER)
+    old = RunResult.success(plan, "/r/t", is_new=False, started=START, ended=LATER)
+    assert (new.status, old.status, new.code, new.table) == ("published", "unchanged", 0, "/r/t")
+    assert new.execution != old.execution
+
+
+def test_the_file_is_written_once_and_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "result.json"
+    file = ResultFile(f"file:{target}")
+    file.write_failure(PolicyRefused(["first"]))
+    file.write_failure(PolicyRefused(["second"]))
+    assert json.loads(target.read_text(encoding="utf-8"))["message"] == "first"
+    assert [path.name for path in target.parent.iterdir()] == ["result.json"]
+    with heard() as messages:
+        ResultFile("s3a://bucket/result.json").write_failure(PolicyRefused(["third"]))
+        ResultFile(str(target / "below" / "a" / "file")).write_failure(PolicyRefused(["fourth"]))
+    assert len([text for text in messages if "was not written" in text]) == 2
+
+
+def test_a_command_that_never_gets_a_session_leaves_a_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = TestSite(tmp_path)
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("version: 1\n", encoding="utf-8")
+    target = tmp_path / "result.json"
+    with heard():
+        assert main(["run", str(broken), "--site", str(site.file), "--result", str(target)]) == 2
+        assert main(["run", str(broken), "--site", str(site.file), "--result", "x", "--dry-run"]) == 2
+    assert "leave one of them out" in capsys.readouterr().err
+    found = json.loads(target.read_text(encoding="utf-8"))
+    assert (found["status"], found["code"], found["run_id"], found["retryable"]) == ("invalid", 2, None, False)
+    assert "title" in found["message"]
+
+
+def job(root: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"job_{name}", root / "jobs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_job_ends_with_its_code_or_where_there_is_none_with_an_exception(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", str(tmp_path / "none.yaml"), "--site", str(TestSite(tmp_path).file)]
+    with heard():
+        monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION", raising=False)
+        with pytest.raises(SystemExit) as left:
+            run_job(words)
+        assert left.value.code == 2
+        monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
+        with pytest.raises(JobFailed, match=r"^exit code 2 \(ConfigError; trying again unchanged will not help\): "):
+            run_job(words)
+    assert JobFailed.of(StoreConflict("lost")).args == ("exit code 1 (StoreConflict; try again): lost",)
+
+
+@pytest.mark.parametrize("name", ["synthesize", "init_scope"])
+def test_the_jobs_end_as_their_runner_understands(root: Path, name: str) -> None:
+    assert job(root, name).run_job is run_job
+
+
+def test_json_lines_carry_the_facts_of_a_step() -> None:
+    lines: list[str] = []
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("synthward.pipeline.steps")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    done: list[str] = []
+    try:
+        steps = Steps(RunIdentity.of("digest", "2026-01"), done.append, pulse=0.05)
+        assert steps.run("measure", lambda: time.sleep(0.2) or 7) == 7
+        with pytest.raises(ValueError, match="Jane"):
+            steps.run("sample", _fail)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    lines = [JsonLines().format(record) for record in records]
+    found = [json.loads(line) for line in lines]
+    assert done == ["measure"]
+    states = [(entry["step"], entry["state"]) for entry in found]
+    assert states[0] == ("measure", "running")
+    assert states[-2:] == [("measure", "done"), ("sample", "failed")]
+    assert {entry["run_id"] for entry in found} == {RunIdentity.of("digest", "2026-01").run_id}
+    assert all(entry["seconds"] >= 0 and entry["release_id"].startswith("r") for entry in found)
+    assert "Jane" not in "".join(lines)
+    assert "ValueError" in lines[-1]
+
+
+def _fail() -> None:
+    raise ValueError("Jane Doe")
+
+
+def test_no_pulse_outlives_its_step() -> None:
+    Steps(RunIdentity.of("digest", ""), lambda _: None, pulse=0.01).run("open", lambda: None)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pulse of")]
+
+
+def test_sigterm_raises_where_the_command_stands_and_the_old_handler_comes_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated), terminable():
+        _end_this_process()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def _end_this_process() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
+
+
+def link(kind: str, **facts: Any) -> Link:
+    return Link("run", 0, kind, json.dumps(facts), None, None, "now", ORIGIN, "hash")
+
+
+@pytest.mark.parametrize(
+    ("links", "charged", "words"),
+    [
+        ([], False, ("Nothing is spent", "--dry-run")),
+        ([link("opened")], False, ("pinned", "nothing is spent yet")),
+        ([link("opened")], True, ("charged", "new run key")),
+        ([link("sealed")], True, ("durable", "nothing is spent")),
+        ([link("validated", passed=True)], True, ("publication is left",)),
+        ([link("validated", passed=False)], True, ("quarantined", "charge stands")),
+        ([link("published")], True, ("nothing is left to do",)),
+    ],
+)
+def test_every_state_says_what_it_means(links: list[Link], charged: bool, words: tuple[str, ...]) -> None:
+    text = advice(links, charged=charged)
+    assert all(word in text for word in words)
+
+
+def test_errors_say_whether_a_retry_helps() -> None:
+    assert StoreConflict.retryable
+    assert not SynthwardError.retryable
