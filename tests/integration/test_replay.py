@@ -319,8 +319,10 @@ def test_gaussian_noise_with_a_heavy_patient(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["few_round", "aim"])
-@pytest.mark.parametrize("who", ["more rows than K", "only row of a category"])
+@pytest.mark.parametrize(
+    ("name", "who"),
+    [("few_round", "more rows than K"), ("few_round", "only row of a category"), ("aim", "more rows than K")],
+)
 def test_rounds_that_choose_their_tables(
     spark: SparkSession,
     record: Callable[..., Recorded],

@@ -13,7 +13,7 @@ from store_doubles import MemoryLinks
 from synthward.config.loader import bind
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
-from synthward.errors import IntegrityError
+from synthward.errors import ConfigError, IntegrityError
 from synthward.fit.base import Task, share_out
 from synthward.fit.moments import Moments
 from synthward.governance.request import Synthesizer
@@ -22,6 +22,7 @@ from synthward.measure.curator import Curator, SealStore
 from synthward.measure.layout import Layout
 from synthward.pipeline.journal import Journal, JournalSeals
 from synthward.privacy.accounting import Charge, total
+from synthward.privacy.calibration import calibrated
 from synthward.privacy.measurement import Asked, Round
 from synthward.privacy.noise import NoiseCall, SecureNoise
 from synthward.privacy.queries import Marginal, Population, Scores, Selection
@@ -263,6 +264,70 @@ def test_a_prediction_of_another_size_is_refused(passes: list[str]) -> None:
     with pytest.raises(IntegrityError, match="predicts other numbers of cells"):
         build(MemorySeals(), Choosing(5), charge=asked_one.charge).answer(asked_one)
     assert passes == []
+
+
+@pytest.mark.parametrize("sealed", [0, 1, 3])
+def test_a_run_resumed_anywhere_draws_the_rest_once(passes: list[str], sealed: int) -> None:
+    seals, asked_all = MemorySeals(), rounds()
+    first = build(seals, Choosing(5), charge=charge_of(*asked_all), cliques=(PAIR,))
+    before = [first.answer(each) for each in asked_all[:sealed]]
+    passes.clear()
+    noise = Choosing(9)
+    again = build(seals, noise, charge=charge_of(*asked_all), cliques=(PAIR,))
+    after = [again.answer(each) for each in asked_all]
+    assert noise.labels == [item.query.label for each in asked_all[sealed:] for item in each.asked]
+    assert len(passes) == (0 if sealed == len(asked_all) else 1)
+    for old, new in zip(before, after, strict=False):
+        assert [m.values.tolist() for m in new] == [m.values.tolist() for m in old]
+
+
+def test_a_source_that_changed_leaves_nothing_to_answer_from(passes: list[str]) -> None:
+    def changed() -> None:
+        raise Stopped("changed")
+
+    noise, asked_all = Choosing(5), rounds()
+    curator = build(
+        MemorySeals(), noise, charge=charge_of(*asked_all, *asked_all), cliques=(PAIR,), check_source=changed
+    )
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            curator.answer(asked_all[0])
+    assert passes == ["pass", "pass"]
+    assert noise.labels == []
+
+
+def test_an_exact_answer_cannot_be_changed_by_a_noise_source(passes: list[str]) -> None:
+    class Writing(Plus):
+        def draw(self, label: str, exact: np.ndarray, call: NoiseCall) -> np.ndarray:  # noqa: ARG002, RUF100 - protocol
+            exact += 1
+            return exact
+
+    with pytest.raises(ValueError, match="read-only"):
+        build(MemorySeals(), Writing(0), charge=charge_of(*rounds()), cliques=(PAIR,)).answer(rounds()[0])
+
+
+def test_more_cells_than_can_be_held_are_refused_before_any_pass(
+    passes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those announced at once, others when they are asked about."""
+    monkeypatch.setattr("synthward.measure.answers.MAX_CELLS", 23)
+    asked_all = rounds()
+    with pytest.raises(ConfigError, match="have 24 cells"):
+        build(MemorySeals(), Choosing(1), cliques=(PAIR,))
+    curator = build(MemorySeals(), Choosing(1), charge=charge_of(*asked_all))
+    curator.answer(asked_all[0])
+    with pytest.raises(ConfigError, match="have 28 cells"):
+        curator.answer(asked_all[1])
+    assert passes == ["pass"]
+
+
+def test_a_selection_is_within_a_pure_charge(passes: list[str]) -> None:
+    guess = (np.zeros(4, dtype=np.int64),)
+    query = Selection((("sex",),), guess, (1,))
+    asked_one = Round("x", (Asked(query, calibrated(query, TASK.unit, DOMAIN, "laplace", 10**9)),))
+    assert build(MemorySeals(), Choosing(1), charge=Charge.pure(1)).answer(asked_one)
+    with pytest.raises(IntegrityError, match="would spend more"):
+        build(MemorySeals(), Choosing(1), charge=Charge.pure(Decimal("0.9"))).answer(asked_one)
 
 
 @pytest.mark.parametrize("place", [0, 2])

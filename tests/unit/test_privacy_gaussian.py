@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
 import numpy as np
@@ -46,6 +46,37 @@ def test_delta_is_the_hockey_stick_divergence_of_two_normals(mu: float, epsilon:
     if true > 1e-15:
         bound = float(delta_of(nano_rho, loss, 0))
         assert true * (1 - 1e-8) <= bound <= true * (1 + 1e-3)
+
+
+def exact_tail(x: Decimal) -> Decimal:
+    """Q(x) by an alternating series: 1/2 - sum of (-1)^k x^(2k+1) / (2^k k! (2k+1)) / sqrt(2 pi)."""
+    pi = Decimal(
+        "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798"
+    )
+    power, total, k = x, Decimal(0), 0
+    while abs(power) > Decimal("1e-95") or k < 10:
+        total += power / (2 * k + 1)
+        k += 1
+        power *= -x * x / (2 * k)
+    return Decimal("0.5") - total / (2 * pi).sqrt()
+
+
+@pytest.mark.parametrize("nano_rho", [50, 10**4, 10**6, 16_549_554, 10**8, 10**9, 10**10])
+@pytest.mark.parametrize("sigmas", [-4, -1, 0, 0.5, 2, 4, 6])
+def test_delta_in_high_precision_is_never_below_the_curve(nano_rho: int, sigmas: float) -> None:
+    """At epsilons `sigmas` deviations beyond the mean loss, against tails of ninety digits.
+
+    The doubles have to be above the curve at the larger mu that the proof uses, and above by little.
+    """
+    with localcontext() as context:
+        context.prec = 95
+        mu = (2 * Decimal(nano_rho) / NANO * (1 + Decimal(2) ** -23)).sqrt()
+        epsilon = max(mu * (Decimal(sigmas) + mu / 2), Decimal(0)).quantize(Decimal("1e-9"))
+        above, below = exact_tail(epsilon / mu - mu / 2), exact_tail(epsilon / mu + mu / 2)
+        known = Fraction(above - epsilon.exp() * below)
+        allowance = 3 * Fraction(above) / 10**11
+    found = delta_of(nano_rho, epsilon, 0)
+    assert known <= found <= known + allowance + Fraction(1, 10**30)
 
 
 @pytest.mark.parametrize(("epsilon", "deviation"), [("1", 5.495), ("3", 1.944), ("10", 0.650)])

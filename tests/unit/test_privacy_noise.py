@@ -136,3 +136,29 @@ def test_a_selection_is_drawn_with_the_probabilities_of_the_exponential_mechanis
 def test_a_selection_has_no_deviation() -> None:
     with pytest.raises(ValueError, match="no noise in it"):
         _ = NoiseCall("exponential", 1.0, 1).deviation
+
+
+@given(st.floats(1e-3, 1e9), st.integers(1, 2**30))
+def test_the_charge_of_a_selection_is_never_below_the_formula(scale: float, sensitivity: int) -> None:
+    """Computed exactly: epsilon = 2 d / s and rho = epsilon^2 / 8, both at once."""
+    charge = NoiseCall("exponential", scale, sensitivity).charge
+    epsilon = 2 * Fraction(sensitivity) / Fraction(scale)
+    assert Fraction(charge.nano_epsilon or 0, NANO) >= epsilon
+    assert Fraction(charge.nano_rho, NANO) >= epsilon**2 / 8
+
+
+def test_the_order_of_scores_does_not_matter() -> None:
+    """10,000 draws of unsorted scores, some negative: within 5 standard errors of exp(x / s)."""
+    scores, scale, draws = np.array([5, 2000, 1000, 1500, -10_000], dtype=np.int64), 700.0, 10_000
+    expected = np.exp(scores / scale) / np.exp(scores / scale).sum()
+    call = NoiseCall("exponential", scale, 1)
+    drawn = np.concatenate([SecureNoise().draw("x", scores, call) for _ in range(draws)])
+    found = np.bincount(drawn, minlength=len(scores)) / draws
+    assert np.all(np.abs(found - expected) <= 5 * np.sqrt(expected * (1 - expected) / draws) + 1e-12)
+
+
+def test_a_selection_takes_scores_of_any_size() -> None:
+    """Scores near the largest integers are chosen from as well, and one that is far ahead always wins."""
+    call = NoiseCall("exponential", 1000.0, 1)
+    for scores in ([2**62, 0, 2**61], [0, -(2**62)], [7]):
+        assert SecureNoise().draw("x", np.array(scores, dtype=np.int64), call).tolist() == [0]

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from synthward.config.canonical import canonical_json
 from synthward.domain.spec import Categorical, Date, Domain, Numeric
 from synthward.errors import ConfigError
+from synthward.privacy.calibration import calibrated
 from synthward.privacy.measurement import Asked, Measurement, Round, pack, unpack
-from synthward.privacy.noise import NoiseCall, gaussian_for, laplace_for
-from synthward.privacy.queries import Marginal, Population, Presence, Selection, SquareSum, Sum
+from synthward.privacy.noise import Additive, NoiseCall, gaussian_for, laplace_for
+from synthward.privacy.queries import Marginal, Population, Presence, Scores, Selection, SquareSum, Sum
 from synthward.privacy.sensitivity import (
     MAX_ROWS,
     MAX_SUM,
@@ -59,6 +60,19 @@ def test_only_a_selection_is_answered_by_the_exponential_mechanism() -> None:
     with pytest.raises(ValueError, match="not answered by the mechanism laplace"):
         bound(Selection((("sex",),), guess, (1,)), unit, DOMAIN, "laplace")
     assert bound(Selection((("sex",),), guess, (5,)), unit, DOMAIN, "exponential") == 5 * 2 * 65536
+
+
+@pytest.mark.parametrize("mechanism", ["laplace", "gaussian"])
+def test_calibration_takes_the_bound_of_its_mechanism(mechanism: Additive) -> None:
+    unit, cliques = PrivacyUnit("patient", 2), (("sex",), ("sex",))
+    guess = (np.zeros(4, dtype=np.int64),) * 2
+    selection, scores = Selection(cliques, guess, (1, 5)), Scores(cliques, guess)
+    for query, used in ((selection, "exponential"), (scores, mechanism), (Population(), mechanism)):
+        call = calibrated(query, unit, DOMAIN, mechanism, 10**7)
+        assert call.mechanism == used
+        assert call.sensitivity == bound(query, unit, DOMAIN, call.mechanism)
+        spent = call.charge.nano_epsilon if mechanism == "laplace" else call.charge.nano_rho
+        assert 0.999 * 10**7 <= (spent or 0) <= 10**7
 
 
 def test_unknown_columns_have_no_bound() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from synthward.pipeline.journal import OPENED, Journal
 from synthward.pipeline.plan import RunIdentity
 from synthward.pipeline.run import MainJob, Outcome
 from synthward.pipeline.staging import Checked
+from synthward.privacy.accounting import epsilon_of, rho_for
 from synthward.release.manifest import Manifest
 from synthward.store.chain import Chain
 from synthward.store.delta import TableRef, Zone
@@ -51,6 +53,8 @@ class World:
         events: What happened, in order.
         gate: Whether the gate passes.
         published: Releases at their targets.
+        broken: Why the pass fails, if it does.
+        exact: What the pass finds, by number of cells.
     """
 
     root: Path
@@ -62,11 +66,16 @@ class World:
     gate: bool = True
     published: list[str] = field(default_factory=list)
     broken: str = ""
+    exact: Callable[[int], np.ndarray] = lambda cells: np.ones(cells, dtype=np.int64)
 
     def __post_init__(self) -> None:
         self.site = TestSite(self.root)
-        self.plan = plan_of(self.site, self.site.request())
+        self.ask()
         open_budget(_Opener(self.accounts(), self))  # type: ignore[arg-type]
+
+    def ask(self, **changes: Any) -> None:
+        """Plans another request."""
+        self.plan = plan_of(self.site, self.site.request(**changes))
 
     def accounts(self) -> Ledger:
         """The ledger as a new driver sees it."""
@@ -165,7 +174,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(module, "recognise", lambda *_: None)
     monkeypatch.setattr(module, "drop", lambda _, ref: made.events.append(f"drop {ref} with {made.kinds()[-1]}"))
     monkeypatch.setattr(curator, "exact_vector_frame", made.aggregate)
-    monkeypatch.setattr(curator, "collect_vector", lambda _, cells: np.ones(cells, dtype=np.int64))
+    monkeypatch.setattr(curator, "collect_vector", lambda _, cells: made.exact(cells))
     return made
 
 
@@ -231,3 +240,63 @@ def test_another_run_key_needs_an_approval_for_another_run(world: World) -> None
         world.drive(run_key="next")
     assert world.charges() == 1
     assert world.events.count("pass after 1 charge(s)") == 1
+
+
+ADAPTIVE = {
+    "privacy": {"mechanism": "gaussian", "epsilon": 50, "delta": 1e-7},
+    "synthesizer": {"name": "few_round", "max_iterations": 10},
+}
+
+
+def skewed(cells: int) -> np.ndarray:
+    """Counts in which a pair of columns is far from independent, so that its table is worth measuring."""
+    return np.arange(cells, dtype=np.int64) ** 3 % 11 << 26
+
+
+def test_a_run_of_several_rounds_makes_one_pass(world: World) -> None:
+    world.ask(**ADAPTIVE)
+    world.exact = skewed
+    steps: list[str] = []
+    world.drive(steps.append)
+    assert [step for step in steps if step in {"aggregate", "draw", "seal"} or step.startswith("measure")] == [
+        *("aggregate", "draw", "seal", "measure one_way"),
+        *("draw", "seal", "measure scores"),
+        *("draw", "seal", "measure tables"),
+    ]
+    assert world.kinds() == ["opened", "sealed", "sealed", "sealed", "validated", "published"]
+    assert len(set(world.noise.drawn)) == len(world.noise.drawn)
+
+
+@pytest.mark.parametrize("step", ["measure one_way", "measure scores", "measure tables"])
+def test_a_run_that_dies_between_rounds_is_finished_by_one_more_pass(world: World, step: str) -> None:
+    """No sealed answer is drawn again, nothing is charged again, and the next driver aggregates at most once."""
+    world.ask(**ADAPTIVE)
+    world.exact = skewed
+    with pytest.raises(Stopped):
+        world.drive(stop_after(step))
+    passes = world.events.count("pass after 1 charge(s)")
+    world.drive()
+    assert len(set(world.noise.drawn)) == len(world.noise.drawn)
+    assert world.events.count("pass after 1 charge(s)") - passes == (0 if step == "measure tables" else 1)
+    assert world.kinds() == ["opened", "sealed", "sealed", "sealed", "validated", "published"]
+    assert world.charges() == 1
+
+
+def test_a_plan_states_the_curve_only_where_every_call_is_gaussian(world: World) -> None:
+    """And what it states is within what was asked, while the charge is larger than zCDP would have allowed."""
+    stated = {}
+    for name in ("few_round", "independent", "aim"):
+        privacy = {"mechanism": "gaussian", "epsilon": 4, "delta": 1e-7}
+        world.ask(privacy=privacy, synthesizer={"name": name}, population={"declared_rows": 10**6})
+        stated[name] = world.plan
+    by_curve = {name: plan.accounting == "exact Gaussian curve" for name, plan in stated.items()}
+    assert by_curve == {"few_round": True, "independent": True, "aim": False}
+    allowed = rho_for(Decimal(4), Decimal("1e-7"))
+    for name, plan in stated.items():
+        assert Decimal("3.99") < plan.epsilon <= 4, name
+        assert (plan.charge.nano_rho > allowed) == (name != "aim"), name
+        assert (plan.task.curve_cells is None) == (name == "aim"), name
+        # What a scope counts is more than what is stated, never less.
+        assert (epsilon_of(plan.charge, plan.delta) > 4) == (name != "aim"), name
+    world.ask()
+    assert world.plan.task.curve_cells is None

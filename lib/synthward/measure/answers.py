@@ -1,7 +1,7 @@
 """Exact answers from the exact vectors that a pass has measured; driver only, inside the curator.
 
 Guarantee: `exact_answer` is a function of the vectors and of public constants. One privacy unit changes it by at most
-`sensitivity.bound` (PROOFS.md, section 3.5), and it is total: no value of a vector makes it raise.
+`sensitivity.bound` (PROOFS.md, section 3.6), and it is total: no value of a vector makes it raise.
 """
 
 from __future__ import annotations

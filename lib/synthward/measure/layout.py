@@ -71,7 +71,8 @@ def exact_vector_frame(
     """The exact vector as rows (cell LONG, value LONG), lazily; one action when collected.
 
     Sums are a native aggregate and marginals an Arrow kernel; each scans the source once. Sharing one scan would mean
-    shipping every fixed-point integer to Python.
+    shipping every fixed-point integer to Python. Partitioning by unit once for both gains nothing either: each needs
+    other columns, so that the engine prunes the two plans apart and shuffles twice.
 
     Args:
         rows: Columns `c0`, ... in the order of `books`, and `unit` where units own several rows.
