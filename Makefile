@@ -14,7 +14,7 @@ PIP   := $(PY) -m pip --disable-pip-version-check --retries 5 --timeout 60 insta
 TESTS := tests/integration tests/property tests/e2e
 FAST  := not slow
 # Two workers, each with a JVM of its own; a test module stays on one of them.
-TWO   := -n 2 --dist loadfile
+TWO   := -n 2
 
 ##@ Start
 help: ## this list

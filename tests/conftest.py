@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +22,13 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, suppres
 settings.register_profile("search", derandomize=False, deadline=None, max_examples=2000, suppress_health_check=_QUIET)
 settings.load_profile(os.environ.get("SYNTHWARD_HYPOTHESIS", "repeatable"))
 
+# Small jobs spend a quarter of their time on compiling generated code; tests of kernels switch it on (`compiled`).
+COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+
+SHOWCASE = ("test_cli.py", "test_leaks.py", "test_main_job.py")
+"""Modules that look at one run, made once for all of them."""
+
 # Measured on 15 small join and aggregate tests: the two JVM flags halve the time, more than all Spark settings do.
 SPARK_CONF = {
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
@@ -32,7 +39,20 @@ SPARK_CONF = {
     "spark.ui.retainedStages": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
     "delta.log.cacheSize": "3",
+    **INTERPRETED,
 }
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With two workers a module stays on one of them, and the modules of the showcase stay together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Modules(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            name = nodeid.partition("::")[0].rpartition("/")[2]
+            return "showcase" if name in SHOWCASE else name
+
+    return Modules(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +77,16 @@ def lane() -> str:
     if name not in LANES:
         pytest.exit(f"SYNTHWARD_TEST_LANE={name}: not one of {', '.join(LANES)}", returncode=4)
     return name
+
+
+@pytest.fixture(scope="module")
+def compiled(spark: SparkSession) -> Iterator[None]:
+    """Generated code, as in production, for the tests of a module."""
+    for name, value in COMPILED.items():
+        spark.conf.set(name, value)
+    yield
+    for name, value in INTERPRETED.items():
+        spark.conf.set(name, value)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,8 @@ from synthward.domain.spec import Attribute, Boolean, Categorical, Date, Numeric
 from synthward.kernels.encode import encode, present_column, quantum_column, unsupported, word_column
 from synthward.sample.decode import decode
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 INF, NAN = float("inf"), float("nan")
 TINY = 5e-324
 

@@ -21,6 +21,8 @@ from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 LAYOUT = Layout.of(QUERIES, BOOKS)
 UNIT_3 = PrivacyUnit("patient", 3)
 SETTINGS = [

@@ -254,6 +254,7 @@ def without_orphans(world: World) -> World:
     )
 
 
+@pytest.mark.slow
 def test_one_patient_less_than_the_smallest_population(
     spark: SparkSession, record: Callable[..., Recorded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,8 @@ from synthward.privacy.queries import Marginal, Query
 from synthward.privacy.sensitivity import WEIGHT_UNIT, bound
 from synthward.privacy.unit import PrivacyUnit
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 LAYOUT = Layout.of(QUERIES, BOOKS)
 JOINT: tuple[Query, ...] = (
     *(Marginal(pair) for pair in combinations(BOOKS, 2)),
