@@ -54,7 +54,7 @@ test: setup check test-unit ## what every change must pass: check, then all test
 	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m "connect and $(FAST)" $(TWO)
 
 test-unit: $(STAMP) ## unit tests: no JVM, seconds
-	$(PY) -m pytest tests/unit
+	$(PY) -m pytest tests/unit $(TWO)
 
 test-all: setup check test-unit ## everything: slow tests too, both lanes, mutants
 	$(PY) -m pytest $(TESTS) $(TWO)

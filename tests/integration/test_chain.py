@@ -35,6 +35,7 @@ def make_chain(spark: SparkSession, zone: Zone, **options: Any) -> Chain:
     return Chain(spark, ref, lock=lock_for(ref), **options)
 
 
+@pytest.mark.usefixtures("compiled")  # Spark decodes a catalog entry with generated code only
 def test_create_exists_read_drop(spark: SparkSession, zone: Zone) -> None:
     ref = zone.table("t")
     assert not delta.exists(spark, ref)
