@@ -95,6 +95,7 @@ def test_many_creators_make_one_table(spark: SparkSession, zone: Zone) -> None:
     assert delta.read(spark, ref).count() == 0
 
 
+@pytest.mark.slow_on_connect
 def test_vacuumed_copy_keeps_no_data_files(spark: SparkSession, zone: Zone) -> None:
     ref = zone.table("copy")
     spark.range(10).write.format("delta").save(str(ref))
@@ -109,6 +110,7 @@ def test_vacuumed_copy_keeps_no_data_files(spark: SparkSession, zone: Zone) -> N
     assert not list(Path(str(ref)).glob("*.parquet"))
 
 
+@pytest.mark.slow_on_connect
 def test_append_if_absent(spark: SparkSession, zone: Zone) -> None:
     ref = zone.table("releases")
     ddl = "release_id STRING NOT NULL, n BIGINT, text STRING, d DECIMAL(20,9), x DOUBLE, raw BINARY, extra STRING"
@@ -131,6 +133,7 @@ def test_append_if_absent(spark: SparkSession, zone: Zone) -> None:
         put("r' OR '1' = '1")
 
 
+@pytest.mark.slow_on_connect
 def test_rows_of_one_key_come_in_one_commit_or_not_at_all(spark: SparkSession, zone: Zone) -> None:
     ref = zone.table("artifacts")
     delta.create_if_absent(spark, ref, "release_id STRING NOT NULL, name STRING, content BINARY")
@@ -195,6 +198,7 @@ def test_other_tables_under_the_name_are_refused(spark: SparkSession, zone: Zone
         make_chain(spark, zone).append("a", "k", {}, None, None)
 
 
+@pytest.mark.slow_on_connect
 def test_edits_are_refused_by_the_table_and_found_by_the_chain(spark: SparkSession, zone: Zone) -> None:
     chain = make_chain(spark, zone)
     first = chain.append("a", "k", {"n": 0}, None, None)

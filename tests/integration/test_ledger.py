@@ -77,6 +77,7 @@ def test_open_charge_retry_refuse(spark: SparkSession, tmp_path: Path) -> None:
 
 
 @pytest.mark.connect
+@pytest.mark.slow_on_connect
 def test_restored_ledger_is_found(spark: SparkSession, tmp_path: Path) -> None:
     zone = Zone(str(tmp_path / "ledger"))
     ledger = opened(spark, zone, "1")
@@ -92,6 +93,7 @@ def test_restored_ledger_is_found(spark: SparkSession, tmp_path: Path) -> None:
 
 
 @pytest.mark.connect
+@pytest.mark.slow_on_connect
 def test_racing_appenders_for_one_run_pay_once(spark: SparkSession, tmp_path: Path) -> None:
     zone = Zone(str(tmp_path / "ledger"))
     opened(spark, zone, "1")

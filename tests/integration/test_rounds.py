@@ -123,6 +123,7 @@ def drive(spark: SparkSession, tmp_path: Path) -> Callable[..., Drive]:
     return make
 
 
+@pytest.mark.slow_on_connect
 def test_rounds_replayed_on_a_neighbour(drive: Callable[..., Drive]) -> None:
     """Same questions in the same order, every difference within its bound; the heaviest patient is missing."""
     noise = RecordingNoise()

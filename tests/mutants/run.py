@@ -5,7 +5,7 @@ there, and the test that must fail. The package is copied to a temporary directo
 the test run against it in the same environment. The unchanged copy must pass the same tests first, or a kill would
 prove nothing.
 
-    python tests/mutants/run.py [--list] [--only NAME ...] [--no-baseline]
+    python tests/mutants/run.py [--list] [--only NAME ...] [--no-baseline] [--jobs N]
 
 Exit code: 0 all killed, 1 some survived, 2 a mutant does not fit the code or a test fails on the unchanged package.
 """
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,25 +138,30 @@ def baseline(mutants: Sequence[Mutant]) -> None:
         raise Unfit(f"a test does not pass on the unchanged package, so that no kill would mean anything:\n{tail}")
 
 
-def run(mutants: Sequence[Mutant], *, with_baseline: bool) -> int:
-    """Runs mutants one after the other and prints a table."""
+def run(mutants: Sequence[Mutant], *, with_baseline: bool, jobs: int) -> int:
+    """Runs mutants, `jobs` at a time, and prints a table in their order."""
     for mutant in mutants:
         check(mutant)
     if with_baseline:
         baseline(mutants)
     width = max(len(mutant.name) for mutant in mutants)
     survived = []
-    for mutant in mutants:
-        started = time.monotonic()
-        what, tail = verdict(mutant)
-        print(f"{mutant.name:<{width}}  {what:<8}  {time.monotonic() - started:5.0f} s  {mutant.test}", flush=True)
-        if what != "killed":
-            survived.append(mutant.name)
-            print(tail, flush=True)
+    with ThreadPoolExecutor(jobs) as threads:
+        for mutant, (what, seconds, tail) in zip(mutants, threads.map(_timed, mutants), strict=True):
+            print(f"{mutant.name:<{width}}  {what:<8}  {seconds:5.0f} s  {mutant.test}", flush=True)
+            if what != "killed":
+                survived.append(mutant.name)
+                print(tail, flush=True)
     print(f"{len(mutants) - len(survived)} of {len(mutants)} mutants killed")
     if survived:
         print(f"not killed: {', '.join(survived)}")
     return 1 if survived else 0
+
+
+def _timed(mutant: Mutant) -> tuple[str, float, str]:
+    started = time.monotonic()
+    what, tail = verdict(mutant)
+    return what, time.monotonic() - started, tail
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,6 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these")
     parser.add_argument("--no-baseline", action="store_true", help="skip the run on the unchanged package")
+    parser.add_argument("--jobs", type=int, default=2, help="mutants at a time (default 2)")
     options = parser.parse_args(arguments)
     try:
         mutants = read_all()
@@ -176,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for mutant in mutants:
                 print(f"{mutant.name}: {mutant.why} [{mutant.file}; {mutant.test}]")
             return 0
-        return run(mutants, with_baseline=not options.no_baseline)
+        return run(mutants, with_baseline=not options.no_baseline, jobs=options.jobs)
     except Unfit as problem:
         print(problem, file=sys.stderr)
         return 2

@@ -223,6 +223,7 @@ class MainJob:
             table_properties(manifest),
             self._env.site.publish,
         )
+        self._registry.create_view(self._places.target)
         self._journal.once(PUBLISHED, lambda: ({"table": str(self._places.target), "manifest": manifest.digest}, None))
         return is_new
 

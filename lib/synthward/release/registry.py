@@ -14,10 +14,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from synthward.errors import IntegrityError, UsageError
-from synthward.store.delta import TableRef, Zone, append_if_absent, create_if_absent, exists, read
+from synthward.store.delta import TableRef, Zone, append_if_absent, create_if_absent, exists, quoted, read
 
 RELEASES = "releases"
 ARTIFACTS = "artifacts"
+VIEW_SUFFIX = "_with_lineage"
 
 RELEASES_SCHEMA = """
     release_id STRING NOT NULL, run_id STRING, request_digest STRING, title STRING, purpose STRING, audience STRING,
@@ -124,9 +125,39 @@ class Registry:
         return content
 
     def with_lineage(self, release: DataFrame) -> DataFrame:
-        """Rows of a release together with everything the registry knows of it: the ready view."""
+        """Rows of a release together with everything the registry knows of it."""
         facts = read(self._spark, self.releases).withColumnRenamed("release_id", "_release_id")
-        renamed = facts.select("_release_id", *(F.col(c).alias(f"_{c}") for c in facts.columns if c != "_release_id"))
-        taken = {name.lower() for name in release.columns} - {"_release_id"}
-        fresh = [name for name in renamed.columns if name.lower() not in taken]
-        return release.join(F.broadcast(renamed.select(*fresh)), "_release_id", "left")
+        added = lineage_names(release.columns, facts.columns)
+        chosen = facts.select("_release_id", *(F.col(column).alias(name) for column, name in added.items()))
+        return release.join(F.broadcast(chosen), "_release_id", "left")
+
+    def create_view(self, target: TableRef) -> TableRef | None:
+        """Makes the ready view of a release in a catalog: its rows with what `with_lineage` adds, for users of SQL.
+
+        Making it again changes nothing.
+
+        Returns:
+            The view, named after the release's table; None for a table with a path, since a view needs a catalog.
+        """
+        if target.path is not None:
+            return None
+        view = TableRef(parts=(*target.parts[:-1], target.parts[-1] + VIEW_SUFFIX))
+        columns = read(self._spark, target).columns
+        added = lineage_names(columns, read(self._spark, self.releases).columns)
+        shown = [f"rows.{quoted(name)}" for name in columns]
+        shown += [f"facts.{quoted(column)} AS {quoted(name)}" for column, name in added.items()]
+        self._spark.sql(
+            f"CREATE VIEW IF NOT EXISTS {view.sql} AS SELECT {', '.join(shown)} FROM {target.sql} AS rows "
+            f"LEFT JOIN {self.releases.sql} AS facts ON rows.`_release_id` = facts.`release_id`"
+        ).collect()
+        return view
+
+
+def lineage_names(release: Sequence[str], registry: Sequence[str]) -> dict[str, str]:
+    """Registry columns that can be shown beside a release's, with the names they get: an underscore first.
+
+    Left out is what would stand there twice; names are compared as Spark does, without regard to case.
+    """
+    taken = {name.lower() for name in release} | {"_release_id"}
+    named = {column: f"_{column.removeprefix('_')}" for column in registry}
+    return {column: name for column, name in named.items() if name.lower() not in taken}

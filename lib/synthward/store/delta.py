@@ -70,8 +70,8 @@ class TableRef:
     def sql(self) -> str:
         """The table as it stands in a SQL statement, quoted."""
         if self.path is not None:
-            return f"delta.{_quoted(self.path)}"
-        return ".".join(_quoted(part) for part in self.parts)
+            return f"delta.{quoted(self.path)}"
+        return ".".join(quoted(part) for part in self.parts)
 
     def __str__(self) -> str:
         return self.path if self.path is not None else ".".join(self.parts)
@@ -108,7 +108,8 @@ class Zone:
         return TableRef(parts=(*self.location.split("."), name))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A name as it stands in a SQL statement."""
     return "`" + text.replace("`", "``") + "`"
 
 
@@ -188,7 +189,7 @@ def create_if_absent(
     """
     if exists(spark, ref):
         return
-    partitioned = f" PARTITIONED BY ({', '.join(map(_quoted, partition_by))})" if partition_by else ""
+    partitioned = f" PARTITIONED BY ({', '.join(map(quoted, partition_by))})" if partition_by else ""
     pairs = ", ".join(f"{_text(name)} = {_text(value)}" for name, value in (properties or {}).items())
     with_properties = f" TBLPROPERTIES ({pairs})" if pairs else ""
     statement = f"CREATE TABLE IF NOT EXISTS {ref.sql} ({schema_ddl}) USING delta{partitioned}{with_properties}"
@@ -200,7 +201,7 @@ def create_if_absent(
             if condition_of(error).startswith("SCHEMA_NOT_FOUND"):
                 raise EnvironmentProblem(
                     f"table {ref}: its schema does not exist; have it made once: "
-                    f"CREATE SCHEMA {'.'.join(map(_quoted, ref.parts[:-1]))}"
+                    f"CREATE SCHEMA {'.'.join(map(quoted, ref.parts[:-1]))}"
                 ) from error
             # A driver that lost the race sees one of many conditions; that the table is there now is what counts.
             if exists(spark, ref):
@@ -262,8 +263,8 @@ def insert_if_absent(source: DataFrame, ref: TableRef, predicate: str) -> int:
     Returns:
         Number of rows inserted: all or none.
     """
-    columns = ", ".join(map(_quoted, source.columns))
-    values = ", ".join(f"s.{_quoted(column)}" for column in source.columns)
+    columns = ", ".join(map(quoted, source.columns))
+    values = ", ".join(f"s.{quoted(column)}" for column in source.columns)
     # `{source}` is filled in by Spark, every other brace must be doubled.
     merge = f"MERGE INTO {ref.sql} t USING ".replace("{", "{{").replace("}", "}}") + "{source}"
     insert = f" s ON {predicate} WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
@@ -306,7 +307,7 @@ def append_if_absent(
         raise UsageError(f"table {ref}: no column {', '.join(unknown)}; it has {', '.join(schema.names)}")
     struct = T.StructType([T.StructField(field.name, field.dataType) for field in schema.fields if field.name in named])
     source = spark.createDataFrame([tuple({**keys, **row}[name] for name in struct.names) for row in rows], struct)
-    predicate = " AND ".join(f"t.{_quoted(name)} = {_literal(name, value)}" for name, value in keys.items())
+    predicate = " AND ".join(f"t.{quoted(name)} = {_literal(name, value)}" for name, value in keys.items())
     where = predicate.replace("t.`", "`")
     for attempt in range(retries + 1):
         failure: Exception | None = None
