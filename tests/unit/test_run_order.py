@@ -154,6 +154,9 @@ class _Registry:
     def record(self, *_: Any) -> None:
         """Stands for the release's row."""
 
+    def create_view(self, *_: Any) -> None:
+        """Stands for the ready view."""
+
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
