@@ -53,6 +53,7 @@ class World:
         events: What happened, in order.
         gate: Whether the gate passes.
         published: Releases at their targets.
+        models: What was staged.
         broken: Why the pass fails, if it does.
         exact: What the pass finds, by number of cells.
     """
@@ -65,6 +66,7 @@ class World:
     events: list[str] = field(default_factory=list)
     gate: bool = True
     published: list[str] = field(default_factory=list)
+    models: list[Model] = field(default_factory=list)
     broken: str = ""
     exact: Callable[[int], np.ndarray] = lambda cells: np.ones(cells, dtype=np.int64)
 
@@ -120,6 +122,8 @@ class World:
     def stage(self, _: Any, plan: Any, __: Any, model: Model, *___: Any) -> Checked:
         """Stands for sampling and gates."""
         self.events.append("stage")
+        self.models.append(model)
+        assert model.domain_digest == plan.domain.digest
         gates = [{"gate": "distance", "passed": self.gate, "detail": "as told"}]
         ids = {"release_id": plan.identity.release_id, "run_id": plan.identity.run_id}
         body = {**ids, "model": {"digest": model.digest}, "gates": gates, "budget": {"scope": SCOPE}}
@@ -283,6 +287,42 @@ def test_a_run_that_dies_between_rounds_is_finished_by_one_more_pass(world: Worl
     assert world.events.count("pass after 1 charge(s)") - passes == (0 if step == "measure tables" else 1)
     assert world.kinds() == ["opened", "sealed", "sealed", "sealed", "validated", "published"]
     assert world.charges() == 1
+
+
+LEARNING = {**ADAPTIVE, "learn": {"share": 0.2, "quantiles": {"age": 3}}}
+
+
+def test_what_is_learned_is_asked_first_and_in_a_pass_of_its_own(world: World) -> None:
+    world.ask(**LEARNING)
+    world.exact = skewed
+    steps: list[str] = []
+    world.drive(steps.append)
+    assert [step for step in steps if step in {"aggregate", "draw", "seal"} or step.startswith("measure")] == [
+        *("aggregate", "draw", "seal", "measure learn_bins"),
+        *("aggregate", "draw", "seal", "measure one_way"),
+        *("draw", "seal", "measure scores"),
+        *("draw", "seal", "measure tables"),
+    ]
+    assert world.accounts().state(SCOPE).spent == world.plan.charge
+    assert world.charges() == 1
+
+
+@pytest.mark.parametrize("step", ["draw", "seal", "measure learn_bins", "measure one_way", "measure scores"])
+def test_a_run_that_dies_while_learning_comes_to_the_same_domain(world: World, step: str) -> None:
+    world.ask(**LEARNING)
+    world.exact = skewed
+    with pytest.raises(Stopped):
+        world.drive(stop_after(step))
+    sealed = [link for link in world.journal.links if link.kind == "sealed"]
+    drawn = len(world.noise.drawn)
+    world.drive()
+    assert [link for link in world.journal.links if link.kind == "sealed"][: len(sealed)] == sealed
+    again = world.noise.drawn[drawn:]
+    assert ("marginal(age)" in again[:1]) == (step == "draw")
+    assert world.kinds() == ["opened", *["sealed"] * 4, "validated", "published"]
+    assert world.charges() == 1
+    [domain] = {model.domain_digest for model in world.models}
+    assert domain != world.plan.domain.digest
 
 
 def test_a_plan_states_the_curve_only_where_every_call_is_gaussian(world: World) -> None:

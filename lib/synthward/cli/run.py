@@ -147,6 +147,7 @@ def _plan_line(ward: Ward, plan: Plan) -> dict[str, Any]:
 
 def _describe(ward: Ward, plan: Plan) -> list[str]:
     from synthward.errors import BudgetError
+    from synthward.fit.base import whole_budget
     from synthward.pipeline.cost import Cost
     from synthward.privacy.accounting import epsilon_of
 
@@ -170,6 +171,7 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
             f"K {plan.task.unit.max_rows}"
         ),
         f"budget     scope {request.population.scope}: {account}",
+        *([] if plan.learning is None else plan.learning.describe(whole_budget(plan.task))),
         *Cost.of(plan).describe(),
         f"noise      expected distance that noise alone causes, worst columns: {noise}",
         *(f"WARNING    {warning}" for warning in plan.warnings),

@@ -16,6 +16,31 @@ from synthward.domain.spec import Numeric
 
 Floats = npt.NDArray[np.float64]
 
+FINE_BINS = 1024
+"""Cells of the public grid at most: a cut sums the noise of about half of them, so that more hardly help."""
+
+
+def fine(attribute: Numeric) -> Numeric:
+    """The attribute on its public grid: every value at its resolution, or equal runs of values where those are many."""
+    return replace(attribute, bins=min(attribute.grid.count, FINE_BINS), edges=())
+
+
+def fine_bins(attribute: Numeric) -> int:
+    """Cells of the public grid."""
+    return fine(attribute).grid.bins
+
+
+def widest(attribute: Numeric, bins: int) -> Numeric:
+    """A stand-in with exactly that many bins, for what depends on their number alone.
+
+    Args:
+        attribute: The declared attribute.
+        bins: At most the number of values at its resolution.
+    """
+    resolution = attribute.resolution if attribute.resolution is not None else Decimal(1)
+    edges = tuple(attribute.bounds[0] + place * resolution for place in range(1, bins))
+    return replace(attribute, bins=None if edges else 1, edges=edges)
+
 
 def quantile_bins(attribute: Numeric, counts: Floats, bins: int) -> Numeric:
     """The attribute with edges at the noisy quantiles, on the edges of its public bins.

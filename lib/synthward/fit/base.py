@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Protocol
 
 from synthward.domain.spec import Domain
@@ -38,6 +39,9 @@ class Task:
         options: The synthesizer's settings in the request.
         curve_cells: Integers in the largest answer, where the exact Gaussian curve accounts for the run; None where the
             conversion from zCDP does.
+        part: Part of the budget that the synthesizer has; earlier rounds have the rest.
+        widest: Where the domain was learned, the one before: it has as many bins and values as a learned one can have,
+            so that what was planned on it holds for all of them. None where the domain is declared.
     """
 
     domain: Domain
@@ -48,12 +52,16 @@ class Task:
     declared_rows: int
     options: Settings
     curve_cells: int | None = None
+    part: Fraction = Fraction(1)
+    widest: Domain | None = None
 
 
 class Synthesizer(Protocol):
     """A way to turn noisy answers into a model."""
 
     name: str
+    uses_bins: bool
+    """Whether numbers are drawn by their bins, so that it matters where those are cut."""
     exact_curve: bool
     """Whether no call selects or sums fixed-point values, so that the curve of `privacy.gaussian` holds."""
 
@@ -83,7 +91,12 @@ class Synthesizer(Protocol):
 
 
 def budget_of(task: Task) -> int:
-    """The task's budget: nano-epsilon for laplace, nano-rho for gaussian."""
+    """The synthesizer's budget: nano-epsilon for laplace, nano-rho for gaussian."""
+    return int(whole_budget(task) * task.part)
+
+
+def whole_budget(task: Task) -> int:
+    """The run's budget, that of earlier rounds included, in the unit of `budget_of`."""
     if task.mechanism == "laplace":
         return int(task.epsilon * NANO)
     by_zcdp = rho_for(task.epsilon, task.delta)

@@ -20,6 +20,8 @@ COLUMNS, TABLES = Fraction(1, 10), Fraction(8, 10)
 class Choosing:
     """Everything but the rounds of a synthesizer that chooses its tables."""
 
+    uses_bins = True
+
     def check(self, task: Task) -> list[str]:
         """Settings, candidates, zeros, caps, and whether the release could be of any use."""
         problems = [*needs_gaussian(task), *unused(task, FIT | {"target", "workload"}), *unknown_columns(task)]

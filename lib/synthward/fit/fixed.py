@@ -28,6 +28,7 @@ class Fixed:
     """See the module."""
 
     name = "fixed"
+    uses_bins = True
     exact_curve = True
 
     def check(self, task: Task) -> list[str]:

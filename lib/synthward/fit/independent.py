@@ -24,6 +24,7 @@ class Independent:
     """See the module."""
 
     name = "independent"
+    uses_bins = True
     exact_curve = True
 
     def check(self, task: Task) -> list[str]:

@@ -45,6 +45,7 @@ class Moments:
     """See the module."""
 
     name = "moments"
+    uses_bins = False
     exact_curve = False
 
     def check(self, task: Task) -> list[str]:

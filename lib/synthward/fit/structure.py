@@ -46,14 +46,14 @@ def weights_of(task: Task) -> dict[Clique, int]:
     """Weight of every candidate, in the order of the domain; tables that noise would drown are left out.
 
     A table is drowned when its noise would exceed all declared rows even if the whole budget went to it and one other
-    table for each column.
+    table for each column. Where the domain was learned, candidates are those of the plan, whose tables were larger.
     """
     options, names = task.options, tuple(task.domain.attributes)
     place = {name: number for number, name in enumerate(names)}
     found: dict[Clique, int] = {pair: TARGET_WEIGHT if options.target in pair else 1 for pair in combinations(names, 2)}
     for entry in options.workload:
         found[tuple(sorted(entry.columns, key=lambda name: place[name]))] = entry.weight
-    books = codebooks(task.domain)
+    books = codebooks(task.domain if task.widest is None else task.widest)
     share = budget_of(task) // max(len(names), 1)
     call = calibrated(Marginal(names[:1]), task.unit, task.domain, task.mechanism, share)
     noise = call.mean_absolute / WEIGHT_UNIT / 2

@@ -19,6 +19,7 @@ from synthward.config.loader import load_document, restore
 from synthward.config.locations import resolve
 from synthward.domain.spec import Domain, load_domain
 from synthward.errors import ConfigError
+from synthward.governance.learn import Learn, faults
 
 Audience = Literal["enclave", "team", "organisation", "partner", "public"]
 AUDIENCES: tuple[Audience, ...] = ("enclave", "team", "organisation", "partner", "public")
@@ -290,6 +291,7 @@ class Request:
     domain: str = key(doc="The domain file, relative to this file.", pattern=NOT_BLANK)
     columns: tuple[str, ...] = key(doc="The columns of the release; no other column is read.", pattern=NOT_BLANK)
     privacy: Privacy = key(doc="The guarantee asked for.")
+    learn: Learn | None = key(None, doc="Parts of the domain to measure first, within the same budget.")
     synthesizer: Synthesizer = key(Synthesizer(), doc="Which synthesizer fits the model.")
     output: Output = key(doc="The release asked for.")
     utility: Utility = key(doc="Thresholds, declared before anything is measured.")
@@ -363,6 +365,10 @@ def load_request(path: Path, *, source_override: str | None = None) -> RequestFi
         for index, column in enumerate(request.columns)
         if column not in domain.attributes
     ]
+    if request.learn is not None:
+        forbidden = {name for zero in request.synthesizer.zeros for name in zero}
+        found = faults(request.learn, domain, request.columns, forbidden)
+        unknown += [document.problem(f"learn.{place}", text) for place, text in found]
     if unknown:
         raise ConfigError(unknown)
     return RequestFile(path, request, domain, request_digest(request, domain.digest))

@@ -29,8 +29,9 @@ class Cost:
     Attributes:
         declared_rows: Rows of the source, as declared.
         output_rows: Rows of the release.
-        passes: Scans of the source, copies of sources without versions included.
-        shuffles: Shuffles of rows: by patient, and two for each join on the way to the patient.
+        passes: Scans of the source, copies of sources without versions and rounds that learn the domain included.
+        shuffles: Shuffles of rows: by patient, and two for each join on the way to the patient, in every pass that
+            answers.
         tasks: Partitions by patient.
         core_seconds: Work of all cores together.
     """
@@ -49,9 +50,12 @@ class Cost:
         patient = request.patient
         copies = sum(source.snapshot == "materialize" for source in (request.source, *(s.source for s in patient.path)))
         declared, drawn = request.population.declared_rows, request.output.rows
-        passes = 1 + (copies > 0)
-        shuffles = (patient.unit != "row") + 2 * len(patient.path)
-        work = declared * (passes + len(patient.path)) / ROWS_PER_CORE_SECOND + drawn / DRAWN_PER_CORE_SECOND
+        answering = 1 + (0 if plan.learning is None else plan.learning.passes)
+        passes = answering + (copies > 0)
+        shuffles = answering * ((patient.unit != "row") + 2 * len(patient.path))
+        work = (
+            declared * (passes + answering * len(patient.path)) / ROWS_PER_CORE_SECOND + drawn / DRAWN_PER_CORE_SECOND
+        )
         return cls(declared, drawn, passes, shuffles, plan.tasks, round(work))
 
     def time_class(self, cores: int) -> str:

@@ -10,6 +10,7 @@ import datetime as dt
 import hashlib
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from synthward.config.canonical import canonical_json
@@ -24,6 +25,7 @@ from synthward.governance.request import RequestFile
 from synthward.ledger.scopes import ScopeState, refuse_overspending
 from synthward.measure.answers import cells_of, refuse_too_many_cells
 from synthward.measure.curator import public_tasks
+from synthward.pipeline.learning import Learning, ceiling, fine_domain, learning_of, part_of, widest_domain
 from synthward.privacy.accounting import ATTO, NANO, Charge, epsilon_of, fits
 from synthward.privacy.gaussian import gaussian_epsilon_of
 from synthward.privacy.queries import Marginal
@@ -66,9 +68,11 @@ class Plan:
     Attributes:
         file: The request as read.
         identity: Names of run and release.
-        task: What the synthesizer is asked.
+        task: What the synthesizer is asked; where the domain is learned first, on the widest domain that can come out.
         synthesizer: The synthesizer.
         assessment: What policy says.
+        learning: Rounds in which the domain is learned, None without.
+        synthesis: The most that the synthesizer's rounds cost.
         charge: What the ledger will be charged.
         epsilon: Epsilon of the release at `delta`.
         delta: Delta at which it is reported.
@@ -83,6 +87,8 @@ class Plan:
     task: Task
     synthesizer: Synthesizer
     assessment: Assessment
+    learning: Learning | None
+    synthesis: Charge
     charge: Charge
     epsilon: Decimal
     delta: Decimal
@@ -95,6 +101,10 @@ class Plan:
     def domain(self) -> Domain:
         """The requested attributes."""
         return self.task.domain
+
+    def on(self, learned: Domain) -> Plan:
+        """The same plan on the domain that was learned."""
+        return replace(self, task=replace(self.task, domain=learned, widest=self.task.domain))
 
     def require_policy(self) -> None:
         """Refuses what policy does not allow.
@@ -141,8 +151,9 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     Raises:
         ConfigError: Request, domain and synthesizer do not fit together, or sums could overflow.
     """
-    request = file.request
-    domain = file.domain.restricted_to(request.columns)
+    request, learn = file.request, file.request.learn
+    declared = file.domain.restricted_to(request.columns)
+    domain = declared if learn is None else widest_domain(declared, learn)
     unit = PrivacyUnit(request.patient.unit, request.patient.max_rows_per_patient)
     check_overflow(unit, domain)
     task = Task(
@@ -153,47 +164,70 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         delta=request.privacy.delta,
         declared_rows=request.population.declared_rows,
         options=request.synthesizer,
+        part=Fraction(1) if learn is None else part_of(learn),
     )
     chosen = synthesizer(request.synthesizer.name)
-    problems = chosen.check(task)
+    problems = [Problem("synthesizer", text, file.path) for text in chosen.check(task)]
+    if learn is not None and not chosen.uses_bins:
+        text = f"{chosen.name} draws numbers by mean and spread and has no use for bins; use another synthesizer"
+        problems.append(Problem("learn.quantiles", text, file.path))
     if problems:
-        raise ConfigError([Problem("synthesizer", text, file.path) for text in problems])
-    task = with_curve(task, chosen)
+        raise ConfigError(problems)
+    extra = () if learn is None else tuple(codebooks(fine_domain(declared, learn)).values())
+    task = with_curve(task, chosen, max((book.cells for book in extra), default=1))
     try:
-        charge = chosen.charge(task)
+        learning = None if learn is None else learning_of(declared, learn, task)
+        synthesis = chosen.charge(task)
+        if learn is not None:
+            synthesis = ceiling(task, 8 * len(domain.attributes) + len(request.synthesizer.cliques))
     except ValueError as error:
         message = f"too small to share out over {len(domain.attributes)} columns: {error}"
         raise ConfigError([Problem("privacy.epsilon", message, file.path)]) from None
+    charge = synthesis if learning is None else learning.charge + synthesis
     assessment = assess(request, policy, today=today)
     epsilon, delta, accounting = reported(charge, request.privacy.delta or assessment.max_delta, task.curve_cells)
+    warnings = [*chosen.warnings(task), *([] if learning is None else learning.warnings(task.declared_rows))]
     return Plan(
         file=file,
         identity=RunIdentity.of(file.digest, run_key),
         task=task,
         synthesizer=chosen,
         assessment=assessment,
+        learning=learning,
+        synthesis=synthesis,
         charge=charge,
         epsilon=epsilon,
         delta=delta,
         accounting=accounting,
         forecast=chosen.forecast(task),
-        warnings=tuple(chosen.warnings(task)),
+        warnings=tuple(warnings),
         tasks=public_tasks(request.population.declared_rows),
     )
 
 
-def with_curve(task: Task, chosen: Synthesizer) -> Task:
+def with_curve(task: Task, chosen: Synthesizer, least: int = 1) -> Task:
     """Checks the size of what is announced; says how large an answer can be where the exact Gaussian curve applies.
+
+    Args:
+        task: The task.
+        chosen: The synthesizer.
+        least: Integers in the largest answer of earlier rounds.
 
     Raises:
         ConfigError: The announced marginals are too large to be held.
     """
-    books, announced = codebooks(task.domain), chosen.cliques(task)
-    refuse_too_many_cells(announced, books)
-    if task.mechanism != "gaussian" or not chosen.exact_curve:
-        return task
-    asked = [*announced, *((name,) for name in books)]
-    return replace(task, curve_cells=max(len(announced), *(cells_of(Marginal(clique), books) for clique in asked)))
+    books = codebooks(task.domain)
+    while True:
+        announced = chosen.cliques(task)
+        refuse_too_many_cells(announced, books)
+        if task.mechanism != "gaussian" or not chosen.exact_curve:
+            return task
+        asked = [*announced, *((name,) for name in books)]
+        largest = max(least, len(announced), *(cells_of(Marginal(clique), books) for clique in asked))
+        if task.curve_cells is not None and largest <= task.curve_cells:
+            return task
+        # By the curve the noise is less, so that larger tables may be announced.
+        task = replace(task, curve_cells=largest)
 
 
 def reported(charge: Charge, delta: Decimal, curve_cells: int | None = None) -> tuple[Decimal, Decimal, str]:

@@ -40,6 +40,7 @@ class Facts:
     source_ref: str
     model: Model
     sealed: Sequence[Measurement]
+    learned: Sequence[Measurement]
     lineage: Lineage
     table: str
     fingerprint: Fingerprint
@@ -101,7 +102,10 @@ def manifest_of(facts: Facts) -> Manifest:
                 "genesis": facts.receipt.genesis_hash,
             },
         },
-        "measurements": [_measurement(measurement) for measurement in facts.sealed],
+        "measurements": [
+            *(_measurement(measurement, "bins") for measurement in facts.learned),
+            *(_measurement(measurement, None) for measurement in facts.sealed),
+        ],
         "domain": {"digest": plan.domain.digest, "attributes": _attributes(plan)},
         "model": {
             "synthesizer": facts.model.synthesizer,
@@ -174,13 +178,14 @@ def _edge(edge: Edge) -> dict[str, Any]:
     return {"parent": edge.parent, "child": edge.child, "strength": round(edge.strength, 6)}
 
 
-def _measurement(measurement: Measurement) -> dict[str, Any]:
+def _measurement(measurement: Measurement, learns: str | None) -> dict[str, Any]:
     query, call = measurement.asked.query, measurement.asked.call
     charge = call.charge
     return {
         "query": query.label,
         "kind": query.KIND,
         "columns": _columns(query),
+        "learns": learns,
         "cells": len(measurement.values),
         "mechanism": call.mechanism,
         "scale": call.scale,
@@ -201,8 +206,10 @@ def _columns(query: Query) -> list[str]:
 
 def _attributes(plan: Plan) -> list[dict[str, Any]]:
     listed = []
+    binned = {} if plan.learning is None else plan.learning.quantiles
     for name, attribute in plan.domain.attributes.items():
         entry: dict[str, Any] = {"column": name, "type": attribute.TAG, "required": attribute.required}
+        entry["learned"] = "bins" if name in binned else None
         if isinstance(attribute, Numeric | Date):
             entry |= {"bounds": [str(bound) for bound in attribute.bounds], "outside": attribute.outside}
         if isinstance(attribute, Categorical):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from synthward import tracking
 from synthward.domain.codes import codebooks
+from synthward.domain.spec import Domain
 from synthward.errors import GateFailed, IntegrityError
 from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
@@ -32,7 +33,9 @@ from synthward.pipeline.plan import ATTEMPT, Plan
 from synthward.pipeline.records import publishable_metrics, registry_row, table_properties, tracked_parameters
 from synthward.pipeline.staging import Origin, stage_and_check
 from synthward.pipeline.steps import Steps
-from synthward.privacy.measurement import Measurement
+from synthward.privacy.accounting import Charge
+from synthward.privacy.measurement import Measurement, Round
+from synthward.privacy.queries import Clique
 from synthward.release.manifest import Manifest
 from synthward.release.publication import publish, recognise
 from synthward.release.registry import Artifact, Registry
@@ -69,6 +72,23 @@ class Outcome:
     scope: ScopeState
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What all rounds have come to.
+
+    Attributes:
+        plan: The plan, on the learned domain where there is one.
+        model: The fitted model.
+        sealed: Answers of the synthesizer's rounds.
+        learned: Answers of the rounds before.
+    """
+
+    plan: Plan
+    model: Model
+    sealed: Sequence[Measurement]
+    learned: Sequence[Measurement]
+
+
 class MainJob:
     """Executes one plan."""
 
@@ -103,10 +123,10 @@ class MainJob:
         self._steps.run("preflight", self._preflight)
         pinned = self._steps.run("open", lambda: open_source(self._env, self._plan, self._places, self._journal))
         receipt = self._steps.run("charge", self._charge)
-        model, sealed = self._measure(pinned, receipt)
-        manifest = self._steps.run("validate", lambda: self._validate(model, sealed, receipt))
+        measured = self._measure(pinned, receipt)
+        manifest = self._steps.run("validate", lambda: self._validate(measured, receipt))
         report = render(manifest)
-        self._steps.run("register", lambda: self._register(manifest, report, model))
+        self._steps.run("register", lambda: self._register(manifest, report, measured))
         is_new = self._steps.run("publish", lambda: self._publish(manifest))
         return self._steps.run("track", lambda: self._outcome(manifest, report, is_new=is_new))
 
@@ -132,39 +152,58 @@ class MainJob:
             runs_allowed=self._runs_allowed,
         )
 
-    def _measure(self, pinned: PinnedSource, receipt: ChargeReceipt) -> tuple[Model, list[Measurement]]:
-        """Drives the synthesizer's rounds against the curator; the model sees sealed measurements only."""
-        spark, plan = self._env.spark, self._plan
-        books = codebooks(plan.domain)
-        paid = {"seq": receipt.seq, "head": receipt.head_hash, "genesis": receipt.genesis_hash}
-        curator = Curator(
-            rows=lambda: source.source_rows(spark, pinned, plan.file, books),
-            domain=plan.domain,
-            unit=plan.task.unit,
-            charge=plan.charge,
-            seals=JournalSeals(self._journal, self._env.journal, paid),
-            noise=self._env.noise,
-            tasks=plan.tasks,
-            check_source=lambda: source.check_unchanged(spark, pinned),
-            on_step=self._env.on_step,
-            cliques=plan.synthesizer.cliques(plan.task),
-            curve_cells=plan.task.curve_cells,
-        )
-        with contextlib.closing(curator):
+    def _measure(self, pinned: PinnedSource, receipt: ChargeReceipt) -> Measured:
+        """Drives all rounds against curators; domain and model see sealed measurements only."""
+        plan, learned = self._plan, list[Measurement]()
+        learning = plan.learning
+        if learning is not None:
+            with contextlib.closing(self._curator(pinned, receipt, learning.fine, learning.charge)) as curator:
+                learned += self._answered(curator, learning.bins)
+            plan = plan.on(learning.learned(learned))
+        cliques = plan.synthesizer.cliques(plan.task)
+        with contextlib.closing(self._curator(pinned, receipt, plan.domain, plan.synthesis, cliques)) as curator:
             rounds = plan.synthesizer.rounds(plan.task)
             sealed: list[Measurement] = []
             asked = next(rounds)
             while True:
-                name = f"measure {asked.step}"
-                answers = self._steps.run(name, lambda asked=asked: curator.answer(asked))  # type: ignore[misc]
+                answers = self._answered(curator, asked)
                 sealed.extend(answers)
                 try:
                     asked = rounds.send(answers)
                 except StopIteration as finished:
                     model: Model = finished.value
-                    return model, sealed
+                    return Measured(plan, model, sealed, learned)
 
-    def _validate(self, model: Model, sealed: list[Measurement], receipt: ChargeReceipt) -> Manifest:
+    def _answered(self, curator: Curator, asked: Round) -> tuple[Measurement, ...]:
+        return self._steps.run(f"measure {asked.step}", lambda: curator.answer(asked))
+
+    def _curator(
+        self,
+        pinned: PinnedSource,
+        receipt: ChargeReceipt,
+        domain: Domain,
+        charge: Charge,
+        cliques: Sequence[Clique] = (),
+    ) -> Curator:
+        """A curator of one domain under its part of the run's charge."""
+        spark, plan = self._env.spark, self._plan
+        books = codebooks(domain)
+        paid = {"seq": receipt.seq, "head": receipt.head_hash, "genesis": receipt.genesis_hash}
+        return Curator(
+            rows=lambda: source.source_rows(spark, pinned, plan.file, books),
+            domain=domain,
+            unit=plan.task.unit,
+            charge=charge,
+            seals=JournalSeals(self._journal, self._env.journal, paid),
+            noise=self._env.noise,
+            tasks=plan.tasks,
+            check_source=lambda: source.check_unchanged(spark, pinned),
+            on_step=self._env.on_step,
+            cliques=cliques,
+            curve_cells=plan.task.curve_cells,
+        )
+
+    def _validate(self, measured: Measured, receipt: ChargeReceipt) -> Manifest:
         """Samples into staging, runs the gates there, and records gates and manifest, once a run.
 
         Raises:
@@ -176,13 +215,14 @@ class MainJob:
         if self._journal.find(VALIDATED) is None:
             for copy in opened.facts["copies"]:
                 drop(self._env.spark, TableRef.parse(copy))
-            origin = Origin(opened.facts, self._journal.last_seal().at, self._approvals, receipt)
+            at, plan, model = self._journal.last_seal().at, measured.plan, measured.model
+            origin = Origin(opened.facts, at, self._approvals, receipt, measured.learned)
             self._journal.once(
                 VALIDATED,
-                lambda: stage_and_check(self._env, self._plan, self._places, model, sealed, origin).record(),
+                lambda: stage_and_check(self._env, plan, self._places, model, measured.sealed, origin).record(),
             )
         manifest = self._recorded_manifest()
-        if manifest.body["model"]["digest"] != model.digest:
+        if manifest.body["model"]["digest"] != measured.model.digest:
             raise IntegrityError(f"run {self._journal.run_id}: its recorded manifest does not belong to its seals")
         failed = [gate for gate in manifest.body["gates"] if not gate["passed"]]
         if failed:
@@ -202,12 +242,13 @@ class MainJob:
             raise IntegrityError(f"run {self._journal.run_id}: its manifest does not have the digest of its record")
         return manifest
 
-    def _register(self, manifest: Manifest, report: str, model: Model) -> None:
+    def _register(self, manifest: Manifest, report: str, measured: Measured) -> None:
         release_id = manifest.body["release_id"]
+        model = ModelFile(measured.model, measured.plan.domain)
         artifacts = [
             Artifact(MANIFEST, "application/json", manifest.text.encode()),
             Artifact(REPORT, "text/html", report.encode()),
-            Artifact(MODEL, "application/json", ModelFile(model, self._plan.domain).text.encode()),
+            Artifact(MODEL, "application/json", model.text.encode()),
         ]
         self._registry.keep(release_id, artifacts)
         self._registry.record(release_id, registry_row(manifest))

@@ -37,12 +37,14 @@ class Origin:
         sealed_at: Time of the last seal.
         approvals: The approvals that cover the run.
         receipt: The charge.
+        learned: Answers from which the domain was learned.
     """
 
     opened: dict[str, Any]
     sealed_at: str
     approvals: Sequence[Approval]
     receipt: ChargeReceipt
+    learned: Sequence[Measurement]
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def stage_and_check(
         source_ref=origin.opened["source_ref"],
         model=model,
         sealed=sealed,
+        learned=origin.learned,
         lineage=lineage,
         table=str(places.target),
         fingerprint=found.fingerprint,

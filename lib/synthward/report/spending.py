@@ -106,7 +106,12 @@ def groups(answers: Iterable[Spending]) -> list[Group]:
     return sorted(found, key=lambda group: -group.share)
 
 
+_LEARNED = {"bins": "where to cut bins"}
+
+
 def _group(entry: Mapping[str, Any]) -> str:
+    if entry["learns"] is not None:
+        return _LEARNED[entry["learns"]]
     if entry["kind"] == "marginal":
         width = len(entry["columns"])
         return _TABLES.get(width, f"tables of {width} columns")
