@@ -35,7 +35,9 @@ def assert_scores_are_neighbours(
     moved = _moved(scores, ours, theirs)
     assert sum(moved) <= bound(scores, unit, domain, "laplace")
     assert sum(move * move for move in moved) <= bound(scores, unit, domain, "gaussian") ** 2
-    selection = Selection(tuple(cliques), tuple(predicted), tuple(1 + place % 5 for place in range(len(cliques))))
+    places = range(len(cliques))
+    weights, offsets = tuple(1 + place % 5 for place in places), tuple((place - 1) * 2**40 for place in places)
+    selection = Selection(tuple(cliques), tuple(predicted), weights, offsets)
     assert max(_moved(selection, ours, theirs)) <= bound(selection, unit, domain, "exponential")
 
 
@@ -50,7 +52,8 @@ def assert_scores_attain_their_bounds(
     assert sum(moved) == bound(scores, unit, domain, "laplace")
     l2 = bound(scores, unit, domain, "gaussian")
     assert (l2 - 1) ** 2 < sum(move * move for move in moved) <= l2**2
-    selection = Selection(tuple(cliques), nothing, tuple(range(1, len(cliques) + 1)))
+    weights = tuple(range(1, len(cliques) + 1))
+    selection = Selection(tuple(cliques), nothing, weights, tuple(-weight * WEIGHT_UNIT for weight in weights))
     assert max(_moved(selection, full, empty)) == bound(selection, unit, domain, "exponential")
 
 

@@ -1,11 +1,13 @@
 """Fidelity at equal privacy on diabetes130: the synthesizers against the protocol's scorer.
 
     python tests/benchmarks/bench_fidelity.py [--epsilon 1 3 10] [--synthesizer few_round ...] [--target readmitted]
-                                              [--runs 3] [--no-ml]
+                                              [--unit row|patient] [--path spark|numpy] [--runs 3] [--no-ml]
 
-Privacy unit: one row (the convention of the published figures), delta 1e-9. Noise is OpenDP's and cannot be seeded, so
-each configuration is run several times; one JSON line a run, then one with the medians. `fit_cpu_s` is the driver's CPU
-time in the synthesizer alone, `peak_mb` the process's peak memory meanwhile.
+Privacy unit: one row (the convention of the published figures) or one patient, delta 1e-9. By default the product does
+it all on Spark: charge, pass, seals, fit, sampling; what is scored is the published Delta table. `--path numpy` runs
+the same synthesizers, noise and sampler on counts of codes, for quick comparisons. OpenDP's noise has no seed, so each
+configuration is run several times; one JSON line a run, then one with the medians. `fit_cpu_s` is the driver's
+CPU time in the synthesizer alone, `peak_mb` the peak memory of its Python process meanwhile.
 
 Needs scikit-learn, and the protocol: the folder `fidelity` beside the public data sets (SYNTHWARD_DATA).
 """
@@ -13,89 +15,87 @@ Needs scikit-learn, and the protocol: the folder `fidelity` beside the public da
 from __future__ import annotations
 
 import argparse
-import importlib
+import contextlib
+import itertools
 import json
-import os
 import statistics
 import sys
-import time
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Protocol as TypingProtocol
 
-import pandas as pd
+import numpy as np
 from fidelity_numpy import CodeCurator, drawn_codes
+from fidelity_protocol import KEY, Configuration, Metered, Protocol
 
 from synthward.domain.codes import codebooks
-from synthward.domain.spec import Domain, load_domain
-from synthward.fit.base import Rounds, Task
 from synthward.fit.catalog import SYNTHESIZERS, synthesizer
 from synthward.fit.model import Model
 from synthward.governance.request import Synthesizer
 from synthward.pipeline.plan import with_curve
-from synthward.privacy.unit import PrivacyUnit
-
-ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("SYNTHWARD_DATA", ROOT.parent / "shared" / "data"))
-DELTA = Decimal("1e-9")
-DECLARED_ROWS = 80_000
-DATASET = "diabetes130"
-FIGURES = ("tvd1", "tvd2", "tvd3", "tvd2max", "auc_hgb", "auc_lr", "fit_cpu_s", "peak_mb")
 
 
-def protocol() -> tuple[Any, Any]:
-    """The protocol's modules: preparation and scorer."""
-    sys.path.insert(0, str(DATA.parent / "fidelity"))
-    return importlib.import_module("prep"), importlib.import_module("score")
+class Bench(TypingProtocol):
+    """One configuration, ready to run."""
+
+    def run(self, number: int, *, ml: bool) -> dict[str, float]:
+        """One release and its figures."""
+        ...
 
 
-def task_of(domain: Domain, epsilon: Decimal, settings: Synthesizer) -> Task:
-    """What the synthesizer is asked for."""
-    mechanism = "laplace" if settings.name == "moments" else "gaussian"
-    delta = Decimal(0) if mechanism == "laplace" else DELTA
-    task = Task(domain, PrivacyUnit("row", 1), mechanism, epsilon, delta, DECLARED_ROWS, settings)
-    return with_curve(task, synthesizer(settings.name))
+class NumpyBench:
+    """Synthesizer, noise and sampler on counts of codes."""
+
+    def __init__(self, chosen: Configuration, protocol: Protocol) -> None:
+        """Checks the task as the product does."""
+        self._protocol = protocol
+        task = chosen.task()
+        self._synthesizer = synthesizer(chosen.synthesizer)
+        problems = self._synthesizer.check(task)
+        if problems:
+            raise SystemExit("; ".join(problems))
+        self._task = with_curve(task, self._synthesizer)
+        units = None if chosen.unit == "row" else np.unique(protocol.raw[KEY], return_inverse=True)[1]
+        self._curator = CodeCurator(self._task, protocol.train, units=units)
+
+    def run(self, number: int, *, ml: bool) -> dict[str, float]:
+        """See `Bench`."""
+        metered = Metered(self._synthesizer)
+        rounds, answers = metered.rounds(self._task), None
+        while True:
+            try:
+                asked = rounds.send(answers)
+            except StopIteration as stop:
+                model: Model = stop.value
+                break
+            answers = self._curator.answer(asked)
+        codes = drawn_codes(model, codebooks(self._task.domain), len(self._protocol.train), number)
+        return self._protocol.score(codes, ml=ml) | metered.figures()
 
 
-def reset_peak() -> None:
-    """Forgets the peak of resident memory so far (Linux)."""
-    Path("/proc/self/clear_refs").write_text("5")
+@contextlib.contextmanager
+def _opener(path: str, protocol: Protocol, runs: int) -> Iterator[Callable[[Configuration], Bench]]:
+    """How a configuration is made ready; holds a Spark session where that is the product's job."""
+    if path == "numpy":
+        yield lambda chosen: NumpyBench(chosen, protocol)
+        return
+    from fidelity_spark import SparkBench
+
+    from synthward.spark.session import build_session, stop_session
+
+    spark = build_session("synthward bench-fidelity", master="local[2]", conf={"spark.driver.memory": "2g"})
+    try:
+        with tempfile.TemporaryDirectory(prefix="synthward-bench-") as name:
+            folders = (Path(name) / f"{number}" for number in itertools.count())
+            yield lambda chosen: SparkBench(spark, next(folders), chosen, protocol, runs)
+    finally:
+        stop_session(spark)
 
 
-def peak_mb() -> float:
-    """Peak resident memory since the last reset."""
-    [line] = [row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM")]
-    return int(line.split()[1]) / 1024
-
-
-def fitted(rounds: Rounds, curator: CodeCurator) -> tuple[Model, float, float]:
-    """Drives a synthesizer; returns its model, its CPU seconds and the peak of memory in it."""
-    spent, peak, answers = 0.0, 0.0, None
-    while True:
-        reset_peak()
-        started = time.process_time()
-        try:
-            asked = rounds.send(answers)
-        except StopIteration as stop:
-            return stop.value, spent + time.process_time() - started, max(peak, peak_mb())
-        spent += time.process_time() - started
-        peak = max(peak, peak_mb())
-        answers = curator.answer(asked)
-
-
-def run(task: Task, data: tuple[pd.DataFrame, pd.DataFrame], scorer: Any, seed: int, *, ml: bool) -> dict[str, float]:
-    """One release and its figures."""
-    chosen = synthesizer(task.options.name)
-    problems = chosen.check(task)
-    if problems:
-        raise SystemExit("; ".join(problems))
-    train, test = data
-    model, cpu, peak = fitted(chosen.rounds(task), CodeCurator(task, train))
-    rows = drawn_codes(model, codebooks(task.domain), len(train), seed)
-    found = scorer.score(train, test, rows, DATASET, ml=ml)
-    found |= {"tvd2max": found["tvd2_max"], "fit_cpu_s": round(cpu, 1), "peak_mb": round(peak)}
-    return {name: found[name] for name in FIGURES if name in found}
+def _line(chosen: Configuration, stat: int | str, figures: dict[str, float]) -> None:
+    print(json.dumps({**chosen.about(), "stat": stat, **figures}), flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,24 +104,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--epsilon", nargs="+", type=Decimal, default=[Decimal(1), Decimal(3), Decimal(10)])
     parser.add_argument("--synthesizer", nargs="+", choices=sorted(SYNTHESIZERS), default=["few_round"])
     parser.add_argument("--target", help="column to predict; default none")
+    parser.add_argument("--unit", choices=["row", "patient"], default="row")
+    parser.add_argument("--max-rows", type=int, default=4, help="contribution bound of a patient")
     parser.add_argument("--max-cells", type=int, default=Synthesizer().max_cells)
+    parser.add_argument("--path", choices=["spark", "numpy"], default="spark")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--no-ml", action="store_true", help="skip the classifiers")
     options = parser.parse_args(arguments)
-    prep, scorer = protocol()
-    data = prep.prepare(DATASET, DATA / DATASET / "diabetic_data.csv.gz")
-    domain = load_domain(ROOT / "conf" / "domains" / "diabetes130_fidelity.yaml")
-    for epsilon in options.epsilon:
-        for name in options.synthesizer:
-            settings = Synthesizer(name=name, target=options.target, max_cells=options.max_cells)
-            task = task_of(domain, epsilon, settings)
-            about = {"epsilon": float(epsilon), "synthesizer": name, "target": options.target}
-            found = []
+    protocol = Protocol.load()
+    with _opener(options.path, protocol, options.runs) as opened:
+        for epsilon, name in itertools.product(options.epsilon, options.synthesizer):
+            chosen = Configuration(
+                path=options.path,
+                unit=options.unit,
+                max_rows=1 if options.unit == "row" else options.max_rows,
+                synthesizer=name,
+                epsilon=epsilon,
+                target=options.target,
+                max_cells=options.max_cells,
+            )
+            bench, found = opened(chosen), list[dict[str, float]]()
             for number in range(options.runs):
-                found.append(run(task, data, scorer, number, ml=not options.no_ml))
-                print(json.dumps({**about, "stat": number, **found[-1]}), flush=True)
-            medians = {figure: round(statistics.median(each[figure] for each in found), 5) for figure in found[0]}
-            print(json.dumps({**about, "stat": "median", **medians}), flush=True)
+                found.append(bench.run(number, ml=not options.no_ml))
+                _line(chosen, number, found[-1])
+            _line(chosen, "median", {key: round(statistics.median(run[key] for run in found), 5) for key in found[0]})
     return 0
 
 

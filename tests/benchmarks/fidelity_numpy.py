@@ -21,14 +21,28 @@ from synthward.sample.blocks import sample_plan
 
 
 class CodeCurator:
-    """A stand-in for the curator where every row is a privacy unit of its own; nothing is sealed."""
+    """A stand-in for the curator; nothing is sealed."""
 
-    def __init__(self, task: Task, codes: pd.DataFrame, noise: NoiseSource | None = None) -> None:
-        """Holds the codes, one column for each attribute; the noise is OpenDP's unless a test brings its own."""
+    def __init__(
+        self, task: Task, codes: pd.DataFrame, noise: NoiseSource | None = None, units: np.ndarray | None = None
+    ) -> None:
+        """Holds the codes.
+
+        Args:
+            task: The task.
+            codes: One column for each attribute.
+            noise: OpenDP's unless a test brings its own.
+            units: Number of each row's privacy unit, from 0; every row is one of its own unless given.
+        """
         self._noise = SecureNoise() if noise is None else noise
         self._books = codebooks(task.domain)
         self._codes = {name: codes[name].to_numpy(np.int64) for name in self._books}
-        self._rows = len(codes)
+        owned = np.bincount(np.arange(len(codes)) if units is None else units)
+        self._units = int(np.count_nonzero(owned))
+        bound = task.unit.max_rows
+        weights = np.where(owned <= bound, WEIGHT_UNIT, bound * WEIGHT_UNIT // np.maximum(owned, 1))
+        # As doubles for `bincount`; sums of these integers stay far below 2^53.
+        self._weights = (weights if units is None else weights[units]).astype(np.float64)
         self._known: dict[Base, np.ndarray] = {}
 
     def answer(self, asked: Round) -> tuple[Measurement, ...]:
@@ -46,14 +60,14 @@ class CodeCurator:
 
     def _counted(self, base: Base) -> np.ndarray:
         if isinstance(base, Population):
-            return np.array([self._rows * WEIGHT_UNIT], dtype=np.int64)
+            return np.array([self._units * WEIGHT_UNIT], dtype=np.int64)
         if not isinstance(base, Marginal):
             raise TypeError(f"the benchmark counts cells only, found {base.label}")
-        place, cells = np.zeros(self._rows, dtype=np.int64), 1
+        place, cells = np.zeros(len(self._weights), dtype=np.int64), 1
         for name in base.clique:
             place = place * self._books[name].cells + self._codes[name]
             cells *= self._books[name].cells
-        return np.bincount(place, minlength=cells).astype(np.int64) * WEIGHT_UNIT
+        return np.bincount(place, self._weights, minlength=cells).astype(np.int64)
 
 
 def drawn_codes(model: Model, books: Mapping[str, CodeBook], rows: int, seed: int) -> pd.DataFrame:

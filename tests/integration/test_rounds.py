@@ -34,6 +34,8 @@ SHARE = 10**8
 
 CALLS = 9
 
+OFFSETS = (0, -5 * WEIGHT_UNIT, 3 * WEIGHT_UNIT)
+
 
 class Rounds:
     """A synthesizer of three rounds; what the later ones ask depends on what the earlier ones answered."""
@@ -48,7 +50,9 @@ class Rounds:
         population = int(columns[0].values[0])
         [errors] = yield self._round("scores", Scores(CLIQUES, self._predicted(population)))
         worst = CLIQUES[int(np.argmax(errors.values))]
-        chosen = yield self._round("choice", Selection(CLIQUES, self._predicted(0), (1, 2, 3)), Marginal(worst))
+        chosen = yield self._round(
+            "choice", Selection(CLIQUES, self._predicted(0), (1, 2, 3), OFFSETS), Marginal(worst)
+        )
         pairs = yield self._round("pairs", Marginal(CLIQUES[2]), Marginal(CLIQUES[int(chosen[0].values[0])]))
         return [int(value) for measurement in (*columns, errors, *chosen, *pairs) for value in measurement.values]
 

@@ -176,7 +176,7 @@ def rounds() -> tuple[Round, Round, Round]:
     queries = (
         (Population(), Marginal(("sex",))),
         (Scores(cliques, guess),),
-        (Selection(cliques, guess, (1, 2)), Marginal(PAIR)),
+        (Selection(cliques, guess, (1, 2), (0, 0)), Marginal(PAIR)),
     )
     shares = share_out(GAUSS, {query: 1.0 for asked in queries for query in asked})
     steps = ("one", "two", "three")
@@ -323,7 +323,7 @@ def test_more_cells_than_can_be_held_are_refused_before_any_pass(
 
 def test_a_selection_is_within_a_pure_charge(passes: list[str]) -> None:
     guess = (np.zeros(4, dtype=np.int64),)
-    query = Selection((("sex",),), guess, (1,))
+    query = Selection((("sex",),), guess, (1,), (0,))
     asked_one = Round("x", (Asked(query, calibrated(query, TASK.unit, DOMAIN, "laplace", 10**9)),))
     assert build(MemorySeals(), Choosing(1), charge=Charge.pure(1)).answer(asked_one)
     with pytest.raises(IntegrityError, match="would spend more"):

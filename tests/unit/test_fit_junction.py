@@ -57,6 +57,16 @@ def test_the_costly_column_is_not_joined_with_others_needlessly() -> None:
     assert tree.cells == 2 * (2 * 2 * 50)
 
 
+def test_a_clique_that_a_chord_covers_stays_covered() -> None:
+    """The cycle's chord b-d gives way to a-c when that is asked for; what was asked for before must not go with it."""
+    cells = {"a": 5, "b": 4, "c": 2, "d": 2}
+    cycle = [("a", "b"), ("c", "d"), ("a", "d"), ("b", "c")]
+    assert tree_of(cells, cycle).host(("b", "d")) is not None
+    tree = tree_of(cells, [*cycle, ("b", "d"), ("a", "c")])
+    assert tree.host(("b", "d")) is not None
+    assert tree.host(("a", "c")) is not None
+
+
 def test_separate_columns_stay_separate() -> None:
     tree = tree_of({"a": 2, "b": 3, "c": 4}, [("a", "b")])
     assert {frozenset(clique) for clique in tree.cliques} == {frozenset("ab"), frozenset("c")}

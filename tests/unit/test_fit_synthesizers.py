@@ -271,6 +271,21 @@ def test_weights_and_the_target_get_more_of_the_budget() -> None:
     assert deviation(heavy, ("x", "y")) < plain
 
 
+def test_the_scores_of_aim_are_less_the_noise_of_measuring() -> None:
+    asked = task("aim", target="y")
+    _, rounds, _ = run(asked)
+    for selecting, measuring in itertools.pairwise(rounds[1:]):
+        query = selecting.asked[0].query
+        if not isinstance(query, Selection):
+            continue
+        noise = measuring.asked[0].call.mean_absolute
+        for clique, weight, offset in zip(query.cliques, query.weights, query.offsets, strict=True):
+            assert weight == (3 if "y" in clique else 1)
+            cells = math.prod(BOOKS[name].cells - 2 * BOOKS[name].attribute.required for name in clique)
+            assert offset % WEIGHT_UNIT == 0
+            assert offset == pytest.approx(-weight * cells * noise, rel=0.02, abs=weight * WEIGHT_UNIT)
+
+
 def test_larger_tables_of_the_workload_are_candidates() -> None:
     asked = task("few_round", "10", workload=(WorkloadEntry(columns=("z", "x", "y"), weight=20),))
     assert ("x", "y", "z") in synthesizer("few_round").cliques(asked)

@@ -58,10 +58,11 @@ def units(draw: st.DrawFn, K: int) -> list[list[int]]:
 @given(data=st.data(), K=st.sampled_from([1, 2, 4, 1023]))
 def test_scores_and_selections_move_within_their_bounds(data: st.DataObject, K: int) -> None:
     before, guess = data.draw(counts), data.draw(predictions)
+    offsets = data.draw(st.tuples(*[st.integers(-(2**63), 2**63) for _ in CLIQUES]))
     after = [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(before, data.draw(units(K)), strict=True)]
     unit = PrivacyUnit("patient", K)
     public = tuple(np.array(vector, dtype=np.int64) for vector in guess)
-    scores, selection = Scores(CLIQUES, public), Selection(CLIQUES, public, (1, 7, 3))
+    scores, selection = Scores(CLIQUES, public), Selection(CLIQUES, public, (1, 7, 3), offsets)
     moved = exact_answer(scores, vectors(after)) - exact_answer(scores, vectors(before))
     assert int(np.abs(moved).sum()) <= bound(scores, unit, DOMAIN, "laplace")
     assert int((moved.astype(object) ** 2).sum()) <= bound(scores, unit, DOMAIN, "gaussian") ** 2
@@ -77,7 +78,7 @@ def test_the_bounds_are_attained(K: int) -> None:
     one = [[step, *vector[1:]] for vector in none]
     for guess, sign in ((none, 1), (one, -1)):
         public = tuple(np.array(vector, dtype=np.int64) for vector in guess)
-        scores, selection = Scores(CLIQUES, public), Selection(CLIQUES, public, (1, 7, 3))
+        scores, selection = Scores(CLIQUES, public), Selection(CLIQUES, public, (1, 7, 3), (5, -step, -(2**61)))
         moved = exact_answer(scores, vectors(one)) - exact_answer(scores, vectors(none))
         assert moved.tolist() == [sign * step] * 3
         assert int(np.abs(moved).sum()) == bound(scores, unit, DOMAIN, "laplace")
@@ -88,16 +89,23 @@ def test_the_bounds_are_attained(K: int) -> None:
 
 def test_a_weighted_score_is_clipped_before_it_leaves_64_bits() -> None:
     public = tuple(np.zeros(size, dtype=np.int64) for size in CELLS)
-    heavy = Selection(CLIQUES, public, (2**40, 1, 1))
+    heavy = Selection(CLIQUES, public, (2**40, 1, 1), (0, -(2**70), 0))
     full = vectors([[2**50] + [0] * (size - 1) for size in CELLS])
-    assert exact_answer(heavy, full).tolist() == [MAX_SCORE, 2**50, 2**50]
+    assert exact_answer(heavy, full).tolist() == [MAX_SCORE, -MAX_SCORE, 2**50]
+
+
+def test_a_score_is_the_weighted_error_and_the_offset() -> None:
+    public = tuple(np.full(size, WEIGHT_UNIT, dtype=np.int64) for size in CELLS)
+    asked = Selection(CLIQUES, public, (1, 2, 3), (7, -2 * WEIGHT_UNIT, 0))
+    none = vectors([[0] * size for size in CELLS])
+    assert exact_answer(asked, none).tolist() == [4 * WEIGHT_UNIT + 7, 8 * WEIGHT_UNIT, 60 * WEIGHT_UNIT]
 
 
 def test_answers_have_the_announced_number_of_cells() -> None:
     public = tuple(np.zeros(size, dtype=np.int64) for size in CELLS)
     assert [cells_of(Marginal(clique), BOOKS) for clique in CLIQUES] == CELLS
     assert cells_of(Scores(CLIQUES, public), BOOKS) == 3
-    assert cells_of(Selection(CLIQUES, public, (1, 1, 1)), BOOKS) == cells_of(Population(), BOOKS) == 1
+    assert cells_of(Selection(CLIQUES, public, (1, 1, 1), (0, 0, 0)), BOOKS) == cells_of(Population(), BOOKS) == 1
 
 
 def test_too_many_cells_are_refused_with_the_largest_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,5 +132,7 @@ def test_queries_are_equal_by_content() -> None:
     public = tuple(np.zeros(size, dtype=np.int64) for size in CELLS)
     other = (*public[:2], np.ones(CELLS[2], dtype=np.int64))
     assert Scores(CLIQUES, public) == Scores(CLIQUES, tuple(v.copy() for v in public)) != Scores(CLIQUES, other)
-    assert Selection(CLIQUES, public, (1, 1, 1)) != Selection(CLIQUES, public, (1, 1, 2))
+    chosen = Selection(CLIQUES, public, (1, 1, 1), (0, 0, 0))
+    assert chosen != Selection(CLIQUES, public, (1, 1, 2), (0, 0, 0))
+    assert chosen != Selection(CLIQUES, public, (1, 1, 1), (0, 0, 1))
     assert len({Scores(CLIQUES, public), Scores(CLIQUES, other), Decimal(1)}) == 3

@@ -20,7 +20,7 @@ def vectors(*first: int) -> tuple[np.ndarray, ...]:
 def test_equal_content_is_one_query() -> None:
     assert Scores(CLIQUES, vectors(1, 2)) == Scores(CLIQUES, vectors(1, 2))
     assert len({Scores(CLIQUES, vectors(1, 2)), Scores(CLIQUES, vectors(1, 2))}) == 1
-    assert Selection(CLIQUES, vectors(1, 2), (1, 2)) == Selection(CLIQUES, vectors(1, 2), (1, 2))
+    assert Selection(CLIQUES, vectors(1, 2), (1, 2), (0, -9)) == Selection(CLIQUES, vectors(1, 2), (1, 2), (0, -9))
 
 
 def test_any_other_content_is_another_query() -> None:
@@ -30,8 +30,10 @@ def test_any_other_content_is_another_query() -> None:
         Scores(CLIQUES, vectors(1, 3)),
         Scores((("b",), ("a", "b")), vectors(1, 2)),
         Scores(CLIQUES, (cells[:3], cells[3:])),  # the same integers, cut elsewhere
-        Selection(CLIQUES, vectors(1, 2), (1, 1)),
-        Selection(CLIQUES, vectors(1, 2), (1, 2)),
+        Selection(CLIQUES, vectors(1, 2), (1, 1), (0, 0)),
+        Selection(CLIQUES, vectors(1, 2), (1, 2), (0, 0)),
+        Selection(CLIQUES, vectors(1, 2), (1, 2), (0, -1)),
+        Selection(CLIQUES, vectors(1, 2), (1, 2), (0, 2**60)),
     ]
     assert len(set(others)) == len({query.label for query in others}) == len(others)
     call = NoiseCall("gaussian", 5.0, 1)
@@ -39,7 +41,7 @@ def test_any_other_content_is_another_query() -> None:
 
 
 def test_a_description_is_plain_and_names_the_cliques() -> None:
-    body = Asked(Selection(CLIQUES, vectors(1, 2), (1, 2)), NoiseCall("exponential", 5.0, 1)).to_json()
+    body = Asked(Selection(CLIQUES, vectors(1, 2), (1, 2), (0, 0)), NoiseCall("exponential", 5.0, 1)).to_json()
     assert "predictions" not in canonical_json(body)
     assert body["subject"]["cliques"] == [["a"], ["a", "b"]]
 
@@ -77,10 +79,16 @@ def test_predictions_that_could_overflow_or_do_not_fit_are_refused(
 @pytest.mark.parametrize("weights", [(), (1,), (1, 0), (1, -1), (1, 1.0), (True, 1)])
 def test_weights_are_positive_integers(weights: tuple) -> None:
     with pytest.raises(ValueError, match="integer weight"):
-        Selection(CLIQUES, vectors(1, 2), weights)
+        Selection(CLIQUES, vectors(1, 2), weights, (0, 0))
+
+
+@pytest.mark.parametrize("offsets", [(), (1,), (0, 1.0), (0, np.int64(1)), (True, 0)])
+def test_offsets_are_integers(offsets: tuple) -> None:
+    with pytest.raises(ValueError, match="integer offset"):
+        Selection(CLIQUES, vectors(1, 2), (1, 1), offsets)
 
 
 def test_what_a_query_is_computed_from() -> None:
     assert needs(Population()) == (Population(),)
-    assert needs(Scores(CLIQUES, vectors(1, 2))) == needs(Selection(CLIQUES, vectors(1, 2), (1, 1)))
+    assert needs(Scores(CLIQUES, vectors(1, 2))) == needs(Selection(CLIQUES, vectors(1, 2), (1, 1), (0, 0)))
     assert needs(Scores(CLIQUES, vectors(1, 2))) == (Marginal(("a",)), Marginal(("a", "b")))

@@ -58,15 +58,15 @@ def test_only_a_selection_is_answered_by_the_exponential_mechanism() -> None:
     with pytest.raises(ValueError, match="not answered by the mechanism exponential"):
         bound(Population(), unit, DOMAIN, "exponential")
     with pytest.raises(ValueError, match="not answered by the mechanism laplace"):
-        bound(Selection((("sex",),), guess, (1,)), unit, DOMAIN, "laplace")
-    assert bound(Selection((("sex",),), guess, (5,)), unit, DOMAIN, "exponential") == 5 * 2 * 65536
+        bound(Selection((("sex",),), guess, (1,), (0,)), unit, DOMAIN, "laplace")
+    assert bound(Selection((("sex",),), guess, (5,), (-(2**70),)), unit, DOMAIN, "exponential") == 5 * 2 * 65536
 
 
 @pytest.mark.parametrize("mechanism", ["laplace", "gaussian"])
 def test_calibration_takes_the_bound_of_its_mechanism(mechanism: Additive) -> None:
     unit, cliques = PrivacyUnit("patient", 2), (("sex",), ("sex",))
     guess = (np.zeros(4, dtype=np.int64),) * 2
-    selection, scores = Selection(cliques, guess, (1, 5)), Scores(cliques, guess)
+    selection, scores = Selection(cliques, guess, (1, 5), (0, 0)), Scores(cliques, guess)
     for query, used in ((selection, "exponential"), (scores, mechanism), (Population(), mechanism)):
         call = calibrated(query, unit, DOMAIN, mechanism, 10**7)
         assert call.mechanism == used

@@ -66,7 +66,10 @@ class Graph:
         return any(wanted & table == wanted for table in self._tables)
 
     def with_clique(self, clique: Iterable[str]) -> Graph:
-        """A copy in which the clique's columns are all joined."""
+        """A copy in which the clique's columns are all joined, so that every later copy covers the clique.
+
+        A clique that is only covered may be so by a chord, and another elimination need not add that chord again.
+        """
         grown = Graph.__new__(Graph)
         grown._names, grown._bit, grown._sizes = self._names, self._bit, self._sizes
         grown._neighbours = list(self._neighbours)
@@ -160,6 +163,5 @@ def tree_of(sizes: Mapping[str, int], cliques: Iterable[Clique]) -> JunctionTree
     """
     graph = Graph(sizes)
     for clique in cliques:
-        if not graph.covers(clique):
-            graph = graph.with_clique(clique)
+        graph = graph.with_clique(clique)
     return graph.tree()

@@ -83,8 +83,7 @@ def joint_problems(task: Task, cliques: Iterable[Clique] = ()) -> list[str]:
     sizes = {name: possible_cells(book) for name, book in books.items()}
     graph = Graph(sizes)
     for clique in [*cliques, *(zero.clique for zero in zeros)]:
-        if not graph.covers(clique):
-            graph = graph.with_clique(clique)
+        graph = graph.with_clique(clique)
     if graph.cells > options.max_cells:
         text = (
             f"the tables named need a junction tree of {graph.cells} cells, max_cells is {options.max_cells}; name "

@@ -22,7 +22,8 @@ MAX_CELLS = 2**24
 """Cells of all exact vectors together: 128 MiB on the driver, and as much in each Python worker of the pass."""
 
 MAX_SCORE = 2**62
-"""Where weighted scores are clipped, in exact integers: a clipped score moves no more than an unclipped one."""
+"""Where scores to choose from are clipped, in exact integers and on both sides: a clipped score moves no more than an
+unclipped one."""
 
 
 def cells_of(query: Query, books: Mapping[str, CodeBook]) -> int:
@@ -67,7 +68,8 @@ def exact_answer(query: Query, vectors: Mapping[Base, Integers]) -> Integers:
             for base, prediction in zip(needs(query), query.predictions, strict=True)
         ]
         if isinstance(query, Selection):
-            # In Python's integers, so that no weight can overflow.
-            errors = [min(weight * error, MAX_SCORE) for weight, error in zip(query.weights, errors, strict=True)]
+            # In Python's integers, so that no weight and no offset can overflow.
+            scored = zip(query.weights, errors, query.offsets, strict=True)
+            errors = [max(-MAX_SCORE, min(weight * error + offset, MAX_SCORE)) for weight, error, offset in scored]
         return np.array(errors, dtype=np.int64)
     return vectors[query]

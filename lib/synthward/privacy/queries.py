@@ -113,7 +113,7 @@ class Scores:
     @cached_property
     def digest(self) -> str:
         """sha256 of cliques and predictions; what equality and hash rest on."""
-        return _digest(self.KIND, self.cliques, self.predictions, ())
+        return _digest(self.KIND, self.cliques, self.predictions)
 
     @property
     def label(self) -> str:
@@ -131,28 +131,33 @@ class Scores:
 class Selection:
     """Which clique is predicted worst: the index of one, drawn by the exponential mechanism.
 
-    The score of clique i is `weights[i]` times its L1 error as in `Scores`. The answer is one integer, the index.
+    The score of clique i is `weights[i]` times its L1 error as in `Scores`, plus `offsets[i]`. The answer is one
+    integer, the index.
 
     Attributes:
         cliques: The candidates.
         predictions: See `Scores`.
         weights: Public, at least 1; one unit changes score i by at most `weights[i] * K * S`.
+        offsets: Public integers in 1/S, of either sign: what a score has beside its error. They move with no data.
     """
 
     cliques: tuple[Clique, ...]
     predictions: Predictions
     weights: tuple[int, ...]
+    offsets: tuple[int, ...]
     KIND: ClassVar[str] = "selection"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "predictions", _frozen(self.cliques, self.predictions))
         if len(self.weights) != len(self.cliques) or any(type(w) is not int or w < 1 for w in self.weights):
             raise ValueError("a selection needs one integer weight of at least 1 for each clique")
+        if len(self.offsets) != len(self.cliques) or any(type(offset) is not int for offset in self.offsets):
+            raise ValueError("a selection needs one integer offset for each clique")
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of cliques, predictions and weights; what equality and hash rest on."""
-        return _digest(self.KIND, self.cliques, self.predictions, self.weights)
+        """sha256 of cliques, predictions, weights and offsets; what equality and hash rest on."""
+        return _digest(self.KIND, self.cliques, self.predictions, self.weights, self.offsets)
 
     @property
     def label(self) -> str:
@@ -195,9 +200,10 @@ def _frozen(cliques: Sequence[Clique], predictions: Sequence[npt.NDArray[np.int6
     return tuple(copies)
 
 
-def _digest(kind: str, cliques: Sequence[Clique], predictions: Predictions, weights: Sequence[int]) -> str:
+def _digest(kind: str, cliques: Sequence[Clique], predictions: Predictions, *numbers: Sequence[int]) -> str:
     shape = [[list(clique), len(vector)] for clique, vector in zip(cliques, predictions, strict=True)]
-    state = hashlib.sha256(canonical_json({"kind": kind, "shape": shape, "weights": list(weights)}).encode())
+    listed = [list(each) for each in numbers]
+    state = hashlib.sha256(canonical_json({"kind": kind, "shape": shape, "numbers": listed}).encode())
     for vector in predictions:
         state.update(vector.astype("<i8").tobytes())
     return state.hexdigest()

@@ -7,6 +7,7 @@ kernels count a unit's sum as `sum` when `n <= K` and as `(sum * K) div n` other
 * a sum by at most `K * Q`, a sum of squares by at most `K * Q2`, a presence by at most `K * S`;
 * a marginal by at most `K * S` in L1, hence in L2 (all its rows may share one cell, so the bound is attained);
 * the L1 error of a prediction by at most `K * S`, m errors together by `m * K * S` in L1 and `sqrt(m) * K * S` in L2;
+  public weights multiply that, public offsets add nothing;
 * the population, counted in units of 1/S, by S.
 
 Proofs: PROOFS.md, sections 1 to 3. All bounds are integers, and so is every answer.

@@ -1,0 +1,69 @@
+"""The fidelity benchmark through the product: request, charge, pass, seals, fit, sampling, published Delta table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pandas as pd
+import yaml
+from fidelity_protocol import DATASET, DECLARED, KEY, ROOT, Configuration, Metered, Protocol
+from pyspark.sql import SparkSession
+
+from synthward.fit.catalog import SYNTHESIZERS, synthesizer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from trial import EXPIRES, TestSite, approve, merged, open_budget, write_yaml
+
+SCOPE = "diabetes130_fidelity"
+
+
+class SparkBench:
+    """One site with one request; every run has a key, a charge and a release of its own."""
+
+    def __init__(self, spark: SparkSession, folder: Path, chosen: Configuration, protocol: Protocol, runs: int) -> None:
+        """Writes the site, its request and the training rows, opens the budget and collects the approvals."""
+        self._chosen, self._protocol = chosen, protocol
+        site = TestSite(folder, policy={"allow_other_unit": True})
+        protocol.raw.to_csv(folder / "train.csv", index=False)
+        shipped = yaml.safe_load((ROOT / "conf" / "requests" / "diabetes130_fidelity.yaml").read_text("utf-8"))
+        population = {"scope": SCOPE, "declared_patients": DECLARED[chosen.unit]}
+        changes = {
+            "requester": {"role": "data_engineer"},
+            "audience": "enclave",
+            "expires": EXPIRES,
+            "source": {"path": "train.csv"},
+            "patient": {"_whole": True, **self._patient()},
+            "population": population,
+            "domain": str(ROOT / "conf" / "domains" / "diabetes130_fidelity.yaml"),
+            "privacy": {
+                "_whole": True,
+                "mechanism": chosen.mechanism,
+                "epsilon": float(chosen.epsilon),
+                "delta": float(chosen.delta),
+            },
+            "synthesizer": {"_whole": True, "name": chosen.synthesizer, "max_cells": chosen.settings.max_cells}
+            | ({"target": chosen.target} if chosen.target else {}),
+            "output": {"rows": len(protocol.train)},
+        }
+        path = write_yaml(folder / "request.yaml", merged(shipped, changes))
+        self._ward = site.open(spark)
+        self._request = self._ward.request(path)
+        open_budget(self._ward, scope=SCOPE, unit=chosen.unit, declared_patients=DECLARED[chosen.unit])
+        approve(self._ward, self._request, runs)
+
+    def _patient(self) -> dict[str, object]:
+        if self._chosen.unit == "row":
+            return {"unit": "row", "max_rows_per_patient": 1}
+        return {"key": KEY, "max_rows_per_patient": self._chosen.max_rows}
+
+    def run(self, number: int, *, ml: bool) -> dict[str, float]:
+        """One release and its figures."""
+        metered = Metered(synthesizer(self._chosen.synthesizer))
+        with mock.patch.dict(SYNTHESIZERS, {self._chosen.synthesizer: lambda: metered}):
+            release = self._ward.run(self._request, run_key=f"run-{number}")
+        # The rows of the published table, as a reader finds them.
+        rows = self._ward.rows(release.release_id).select(*self._protocol.train.columns).toPandas()
+        codes = self._protocol.prep.encode(pd.DataFrame(rows).astype(str), DATASET)
+        return self._protocol.score(codes, ml=ml) | metered.figures()
