@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthward.fit.estimate import Fitted, Target, consistent, estimate, merged, total_of
+from synthward.fit.estimate import Fitted, Target, consistent, estimate, merged, own_ridge, total_of
 from synthward.fit.junction import Clique, tree_of
 
 SIZES = {"a": 3, "b": 4, "c": 2, "d": 5}
@@ -61,7 +61,8 @@ def test_the_optimum_is_stationary() -> None:
     for aim in (consistent(each, ROWS) for each in aims):
         potential = fitted.potential(aim.clique)
         assert potential is not None
-        gap = aim.counts - expected(fitted, aim.clique) - 0.05 * aim.variance * potential
+        ridge = min(0.05, own_ridge(aim, np.full(aim.counts.shape, ROWS / aim.counts.size), ROWS))
+        gap = aim.counts - expected(fitted, aim.clique) - ridge * aim.variance * potential
         assert np.abs(gap).max() < 0.02 * ROWS / aim.counts.size
 
 
@@ -76,6 +77,22 @@ def test_noise_is_shrunk_towards_the_base() -> None:
         for fitted in (fit(aims, ridge=1e-4), fit(aims, ridge=0.05))
     ]
     assert errors[1] < 0.7 * errors[0]
+
+
+def test_a_strong_relation_is_kept_under_much_noise() -> None:
+    """Two columns that never differ: far from the base, so that their noise, however large, is no reason to doubt."""
+    joint = np.zeros((3, 4, 2, 5))
+    joint[0, :, 0, :], joint[2, :, 1, :] = ROWS / 40, ROWS / 40
+    aim = target(joint, ("a", "c"), 300.0)
+    kept = expected(fit([aim], ridge=0.05), ("a", "c"))
+    assert np.abs(kept - aim.counts).sum() / (2 * ROWS) < 0.02
+
+
+def test_the_own_ridge_is_what_makes_the_seen_distance_expected() -> None:
+    base = np.array([[40.0, 60.0], [40.0, 60.0]])
+    seen = base + np.array([[10.0, -10.0], [-10.0, 10.0]])
+    assert own_ridge(Target(("a", "b"), seen, np.full((2, 2), 50.0)), base, 200.0) == 200 / (400 - 200)
+    assert own_ridge(Target(("a", "b"), seen, np.full((2, 2), 100.0)), base, 200.0) == np.inf
 
 
 def test_repeated_measurements_are_averaged_by_inverse_variance() -> None:

@@ -8,7 +8,10 @@ where y are the noisy counts, N the noisy total and p0 the base (independent col
 dual is smooth and convex in one potential a measured cell, `N log Z - y.t + ridge sum(variance t^2) / 2`, and is
 minimised by L-BFGS (Nocedal and Wright 2006, section 7.2). The ridge shrinks every cell towards the base by the factor
 `b / (b + ridge variance)`, b its expected count under the base: cells that are mostly noise stay as the base has them
-(Dudik, Phillips and Schapire 2004 give the l2-regularised form of maximum entropy).
+(Dudik, Phillips and Schapire 2004 give the l2-regularised form of maximum entropy). That is the best linear shrinkage
+of cells whose distance to the base has variance `b / ridge`. A table that is further from the base than that, beyond
+its noise, gets the smaller ridge that its own distance asks for (`own_ridge`), so that a strong relation is kept where
+the noise is strong, too.
 
 Everything is post-processing of sealed numbers: the total comes from the noisy tables, never from the data, and the
 result is a deterministic function of its arguments.
@@ -138,7 +141,8 @@ def estimate(
         base: Fixed potentials: logarithms of the columns' shares, and structural zeros as -inf.
         targets: Noisy counts, at least one.
         total: Rows.
-        ridge: Strength of the regularisation, above 0; near 0 the tables are met as far as they agree.
+        ridge: Strength of the regularisation, above 0, at most: a table far from the base has less (`own_ridge`).
+            Near 0 the tables are met as far as they agree.
         max_iterations: Steps at most; a bound on time that does not depend on the clock.
         start: An earlier fit, whose potentials are the first guess.
     """
@@ -167,9 +171,15 @@ class _Dual:
         self._shapes = [aim.counts.shape for aim in aims]
         self._ends = np.cumsum([aim.counts.size for aim in aims])[:-1]
         self._wanted = _flat([aim.counts for aim in aims])
-        self._ridge = ridge * _flat([aim.variance for aim in aims])
         _, expected = inference.marginals([np.zeros(shape) for shape in self._shapes] + fixed)
-        self.scale = 1 / (total * _flat(expected[: len(aims)]) + self._ridge)
+        under_base = expected[: len(aims)]
+        self._ridge = _flat(
+            [
+                min(ridge, own_ridge(aim, total * shares, total)) * aim.variance
+                for aim, shares in zip(aims, under_base, strict=True)
+            ]
+        )
+        self.scale = 1 / (total * _flat(under_base) + self._ridge)
         self.total = total
 
     def split(self, flat: Floats) -> list[Floats]:
@@ -181,6 +191,16 @@ class _Dual:
         slope = expected - self._wanted + self._ridge * flat
         value = self._total * log_z - _dot(self._wanted, flat) + _dot(self._ridge * flat, flat) / 2
         return value, slope
+
+
+def own_ridge(aim: Target, base: Floats, total: float) -> float:
+    """The ridge under which the base expects as much squared distance as a table shows beyond its noise.
+
+    Cells with variance `b / ridge` around the base have squared distances of `total / ridge` in sum; what is seen is
+    that plus the variances of the noise (an empirical Bayes estimate, by moments). Infinite where noise explains all.
+    """
+    seen = float(((aim.counts - base) ** 2).sum() - aim.variance.sum())
+    return total / seen if seen > 0 else np.inf
 
 
 def _flat(tables: Sequence[Floats]) -> Floats:
