@@ -345,7 +345,7 @@ def test_seals_are_links_of_the_journal_and_the_first_one_wins() -> None:
     chain = Chain(None, TableRef(parts=("journal",)), store=MemoryLinks(), clock=Clock())
     journal = Journal(chain, "run")
     receipt = {"seq": 1, "head": "h", "genesis": "g"}
-    ours, theirs = (JournalSeals(journal, chain, receipt) for _ in range(2))
+    ours, theirs = (JournalSeals(Journal(chain, "run"), receipt) for _ in range(2))
     assert ours.find("moments") is None
     stored = theirs.put("moments", {"digest": "d"}, b"theirs")
     assert ours.put("moments", {"digest": "d"}, b"ours") == stored

@@ -10,7 +10,7 @@ import pytest
 
 from store_doubles import Conflict, MemoryLinks
 from synthward.errors import IntegrityError, LedgerCorrupt, StoreConflict, UsageError
-from synthward.store.chain import ORIGIN, Chain, HeadMoved, Link, verify_chain
+from synthward.store.chain import ORIGIN, Chain, Followed, HeadMoved, Link, verify_chain
 from synthward.store.delta import TableRef
 from synthward.store.links import next_link, utc_text
 
@@ -242,6 +242,84 @@ def test_get_or_append_loser_gets_the_winners_link() -> None:
         "a", "k", lambda link: link.facts["step"] == "x", lambda: ({"step": "x"}, b"loser")
     )
     assert (is_new, link.payload) == (False, b"winner")
+
+
+class CountedLinks(MemoryLinks):
+    """Remembers from which position each fetch began."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[int] = []
+
+    def fetch(self, key: str | None, since: int, payloads: bool) -> list[Link]:
+        self.fetched.append(since)
+        return super().fetch(key, since, payloads)
+
+
+def kind(name: str) -> Any:
+    return lambda link: link.kind == name
+
+
+def test_a_followed_chain_fetches_only_what_follows() -> None:
+    store = CountedLinks()
+    store.links = links(3)
+    followed = Followed(make_chain(store), "a")
+    assert followed.find(kind("k")) == links(1)[0]
+    assert followed.find(kind("k")) == links(1)[0]
+    assert store.fetched == [0]
+    assert followed.find(kind("late")) is None
+    assert store.fetched == [0, 2]
+    late, is_new = followed.get_or_append("late", kind("late"), lambda: ({}, b"x"))
+    assert is_new
+    assert store.fetched == [0, 2, 2], "the append reads its own link back, and nothing before it"
+    assert (followed.find(kind("late")), followed.get_or_append("late", kind("late"), lambda: ({}, None))) == (
+        late,
+        (late, False),
+    )
+    assert store.fetched == [0, 2, 2]
+    assert followed.links() == (*links(3), late)
+
+
+def test_a_followed_chain_learns_of_another_driver_at_the_append() -> None:
+    store = MemoryLinks()
+    chain = make_chain(store)
+    ours, theirs = Followed(chain, "a"), Followed(chain, "a")
+    assert (ours.find(kind("seal")), theirs.find(kind("seal"))) == (None, None)
+    made: list[str] = []
+
+    def draw(name: str) -> Any:
+        return lambda: (made.append(name), ({"by": name}, name.encode()))[1]
+
+    first, _ = theirs.get_or_append("seal", kind("seal"), draw("theirs"))
+    assert ours.get_or_append("seal", kind("seal"), draw("ours")) == (first, False)
+    assert (made, len(store.links)) == (["theirs", "ours"], 1)
+    assert ours.find(kind("seal")) == first
+
+
+@pytest.mark.parametrize("left", [0, 2, 3])
+def test_a_followed_chain_that_lost_or_changed_links_is_frozen(left: int) -> None:
+    store = MemoryLinks()
+    store.links = links(3)
+    followed = Followed(make_chain(store), "a")
+    followed.links()
+    store.links = links(2)[:left]
+    if left == 3:  # as long as before, and sound in itself
+        store.links.append(next_link(store.links[-1], key="a", kind="k", body={"n": 9}, payload=None, at=NOON))
+    with pytest.raises(LedgerCorrupt, match="link 2 is gone or was replaced"):
+        followed.links()
+    with pytest.raises(LedgerCorrupt, match="frozen"):
+        followed.get_or_append("new", kind("new"), lambda: ({}, None))
+
+
+def test_what_an_append_returns_is_what_the_storage_holds() -> None:
+    store = MemoryLinks()
+
+    def spoil(link: Link) -> None:
+        store.links.append(dataclasses.replace(link, payload=b"spoiled"))
+
+    store.faults = [spoil]
+    with pytest.raises(LedgerCorrupt, match="payload does not match"):
+        make_chain(store).append("a", "k", {}, b"drawn", None)
 
 
 def test_broken_chain_is_not_read_or_extended() -> None:

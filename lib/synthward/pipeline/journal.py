@@ -12,29 +12,38 @@ from typing import Any
 
 from synthward.errors import IntegrityError
 from synthward.pipeline.plan import ATTEMPT
-from synthward.store.chain import Chain, Link
+from synthward.store.chain import Chain, Followed, Link
 
 OPENED, SEALED, VALIDATED, PUBLISHED = "opened", "sealed", "validated", "published"
 
 
 class Journal:
-    """The chain of one run."""
+    """The chain of one run. Links that were read stay in memory, so that a step does not read them all again."""
 
     def __init__(self, chain: Chain, run_id: str) -> None:
-        self._chain = chain
+        self._chain = Followed(chain, run_id)
         self.run_id = run_id
 
     def links(self) -> tuple[Link, ...]:
-        """All links, verified."""
-        return self._chain.read(self.run_id)
+        """All links as they stand now, verified."""
+        return self._chain.links()
 
     def find(self, kind: str) -> Link | None:
         """The link of a kind that stands once in a run."""
-        return next((link for link in self.links() if link.kind == kind), None)
+        return self._chain.find(lambda link: link.kind == kind)
 
     def once(self, kind: str, make: Callable[[], tuple[Mapping[str, Any], bytes | None]]) -> tuple[Link, bool]:
         """The link of a kind, made and appended if it is not there; and whether this call did it."""
-        return self._chain.get_or_append(self.run_id, kind, lambda link: link.kind == kind, make)
+        return self._chain.get_or_append(kind, lambda link: link.kind == kind, make)
+
+    def find_seal(self, step: str) -> Link | None:
+        """The seal of a step."""
+        return self._chain.find(lambda link: _is_seal(link, step))
+
+    def seal(self, step: str, facts: Mapping[str, Any], payload: bytes) -> Link:
+        """Seals a step unless it is sealed; the seal as it was read back, ours or another driver's."""
+        link, _ = self._chain.get_or_append(SEALED, lambda found: _is_seal(found, step), lambda: (facts, payload))
+        return link
 
     def last_seal(self) -> Link:
         """The newest seal; its time is the release's.
@@ -51,29 +60,21 @@ class Journal:
 class JournalSeals:
     """Seals of a run as links of its journal; each carries the receipt of the charge that pays for it."""
 
-    def __init__(self, journal: Journal, chain: Chain, receipt: Mapping[str, Any]) -> None:
+    def __init__(self, journal: Journal, receipt: Mapping[str, Any]) -> None:
         self._journal = journal
-        self._chain = chain
         self._receipt = dict(receipt)
 
     def find(self, step: str) -> tuple[dict[str, Any], bytes] | None:
         """See `measure.curator.SealStore`."""
-        for link in self._journal.links():
-            if _is_seal(link, step):
-                return link.facts, link.payload or b""
-        return None
+        found = self._journal.find_seal(step)
+        return None if found is None else (found.facts, found.payload or b"")
 
     def put(self, step: str, body: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         """See `measure.curator.SealStore`."""
         facts = {"step": step, "attempt": ATTEMPT, "ledger": self._receipt, **body}
-        link, _ = self._chain.get_or_append(
-            self._journal.run_id, SEALED, lambda found: _is_seal(found, step), lambda: (facts, payload)
-        )
-        # What is used is what is read back, not what was drawn.
-        stored = self.find(step)
-        if stored is None:
-            raise IntegrityError(f"run {self._journal.run_id}: seal {link.seq} of step '{step}' cannot be read back")
-        return stored
+        stored = self._journal.seal(step, facts, payload)
+        # What is used is what was read back, not what was drawn.
+        return stored.facts, stored.payload or b""
 
 
 def _is_seal(link: Link, step: str) -> bool:

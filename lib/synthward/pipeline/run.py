@@ -194,7 +194,7 @@ class MainJob:
             domain=domain,
             unit=plan.task.unit,
             charge=charge,
-            seals=JournalSeals(self._journal, self._env.journal, paid),
+            seals=JournalSeals(self._journal, paid),
             noise=self._env.noise,
             tasks=plan.tasks,
             check_source=lambda: source.check_unchanged(spark, pinned),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from synthward.errors import IntegrityError
 from synthward.release.table import PROPERTY, Fingerprint, fingerprint
-from synthward.store.delta import TableRef, detail, exists, read
+from synthward.store.delta import TableRef, detail, read
+from synthward.store.delta import properties as properties_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -20,9 +21,9 @@ _KEPT = ("delta.constraints.", "delta.dataSkipping", "delta.columnMapping.mode")
 
 def published_state(spark: SparkSession, target: TableRef) -> Mapping[str, str] | None:
     """Synthward's properties of what stands at a target, None where nothing does."""
-    if not exists(spark, target):
+    found = properties_of(spark, target)
+    if found is None:
         return None
-    found = detail(spark, target).properties
     return {name.removeprefix(PROPERTY): value for name, value in found.items() if name.startswith(PROPERTY)}
 
 

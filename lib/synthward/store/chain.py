@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import itertools
 import re
 import threading
 import time
@@ -25,7 +26,7 @@ from synthward.store.lock import Lock
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["ORIGIN", "Chain", "DeltaLinks", "HeadMoved", "Link", "LinkStore", "verify_chain", "verify_link"]
+__all__ = ["ORIGIN", "Chain", "DeltaLinks", "Followed", "HeadMoved", "Link", "LinkStore", "verify_chain", "verify_link"]
 
 KEY = re.compile(r"[a-z0-9_.-]{1,80}")
 _KIND = re.compile(r"[a-z0-9_]{1,40}")
@@ -78,9 +79,9 @@ class DeltaLinks:
         """
         if not self._ready:
             delta.create_if_absent(self._spark, self.ref, SCHEMA, ("key",), _PROPERTIES)
-            found = delta.detail(self._spark, self.ref)
-            delta.require_properties(self.ref, found.properties, SAFETY)
-            self.location = found.location
+            delta.require_properties(self.ref, delta.properties(self._spark, self.ref) or {}, SAFETY)
+            # Only a catalog has to be asked where its table lies; the answer costs a look at all of the table's files.
+            self.location = self.ref.path or delta.detail(self._spark, self.ref).location
             self._ready = self._there = True
 
     def fetch(self, key: str | None, since: int, payloads: bool) -> list[Link]:
@@ -199,6 +200,23 @@ class Chain:
             chains.setdefault(link.key, []).append(link)
         return {key: self._verified(key, links) for key, links in chains.items()}
 
+    def read_on(self, key: str, known: Sequence[Link]) -> tuple[Link, ...]:
+        """The links of `key`, verified, of which only those after the ones that are known are fetched.
+
+        Args:
+            key: The chain.
+            known: Its first links, from an earlier read; empty for none.
+
+        Raises:
+            LedgerCorrupt: The chain is broken, or the last known link is not there any more.
+        """
+        if not known:
+            return self.read(key)
+        found = self.store.fetch(_checked(key), known[-1].seq, True)
+        if not found or found[0].hash != known[-1].hash:
+            raise LedgerCorrupt(_gone(key, self.ref, known[-1].seq))
+        return self._verified(key, [*known[:-1], *found])
+
     def _verified(self, key: str, links: Sequence[Link]) -> tuple[Link, ...]:
         problems = verify_chain(links)
         if problems:
@@ -240,7 +258,7 @@ class Chain:
             if landed is not None:
                 # An equal row that this call cannot have written is another driver's: the loser must know.
                 if landed.hash == link.hash and (inserted == 1 or outcome_unknown):
-                    return link
+                    return landed
                 raise HeadMoved(f"chain '{key}' in table {self.ref}: position {link.seq} was taken by another writer")
             if failure is None:
                 raise IntegrityError(
@@ -257,7 +275,7 @@ class Chain:
 
     def _landed(self, link: Link, head: Link | None) -> Link | None:
         """What stands at the link's position now; also that the head it follows is still there, once."""
-        found = self.store.fetch(link.key, link.seq if head is None else head.seq, payloads=False)
+        found = self.store.fetch(link.key, link.seq if head is None else head.seq, payloads=link.payload is not None)
         here = [row for row in found if row.seq == link.seq]
         before = [row for row in found if head is not None and row.seq == head.seq]
         if len(here) > 1 or len(before) > 1:
@@ -266,10 +284,7 @@ class Chain:
                 "let two writers through at once"
             )
         if head is not None and [row.hash for row in before] != [head.hash]:
-            raise LedgerCorrupt(
-                f"chain '{link.key}' in table {self.ref}: frozen, because link {head.seq} is gone or was replaced; the "
-                "table was restored or rewritten while it was in use"
-            )
+            raise LedgerCorrupt(_gone(link.key, self.ref, head.seq))
         if here and verify_link(here[0]):
             raise LedgerCorrupt(f"chain '{link.key}' in table {self.ref}: frozen, {'; '.join(verify_link(here[0]))}")
         return here[0] if here else None
@@ -297,18 +312,84 @@ class Chain:
             StoreConflict: The head moved every time.
             LedgerCorrupt: The chain is broken.
         """
+        return Followed(self, key).get_or_append(kind, match, make_body)
+
+    def again(self, attempt: int) -> None:
+        """Waits before another try against writers that came first.
+
+        Raises:
+            StoreConflict: There have been enough of them.
+        """
+        if attempt >= self._retries:
+            raise StoreConflict(
+                f"table {self.ref}: the head of the chain moved {attempt + 1} times; run the same command again"
+            )
+        self._sleep(delta.pause(attempt))
+
+
+class Followed:
+    """One chain whose links stay in memory once they were read and verified; only what follows is fetched later.
+
+    Links are never changed or removed, so what was found stays found. What was not found is looked for in the table.
+    """
+
+    def __init__(self, chain: Chain, key: str) -> None:
+        """Reads nothing yet."""
+        self._chain = chain
+        self.key = key
+        self._links: tuple[Link, ...] | None = None
+
+    def links(self) -> tuple[Link, ...]:
+        """All links as they stand now, verified.
+
+        Raises:
+            LedgerCorrupt: The chain is broken, or lost links that were read before.
+        """
+        self._links = self._chain.read_on(self.key, self._links or ())
+        return self._links
+
+    def find(self, match: Callable[[Link], bool]) -> Link | None:
+        """The first link that matches: from memory, otherwise from the table.
+
+        Raises:
+            LedgerCorrupt: As for `links`.
+        """
+        known = next((link for link in self._links or () if match(link)), None)
+        return known if known is not None else next((link for link in self.links() if match(link)), None)
+
+    def get_or_append(
+        self,
+        kind: str,
+        match: Callable[[Link], bool],
+        make_body: Callable[[], tuple[Mapping[str, Any], bytes | None]],
+    ) -> tuple[Link, bool]:
+        """As `Chain.get_or_append`. It starts from memory: another driver's link shows as a moved head at the append.
+
+        Raises:
+            StoreConflict: The head moved every time.
+            LedgerCorrupt: The chain is broken.
+        """
         made: tuple[Mapping[str, Any], bytes | None] | None = None
-        for attempt in range(self._retries + 1):
-            links = self.read(key)
+        links = self._links if self._links is not None else self.links()
+        for attempt in itertools.count():
             found = next((link for link in links if match(link)), None)
             if found is not None:
                 return found, False
             if made is None:
                 made = make_body()
             try:
-                return self.append(key, kind, made[0], made[1], links[-1] if links else None), True
+                link = self._chain.append(self.key, kind, made[0], made[1], links[-1] if links else None)
             except HeadMoved:
-                self._sleep(delta.pause(attempt))
-        raise StoreConflict(
-            f"chain '{key}' in table {self.ref}: the head moved {self._retries + 1} times; run the same command again"
-        )
+                self._chain.again(attempt)
+                links = self.links()
+            else:
+                self._links = (*links, link)
+                return link, True
+        raise AssertionError("unreachable: `again` ends the loop")
+
+
+def _gone(key: str, ref: TableRef, seq: int) -> str:
+    return (
+        f"chain '{key}' in table {ref}: frozen, because link {seq} is gone or was replaced; the table was restored or "
+        "rewritten while it was in use"
+    )

@@ -219,8 +219,18 @@ def _text(value: str) -> str:
     return f"'{value}'"
 
 
+def properties(spark: SparkSession, ref: TableRef) -> dict[str, str] | None:
+    """The properties of a table, None where it is not there; metadata only, no Spark job.
+
+    Spark blanks what looks like a secret or an address (`spark.redaction.regex`): for texts of users see `detail`.
+    """
+    if not exists(spark, ref):
+        return None
+    return {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {ref.sql}").collect()}
+
+
 def detail(spark: SparkSession, ref: TableRef) -> Detail:
-    """Location, partition columns and properties of a table (one small Spark job)."""
+    """Location, partition columns and properties of a table; it counts files, which takes several Spark jobs."""
     row = spark.sql(f"DESCRIBE DETAIL {ref.sql}").select("location", "partitionColumns", "properties").collect()[0]
     return Detail(row["location"], tuple(row["partitionColumns"]), dict(row["properties"] or {}))
 
@@ -306,7 +316,8 @@ def append_if_absent(
     if unknown:
         raise UsageError(f"table {ref}: no column {', '.join(unknown)}; it has {', '.join(schema.names)}")
     struct = T.StructType([T.StructField(field.name, field.dataType) for field in schema.fields if field.name in named])
-    source = spark.createDataFrame([tuple({**keys, **row}[name] for name in struct.names) for row in rows], struct)
+    values = [tuple({**keys, **row}[name] for name in struct.names) for row in rows]
+    source = spark.createDataFrame(values, struct)
     predicate = " AND ".join(f"t.{quoted(name)} = {_literal(name, value)}" for name, value in keys.items())
     where = predicate.replace("t.`", "`")
     for attempt in range(retries + 1):
@@ -316,27 +327,34 @@ def append_if_absent(
             inserted = insert_if_absent(source, ref, predicate)
         except Exception as error:  # noqa: BLE001  it may have been committed all the same: what is there decides
             failure = error
+        if inserted == len(rows):
+            return True
+        # Nothing was inserted, or nobody knows: what is there decides.
         found = read(spark, ref).where(where).select(*struct.names).limit(len(rows) + 1).collect()
         if found:
-            _compare(ref, where, found, source.collect())
-            return inserted > 0 or failure is not None
+            _compare(ref, where, found, struct.names, values)
+            return failure is not None
         if failure is None:
-            raise IntegrityError(f"table {ref}: the row where {where} was committed and cannot be read back")
+            raise IntegrityError(f"table {ref}: the row where {where} was neither inserted nor is it there")
         if not is_conflict(failure):
             raise failure
         sleep(pause(attempt))
     raise StoreConflict(f"table {ref}: {retries} retries lost against concurrent writers; run the same command again")
 
 
-def _compare(ref: TableRef, where: str, found: Sequence[Row], wanted: Sequence[Row]) -> None:
-    """Refuses rows that are there and are not the wanted ones."""
+def _compare(
+    ref: TableRef, where: str, found: Sequence[Row], names: Sequence[str], wanted: Sequence[tuple[Any, ...]]
+) -> None:
+    """Refuses rows that are there and are not the wanted ones; values of both in the order of `names`."""
     if len(found) != len(wanted):
         raise IntegrityError(
             f"table {ref}: not the {len(wanted)} expected rows where {where}; keep the right ones and remove the rest"
         )
-    pairs = list(zip(sorted(found, key=_as_text), sorted(wanted, key=_as_text), strict=True))
-    names = found[0].asDict()
-    differing = [name for name in names if not all(_same(here[name], ours[name]) for here, ours in pairs)]
+    read_back = [tuple(bytes(v) if isinstance(v, bytearray) else v for v in row) for row in found]
+    pairs = list(zip(sorted(read_back, key=_as_text), sorted(wanted, key=_as_text), strict=True))
+    differing = [
+        name for place, name in enumerate(names) if not all(_same(here[place], ours[place]) for here, ours in pairs)
+    ]
     if differing:
         raise IntegrityError(
             f"table {ref}: the row where {where} is there with other contents in {', '.join(differing)}; "
@@ -344,8 +362,8 @@ def _compare(ref: TableRef, where: str, found: Sequence[Row], wanted: Sequence[R
         )
 
 
-def _as_text(row: Row) -> list[str]:
-    return [str(value) for value in row]
+def _as_text(values: Sequence[Any]) -> list[str]:
+    return [str(value) for value in values]
 
 
 def _literal(name: str, value: str | int) -> str:
