@@ -4,8 +4,8 @@ Three rounds, all Gaussian:
 
 1. the population and a marginal of every column, a tenth of rho;
 2. the L1 error of every candidate table against independent columns, together one noisy vector, a tenth of rho;
-3. the tables that a junction tree under the public cap can hold, taken greedily by noisy error, with shares that grow
-   with (weight x cells) ^ 2/3.
+3. the tables that a junction tree under the public cap can hold with the least predicted error (`fit.packing`), with
+   shares that grow with (weight x cells) ^ 2/3.
 
 Then one fit (`fit.estimate`). Selecting by noisy scores instead of the exponential mechanism keeps everything Gaussian
 (the `SWIFT` mechanism of google/dpsynth does so too), and the shrinkage of the fit makes tables cheap to measure.
@@ -25,7 +25,8 @@ from synthward.fit.base import Rounds, Task, budget_of, share_out
 from synthward.fit.choosing import Choosing
 from synthward.fit.conditionals import directed
 from synthward.fit.joint import Joint
-from synthward.fit.structure import allocation, grown, weights_of, worth_measuring
+from synthward.fit.packing import searched
+from synthward.fit.structure import allocation, weights_of, worth_measuring
 from synthward.fit.tables import columns_outlook, one_way_round, tables_round
 from synthward.privacy.measurement import Asked, Measurement, Round
 from synthward.privacy.queries import Clique, Marginal, Scores
@@ -59,9 +60,9 @@ class FewRound(Choosing):
             [answer] = yield second
             scores = dict(zip(weights, answer.counts.tolist(), strict=True))
             left = budget_of(task) - first.charge.nano_rho - second.charge.nano_rho
-            worthwhile = worth_measuring(joint, scores, answer.deviation, weights, _whole(task, left))
-            graph = grown(joint, scores, worthwhile)
-            chosen = {clique: weight for clique, weight in worthwhile.items() if graph.covers(clique)}
+            prospects = worth_measuring(joint, scores, answer.deviation, weights, _whole(task, left))
+            graph = searched(joint, prospects)
+            chosen = {clique: weights[clique] for clique in prospects.names if graph.covers(clique)}
             if chosen:
                 tables = yield tables_round(task, allocation(chosen, joint.sizes), left)
         fitted = joint.fit(graph.tree(), tables, task.options.max_iterations, None)
