@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
-from recorded import RecordingNoise, ReplayNoise
+from recorded import Call, RecordingNoise, ReplayNoise
 from store_doubles import MemoryLinks
 from synthward.config.site import load_site
-from synthward.domain.spec import Numeric
+from synthward.domain.spec import Categorical, Numeric
 from synthward.governance.policy import load_policy
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.ledger import Ledger
@@ -21,20 +23,27 @@ from synthward.pipeline.run import MainJob, Measured
 from synthward.sample.model_file import ModelFile
 from synthward.store.chain import Chain
 from synthward.store.delta import TableRef, Zone
-from trial import VISITS, Clock, CountingNoise, Stopped, TestSite, plan_of, run, stop_after, visits
+from trial import VISITS, Clock, CountingNoise, Stopped, TestSite, heard, plan_of, run, stop_after, visits
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from synthward.privacy.noise import NoiseSource
+    from synthward.privacy.noise import Integers, NoiseCall, NoiseSource
 
 LEARNED: dict[str, Any] = {
     "privacy": {"mechanism": "gaussian", "epsilon": 90, "delta": 1e-7},
-    "learn": {"share": 0.3, "quantiles": {"age": 5}},
+    "learn": {
+        "share": 0.3,
+        "quantiles": {"age": 5},
+        "categories": {"sex": {"pattern": "[A-Z]{1,20}", "per_patient": 2, "at_most": 4}},
+    },
     "synthesizer": {"name": "fixed", "cliques": [["sex", "age"]]},
 }
-CROWDED = [(pid, sex, 30 + age % 20) for pid, sex, age in visits(30)]
-"""Ages of 30 to 49 only, of 0 to 100 that are declared."""
+HEAVY = 1005
+PLANTED = "ONLYONEHASTHIS"
+CROWDED = [(pid, "U" if pid % 4 == 1 else sex, 30 + age % 20) for pid, sex, age in visits(30)]
+CROWDED += [(HEAVY, PLANTED, 40), (HEAVY, "U", 41), (1006, "free text", 30), (None, "V", 30)]
+"""Ages of 30 to 49 only, of 0 to 100 that are declared; a value that many have and is not declared, and a rare one."""
 
 RECEIPT = ChargeReceipt(1, "head", "genesis", is_new=True)
 
@@ -43,14 +52,19 @@ def test_a_learned_release(spark: SparkSession, tmp_path: Path) -> None:
     site = TestSite(tmp_path)
     site.write(spark, CROWDED, VISITS)
     ward = site.open(spark)
-    release = run(ward, site.request(**LEARNED))
+    with heard() as messages:
+        release = run(ward, site.request(**LEARNED))
     body = release.manifest.body
-    assert [(entry["query"], entry["learns"]) for entry in body["measurements"][:2]] == [
-        ("marginal(age)", "bins"),
-        ("population", None),
+    assert [(entry["query"], entry["learns"], entry["cells"]) for entry in body["measurements"][:3]] == [
+        ("marginal(age)", "bins", 103),
+        ("categories(sex)", "categories", 1),
+        ("population", None, 1),
     ]
-    assert {a["column"]: a["learned"] for a in body["domain"]["attributes"]} == {"sex": None, "age": "bins"}
-    assert sum(entry["nano_rho"] for entry in body["measurements"]) <= body["guarantee"]["nano_rho"]
+    assert {a["column"]: a["learned"] for a in body["domain"]["attributes"]} == {"sex": "categories", "age": "bins"}
+    for unit in ("nano_rho", "atto_delta"):
+        assert sum(entry[unit] for entry in body["measurements"]) <= body["guarantee"][unit]
+    [charge] = ward.budget("clinic").charges
+    assert charge.cost.atto_delta == body["guarantee"]["atto_delta"] > 0
     file = ModelFile.parse(ward.registry.artifact(release.release_id, "model.json").decode(), body["model"]["digest"])
     age = file.domain.attributes["age"]
     assert isinstance(age, Numeric)
@@ -58,8 +72,22 @@ def test_a_learned_release(spark: SparkSession, tmp_path: Path) -> None:
     # Where the rows crowd there are cuts, and none beyond it.
     assert len(age.edges) >= 2
     assert all(25 <= edge <= 60 for edge in age.edges)
-    assert "where to cut bins" in release.report
-    assert "cut into bins as learned" in release.report
+    sex = file.domain.attributes["sex"]
+    assert isinstance(sex, Categorical)
+    assert sex.values == ("F", "M", "U")
+    assert {row["sex"] for row in ward.rows(release.release_id).select("sex").distinct().collect()} >= {"F", "M", "U"}
+    for words in (
+        "where to cut bins",
+        "cut into bins as learned",
+        "further values that many have",
+        "some of them learned",
+    ):
+        assert words in release.report
+    # What one patient has is nowhere, not even in the protected zone.
+    shown = [*messages, release.report, release.manifest.text, file.text]
+    shown += [path.read_text() for path in (tmp_path / "zones").rglob("*.json")]
+    shown += [str(link.body) + str(link.payload) for link in ward._journal.read(body["run_id"])]
+    assert not [text for text in shown if PLANTED in text or "free text" in text]
 
 
 class Driver:
@@ -90,23 +118,52 @@ class Driver:
         return [(link.facts["step"], link.facts["digest"], link.payload) for link in self.links.links]
 
 
+class Replay(ReplayNoise):
+    """Like `ReplayNoise`; the texts of D' are looked up among those of D, as the seal would have told them."""
+
+    def __init__(self, calls: list[Call], ours: list[str], theirs: list[str]) -> None:
+        super().__init__(calls)
+        self.ours, self.theirs = ours, theirs
+
+    def draw(self, label: str, exact: Integers, call: NoiseCall) -> Integers:
+        """See `NoiseSource.draw`."""
+        if not label.startswith("categories"):
+            return super().draw(label, exact, call)
+        before = self.calls[self.place]
+        self.place += 1
+        assert (label, call) == (before.label, before.call)
+        counts, whole = dict(zip(self.ours, exact, strict=True)), dict(zip(self.theirs, before.exact, strict=True))
+        steps = [int(counts.get(text, 0)) - whole.get(text, 0) for text in {*counts, *whole}]
+        assert 0 < sum(step * step for step in steps) <= call.sensitivity**2
+        self.moved += 1
+        noisy = dict(zip(self.theirs, before.noisy, strict=True))
+        return np.array([noisy[text] for text in self.ours])
+
+
+def kept_texts(rows: list[tuple]) -> list[str]:
+    """Candidates of the column `sex` in the order in which they get noise; nobody here has more than K0."""
+    return sorted({sex for pid, sex, _ in rows if pid is not None and re.fullmatch("[A-Z]{1,20}", sex)} - {"F", "M"})
+
+
 @pytest.mark.connect
 def test_learned_rounds_replayed_on_a_neighbour_and_resumed(spark: SparkSession, tmp_path: Path) -> None:
-    """The same questions on the same learned bins, every difference within its bound; the heaviest patient is gone."""
+    """The same questions on the same learned bins, every difference within its bound; the heaviest patient, who
+    alone had one text, is gone. That it was not released is the chance that delta stands for."""
     noise = RecordingNoise()
     whole = Driver(spark, tmp_path / "whole", CROWDED)
     expected = whole.measure(noise)
-    assert [step for step, *_ in whole.seals()] == ["learn_bins", "one_way"]
-    replayed = ReplayNoise(noise.calls)
-    rows = [row for row in CROWDED if row[0] != 1005]
-    assert len(CROWDED) - len(rows) == 3
+    assert [step for step, *_ in whole.seals()] == ["learn_bins", "learn_categories", "one_way"]
+    rows = [row for row in CROWDED if row[0] != HEAVY]
+    assert len(CROWDED) - len(rows) == 5
+    assert kept_texts(CROWDED) == [PLANTED, "U"]
+    replayed = Replay(noise.calls, kept_texts(rows), kept_texts(CROWDED))
     less = Driver(spark, tmp_path / "less", rows)
     with pytest.raises(Stopped):
-        less.measure(replayed, stop_after("measure learn_bins"))
-    assert replayed.place == 1
+        less.measure(replayed, stop_after("measure learn_categories"))
+    assert replayed.place == 2
     found = less.measure(replayed)
     assert less.seals() == whole.seals()
-    assert replayed.place == replayed.moved == len(noise.calls) == 5
+    assert replayed.place == replayed.moved == len(noise.calls) == 6
     assert found.model.digest == expected.model.digest
     assert found.plan.domain.digest == expected.plan.domain.digest != whole.plan.domain.digest
     last = CountingNoise()

@@ -26,8 +26,8 @@ def test_a_patient_changes_at_most_k0_counts_by_one(rows: dict[bytes, list[str]]
     rows.pop(b"new", None)
     less, more = patient_counts(rows, most, SECRET), patient_counts(rows | {b"new": own}, most, SECRET)
     steps = [abs(more.get(text, 0) - less.get(text, 0)) for text in {*less, *more}]
-    assert sum(steps) <= count_bound("laplace", most)
-    assert sum(step**2 for step in steps) <= count_bound("gaussian", most) ** 2
+    assert sum(steps) <= count_bound("laplace", most, 1)
+    assert sum(step**2 for step in steps) <= count_bound("gaussian", most, 1) ** 2
     assert max(steps, default=0) <= 1
     assert sum(steps) == min(most, len(set(own)))
 
@@ -79,7 +79,7 @@ def test_laplace_thresholding_is_epsilon_delta_private(
 ) -> None:
     """The hockey-stick divergence of two neighbouring data sets, both ways, over every outcome."""
     most = len(shared) + alone
-    threshold = Threshold(NoiseCall("laplace", scale, most), most, above)
+    threshold = Threshold(NoiseCall("laplace", scale, most), most, above, 1)
     epsilon = float(threshold.call.charge.nano_epsilon or 0) / 1e9
     ours = together((*(count + 1 for count in shared), *[1] * alone), threshold)
     theirs = together((*shared, *[0] * alone), threshold)

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from synthward.domain.codes import codebooks
-from synthward.domain.spec import Numeric
+from synthward.domain.spec import Categorical, Numeric
 from synthward.errors import ConfigError
 from synthward.fit.base import budget_of, whole_budget
 from synthward.measure.answers import cells_of
 from synthward.pipeline.cost import Cost
 from synthward.pipeline.learning import BINS_STEP, ceiling
-from synthward.pipeline.plan import Plan
+from synthward.pipeline.plan import Plan, reported
 from synthward.privacy.accounting import NANO, Charge, total
+from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Marginal
 from synthward.privacy.sensitivity import WEIGHT_UNIT
@@ -41,13 +42,112 @@ def planned(root: Path, **changes: Any) -> Plan:
 REFUSED = [
     ({"share": 0, "quantiles": {"age": 5}}, "learn.share", "allowed is more than 0"),
     ({"share": 1, "quantiles": {"age": 5}}, "learn.share", "allowed is 0.9 or less"),
-    ({"share": 0.1}, "learn.quantiles", "name at least one column"),
+    ({"share": 0.1}, "learn.quantiles", "name a column here"),
     ({"quantiles": {"age": 1}}, "learn.quantiles.age", "allowed is 2 or more"),
     ({"quantiles": {"age": 101}}, "learn.quantiles.age", "the public grid of 'age' has 101 cells"),
     ({"quantiles": {"sex": 5}}, "learn.quantiles.sex", "'sex' is categorical"),
     ({"quantiles": {"weight": 5}}, "learn.quantiles.weight", "'weight' is not requested"),
     ({"quantile": {"age": 5}}, "learn.quantile", "did you mean 'quantiles'"),
 ]
+
+
+SEX = {"pattern": "[A-Z]{1,9}", "per_patient": 2, "at_most": 3}
+REFUSED_CATEGORIES = [
+    ({"sex": {**SEX, "pattern": ".*"}}, "sex.pattern", "'.' has no meaning here"),
+    ({"sex": {**SEX, "pattern": "[A-Z"}}, "sex.pattern", "in the middle of a class"),
+    ({"sex": {**SEX, "per_patient": 0}}, "sex.per_patient", "allowed is 1 or more"),
+    ({"sex": {**SEX, "at_most": 0}}, "sex.at_most", "allowed is 1 or more"),
+    ({"sex": {**SEX, "at_most": 10_001}}, "sex.at_most", "allowed is 10000 or less"),
+    ({"sex": {"pattern": "[A-Z]{1,9}"}}, "sex.per_patient", "the key is missing"),
+    ({"age": SEX}, "age", "'age' is numeric; values are learned of categorical columns only"),
+    ({"ward": SEX}, "ward", "'ward' is not requested"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "place", "text"), REFUSED_CATEGORIES)
+def test_categories_that_cannot_be_learned_are_refused_by_line(
+    tmp_path: Path, wanted: dict, place: str, text: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        planned(tmp_path, learn={"_whole": True, "categories": wanted})
+    found = {problem.path: problem for problem in refused.value.problems}
+    assert text in found[f"learn.categories.{place}"].message
+    assert found[f"learn.categories.{place}"].line is not None
+
+
+def test_categories_need_a_delta(tmp_path: Path) -> None:
+    pure = {"_whole": True, "mechanism": "laplace", "epsilon": 5}
+    for privacy, text in ((pure, "found laplace, which is pure"), ({**GAUSS, "delta": "9e-18"}, "9E-18 is too small")):
+        with pytest.raises(ConfigError, match=rf"request.yaml:\d+: learn.categories.sex: .*{text}"):
+            planned(tmp_path, learn={"_whole": True, "categories": {"sex": SEX}}, privacy=privacy)
+
+
+def test_a_row_has_one_text(tmp_path: Path) -> None:
+    row = {"_whole": True, "unit": "row", "max_rows_per_patient": 1}
+    with pytest.raises(ConfigError, match=r"learn.categories.sex.per_patient: found 2, but unit row allows 1 only"):
+        planned(tmp_path, learn={"categories": {"sex": SEX}}, patient=row)
+    assert planned(tmp_path, learn={"categories": {"sex": {**SEX, "per_patient": 1}}}, patient=row).learning
+
+
+@pytest.mark.parametrize("name", [*NAMES, "moments"])
+def test_thresholds_are_paid_for_in_rho_and_delta(tmp_path: Path, name: str) -> None:
+    quantiles = {} if name == "moments" else {"age": 5}
+    plan = planned(
+        tmp_path,
+        learn={"share": 0.25, "quantiles": quantiles, "categories": {"sex": SEX}},
+        synthesizer={"name": name},
+    )
+    assert plan.learning is not None
+    assert plan.learning.categories is not None
+    [item] = plan.learning.categories.asked
+    assert 0 < plan.charge.atto_delta == item.threshold.charge.atto_delta <= 10**10
+    assert plan.charge.atto_delta > 0.9 * 10**10
+    assert plan.delta == Decimal("1e-7")
+    assert Decimal("19.9") < plan.epsilon <= 20
+    # Neither bound forgets what the thresholds have used up.
+    left = replace(plan.charge, atto_delta=0)
+    assert reported(left, Decimal("9e-8"), plan.task.curve_cells)[0] >= plan.epsilon
+    assert reported(left, Decimal("1e-7"), plan.task.curve_cells)[0] < plan.epsilon
+    assert (plan.accounting == "exact Gaussian curve") == (name not in ("aim", "moments"))
+    assert item.query.listed == ("F", "M", "?")
+    assert plan.domain.attributes["sex"].size == 5
+    assert Cost.of(plan).passes == (3 if quantiles else 2)
+
+
+def test_the_curve_counts_with_the_texts_of_a_patient(tmp_path: Path) -> None:
+    plan = planned(tmp_path, learn={"categories": {"sex": {**SEX, "per_patient": 900}}})
+    assert plan.task.curve_cells == 900
+
+
+def test_the_label_of_other_is_no_candidate(tmp_path: Path) -> None:
+    site = TestSite(tmp_path)
+    site.domain({"sex": {"type": "categorical", "values": ["F"], "missing": ["?"], "other": "X"}})
+    changes = {"learn": {"categories": {"sex": SEX}}, "privacy": GAUSS, "columns": ["sex"]}
+    plan = plan_of(site, site.request(synthesizer={"name": "independent"}, **changes))
+    assert plan.learning is not None
+    assert plan.learning.categories is not None
+    assert plan.learning.categories.asked[0].query.listed == ("F", "?", "X")
+
+
+def test_found_values_come_after_the_declared_ones(tmp_path: Path) -> None:
+    plan = planned(tmp_path, learn={"categories": {"sex": SEX}})
+    assert plan.learning is not None
+    assert plan.learning.categories is not None
+    [item] = plan.learning.categories.asked
+    learned = plan.on(plan.learning.learned((), (Found(item, {"D": 10, "U": 20}),)))
+    sex = learned.domain.attributes["sex"]
+    assert isinstance(sex, Categorical)
+    assert sex.values == ("F", "M", "D", "U")
+    assert not list(sex.problems())
+    assert learned.learning == plan.learning
+    lines = plan.learning.describe(whole_budget(plan.task))
+    assert any("further values of sex (at most 3, of about" in line for line in lines)
+    assert any("of the budget and delta" in line for line in lines)
+
+
+def test_a_threshold_that_few_values_pass_is_a_warning(tmp_path: Path) -> None:
+    plan = planned(tmp_path, learn={"categories": {"sex": SEX}})  # of fifty declared patients
+    assert [text for text in plan.warnings if "only values of 'sex' that about" in text]
 
 
 @pytest.mark.parametrize(("learn", "place", "text"), REFUSED)
@@ -142,7 +242,7 @@ def test_bins_are_cut_where_rows_crowd(tmp_path: Path) -> None:
     counts = np.zeros(103)
     counts[40:60] = 100
     counts[-2:] = 10**6  # undeclared and missing rows cut nothing
-    domain = plan.learning.learned(sealed(plan, counts))
+    domain = plan.learning.learned(sealed(plan, counts), ())
     age = domain.attributes["age"]
     assert isinstance(age, Numeric)
     assert age.grid.starts == (0, 44, 48, 52, 56)
@@ -157,7 +257,7 @@ def test_the_plan_holds_for_every_domain_that_can_be_learned(tmp_path: Path, nam
     plan = planned(tmp_path, synthesizer={"name": name})
     assert plan.learning is not None
     for counts in (np.zeros(103), np.full(103, -5.0), np.eye(103)[7] * 1000, np.full(103, 8.0)):
-        learned = plan.on(plan.learning.learned(sealed(plan, counts)))
+        learned = plan.on(plan.learning.learned(sealed(plan, counts), ()))
         books = codebooks(learned.domain)
         assert learned.domain.attributes["age"].size <= 5
         assert budget_of(learned.task) == budget_of(plan.task)
@@ -186,7 +286,7 @@ def test_a_table_that_was_not_planned_is_no_candidate(tmp_path: Path) -> None:
     """On two bins the pair would be worth asking about; the plan, on sixty, did not count on it."""
     plan = planned(tmp_path, learn={"quantiles": {"age": 60}}, population={"declared_rows": 10**4})
     assert plan.learning is not None
-    few = plan.on(plan.learning.learned(sealed(plan, np.eye(103)[7] * 1000))).task
+    few = plan.on(plan.learning.learned(sealed(plan, np.eye(103)[7] * 1000), ())).task
     rows = next(n for n in range(10**4) if plan.synthesizer.cliques(replace(few, widest=None, declared_rows=n)))
     assert plan.synthesizer.cliques(replace(plan.task, declared_rows=rows)) == ()
     assert plan.synthesizer.cliques(replace(few, declared_rows=rows)) == ()

@@ -12,10 +12,10 @@ from synthward.privacy.thresholds import Threshold, count_bound, exp_above, exp_
 
 
 def test_bounds_of_the_counts() -> None:
-    assert [count_bound("laplace", k) for k in (1, 2, 4, 10)] == [1, 2, 4, 10]
-    assert [count_bound("gaussian", k) for k in (1, 2, 3, 4, 5, 9, 10)] == [1, 2, 2, 2, 3, 3, 4]
+    assert [count_bound("laplace", k, 1) for k in (1, 2, 4, 10)] == [1, 2, 4, 10]
+    assert [count_bound("gaussian", k, 1) for k in (1, 2, 3, 4, 5, 9, 10)] == [1, 2, 2, 2, 3, 3, 4]
     with pytest.raises(ValueError, match="K0 = 0"):
-        count_bound("laplace", 0)
+        count_bound("laplace", 0, 1)
 
 
 @pytest.mark.parametrize("mechanism", ["laplace", "gaussian"])
@@ -23,10 +23,10 @@ def test_bounds_of_the_counts() -> None:
 @pytest.mark.parametrize("atto_delta", [10, 10**9, 10**14])
 def test_the_threshold_is_the_least_within_delta(mechanism: Mechanism, categories: int, atto_delta: int) -> None:
     calibrate = laplace_for if mechanism == "laplace" else gaussian_for
-    call = calibrate(10**8, count_bound(mechanism, categories))
-    found = threshold_for(call, categories, atto_delta)
+    call = calibrate(10**8, count_bound(mechanism, categories, 1))
+    found = threshold_for(call, categories, atto_delta, 1)
     assert 0 < found.charge.atto_delta <= atto_delta
-    assert Threshold(call, categories, found.above - 1).charge.atto_delta > atto_delta
+    assert Threshold(call, categories, found.above - 1, 1).charge.atto_delta > atto_delta
     assert found.charge.nano_rho == call.charge.nano_rho
     assert found.charge.nano_epsilon == call.charge.nano_epsilon
     assert found.charge.is_pure is False
@@ -34,25 +34,25 @@ def test_the_threshold_is_the_least_within_delta(mechanism: Mechanism, categorie
 
 def test_delta_is_that_of_the_closed_form() -> None:
     # K0 = 2, s = 1, T = 3: 2 e^-3 / (1 + e^-1).
-    threshold = Threshold(NoiseCall("laplace", 1.0, 2), 2, 3)
+    threshold = Threshold(NoiseCall("laplace", 1.0, 2), 2, 3, 1)
     assert float(threshold.delta) == pytest.approx(2 * math.exp(-3) / (1 + math.exp(-1)), rel=1e-12)
 
 
 def test_delta_never_exceeds_one() -> None:
-    assert Threshold(NoiseCall("laplace", 1000.0, 50), 50, 1).delta == 1
+    assert Threshold(NoiseCall("laplace", 1000.0, 50), 50, 1, 1).delta == 1
 
 
 def test_noise_for_another_k0_is_refused() -> None:
     with pytest.raises(ValueError, match="K0 = 3 has sensitivity 3, found 1"):
-        Threshold(NoiseCall("laplace", 1.0, 1), 3, 5)
+        Threshold(NoiseCall("laplace", 1.0, 1), 3, 5, 1)
     with pytest.raises(ValueError, match="at least 1, found 0"):
-        Threshold(NoiseCall("laplace", 1.0, 1), 1, 0)
+        Threshold(NoiseCall("laplace", 1.0, 1), 1, 0, 1)
     with pytest.raises(ValueError, match="1e-18"):
-        threshold_for(NoiseCall("laplace", 1.0, 1), 1, 0)
+        threshold_for(NoiseCall("laplace", 1.0, 1), 1, 0, 1)
 
 
 def test_only_counts_strictly_above_and_texts_of_the_pattern_come_out() -> None:
-    threshold = Threshold(NoiseCall("laplace", 1.0, 1), 1, 5)
+    threshold = Threshold(NoiseCall("laplace", 1.0, 1), 1, 5, 1)
     noisy = {"E11": 6, "A00": 7, "B20": 5, "Mr Smith": 100, "E11\n": 9}
     assert threshold.released(noisy, "[A-Z][0-9]{2}") == ("A00", "E11")
 

@@ -365,10 +365,7 @@ def load_request(path: Path, *, source_override: str | None = None) -> RequestFi
         for index, column in enumerate(request.columns)
         if column not in domain.attributes
     ]
-    if request.learn is not None:
-        forbidden = {name for zero in request.synthesizer.zeros for name in zero}
-        found = faults(request.learn, domain, request.columns, forbidden)
-        unknown += [document.problem(f"learn.{place}", text) for place, text in found]
+    unknown += [document.problem(place, text) for place, text in faults(request, domain)]
     if unknown:
         raise ConfigError(unknown)
     return RequestFile(path, request, domain, request_digest(request, domain.digest))

@@ -109,7 +109,7 @@ def _sum(parts: list[Column]) -> Column:
     return result
 
 
-def _plain(column: Column, data_type: T.DataType) -> Column:
+def plain_text(column: Column, data_type: T.DataType) -> Column:
     """Text compared byte by byte, whatever the column's collation says."""
     if isinstance(data_type, T.StringType) and data_type.simpleString() != "string":
         return F.collate(column, "UTF8_BINARY")
@@ -130,7 +130,7 @@ def _parse(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
     elif isinstance(attribute, Date):
         value, missing = _parse_date(raw, attribute, data_type)
     else:
-        text = _plain(raw, data_type)
+        text = plain_text(raw, data_type)
         missing = raw.isNull() | _listed(text, attribute.missing)
         value = text
         if isinstance(attribute, Boolean) and isinstance(data_type, T.BooleanType):
@@ -143,7 +143,7 @@ def _parse(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
 
 def _parse_number(raw: Column, attribute: Numeric, data_type: T.DataType) -> tuple[Column, Column]:
     if isinstance(data_type, T.StringType):
-        text = _plain(raw, data_type)
+        text = plain_text(raw, data_type)
         missing = raw.isNull() | _listed(text, attribute.missing) | (F.trim(text) == "")
         return text.try_cast("double"), missing
     return raw.cast("double"), raw.isNull()
@@ -152,7 +152,7 @@ def _parse_number(raw: Column, attribute: Numeric, data_type: T.DataType) -> tup
 def _parse_date(raw: Column, attribute: Date, data_type: T.DataType) -> tuple[Column, Column]:
     missing = raw.isNull()
     if isinstance(data_type, T.StringType):
-        text = _plain(raw, data_type)
+        text = plain_text(raw, data_type)
         missing = missing | _listed(text, attribute.missing) | (F.trim(text) == "")
         if attribute.pattern is None:
             return text.try_cast("date"), missing

@@ -141,10 +141,7 @@ class Curator:
         for item in asked.asked:
             self._admit_call(item)
         spent = total([*self._spent, asked.charge])
-        covered = spent.nano_rho <= self._charge.nano_rho and spent.atto_delta <= self._charge.atto_delta
-        if self._charge.nano_epsilon is not None:
-            covered = covered and spent.nano_epsilon is not None and spent.nano_epsilon <= self._charge.nano_epsilon
-        if not covered:
+        if not self._charge.covers(spent):
             raise IntegrityError(
                 f"step '{asked.step}' would spend more than the run was charged; this is a defect of the synthesizer"
             )

@@ -3,7 +3,7 @@
 `Learning` is public: it is planned, priced and approved with the rest. The learned domain is a function of the declared
 one and of sealed answers, so that a resumed run comes to the same, and learning it is post-processing of the rounds.
 
-Guarantee: that of the rounds' noise calls, which are charged with the run (PROOFS.md, sections 3 and 4).
+Guarantee: that of the rounds' noise calls and thresholds, which are charged with the run (PROOFS.md, sections 3, 4, 8).
 """
 
 from __future__ import annotations
@@ -14,16 +14,22 @@ from decimal import Decimal
 from fractions import Fraction
 
 from synthward.domain.quantiles import fine, quantile_bins, widest
-from synthward.domain.spec import Attribute, Domain, Numeric
+from synthward.domain.spec import Attribute, Categorical, Domain, Numeric
 from synthward.fit.base import Task, budget_of, whole_budget
-from synthward.governance.learn import Learn
-from synthward.privacy.accounting import NANO, Charge
+from synthward.governance.learn import Learn, threshold_delta
+from synthward.privacy.accounting import ATTO, NANO, Charge, total
 from synthward.privacy.calibration import calibrated
+from synthward.privacy.discovery import AskedCategories, Categories, CategoryRound, Found
 from synthward.privacy.measurement import Asked, Measurement, Round
+from synthward.privacy.noise import gaussian_for
 from synthward.privacy.queries import Clique, Marginal
 from synthward.privacy.sensitivity import WEIGHT_UNIT
+from synthward.privacy.thresholds import count_bound, threshold_for
 
-BINS_STEP = "learn_bins"
+BINS_STEP, CATEGORIES_STEP = "learn_bins", "learn_categories"
+
+RARE = 0.01
+"""Part of the declared patients above which a threshold is worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -34,29 +40,38 @@ class Learning:
         declared: The requested attributes as declared.
         quantiles: Bins wanted, by column.
         fine: The columns of `quantiles` on their public grids.
-        bins: One noisy histogram for each of them.
+        bins: One noisy histogram for each of them; None without any.
+        categories: One question for each column whose values are learned; None without any.
     """
 
     declared: Domain
     quantiles: dict[str, int]
     fine: Domain
-    bins: Round
+    bins: Round | None
+    categories: CategoryRound | None
 
     @property
     def charge(self) -> Charge:
         """What the rounds cost."""
-        return self.bins.charge
+        return total(part.charge for part in (self.bins, self.categories) if part is not None)
 
     @property
     def passes(self) -> int:
         """Passes over the source."""
-        return 1
+        return (self.bins is not None) + (self.categories is not None)
 
-    def learned(self, sealed: Sequence[Measurement]) -> Domain:
-        """The declared domain with bins cut at the noisy quantiles.
+    @property
+    def columns(self) -> dict[str, str]:
+        """What is learned of each column: bins or categories."""
+        asked = () if self.categories is None else self.categories.asked
+        return dict.fromkeys(self.quantiles, "bins") | {item.query.column: "categories" for item in asked}
+
+    def learned(self, sealed: Sequence[Measurement], found: Sequence[Found]) -> Domain:
+        """The declared domain with bins cut at the noisy quantiles, and with the values that were found.
 
         Args:
             sealed: Answers of `bins`.
+            found: Answers of `categories`.
         """
         attributes = dict(self.declared.attributes)
         for measurement in sealed:
@@ -64,6 +79,10 @@ class Learning:
             # Without the counts of what is undeclared and what is missing.
             counts = measurement.counts[:-2]
             attributes[name] = quantile_bins(_numeric(self.fine.attributes[name]), counts, self.quantiles[name])
+        for answer in found:
+            name = answer.asked.query.column
+            attribute = _categorical(attributes[name])
+            attributes[name] = replace(attribute, values=(*attribute.values, *answer.counts))
         return replace(self.declared, attributes=attributes)
 
     def describe(self, whole: int) -> list[str]:
@@ -72,24 +91,58 @@ class Learning:
         Args:
             whole: The run's budget in the unit of `fit.base.budget_of`.
         """
-        spent = self.charge.nano_rho if self.charge.nano_epsilon is None else self.charge.nano_epsilon
-        wanted = ", ".join(f"{name} ({bins} bins)" for name, bins in self.quantiles.items())
-        return [f"learn      cuts of {wanted}; {spent / whole:.1%} of the budget"]
+        lines = []
+        if self.bins is not None:
+            wanted = ", ".join(f"{name} ({bins} bins)" for name, bins in self.quantiles.items())
+            lines.append(f"learn      cuts of {wanted}; {_spent(self.bins.charge) / whole:.1%} of the budget")
+        if self.categories is not None:
+            wanted = ", ".join(
+                f"{item.query.column} (at most {item.query.at_most}, of about {item.patients:.0f} patients or more)"
+                for item in self.categories.asked
+            )
+            charge = self.categories.charge
+            price = f"{_spent(charge) / whole:.1%} of the budget and delta {Decimal(charge.atto_delta) / ATTO:.2E}"
+            lines.append(f"learn      further values of {wanted}; {price}")
+        return lines
 
-    def warnings(self, declared_rows: int) -> list[str]:
-        """What to know before approving: bins narrower than what the noise can tell."""
+    def warnings(self, declared_rows: int, declared_patients: int) -> list[str]:
+        """What to know before approving: bins narrower than what the noise can tell, and high thresholds."""
         found = []
-        for item in self.bins.asked:
+        for item in () if self.bins is None else self.bins.asked:
             [name] = _clique(item)
-            grid = _numeric(self.fine.attributes[name]).grid
             # A cut is where a sum of about half the cells reaches its goal.
-            rows = item.call.deviation / WEIGHT_UNIT * (grid.bins / 2) ** 0.5
-            if rows > declared_rows / self.quantiles[name] / 2:
+            cells = self.fine.attributes[name].size / 2
+            if item.call.deviation / WEIGHT_UNIT * cells**0.5 > declared_rows / self.quantiles[name] / 2:
                 found.append(
                     f"the noise moves cuts between bins of '{name}' by half a bin or more; ask for fewer bins, or give "
                     "`learn` a larger share"
                 )
+        for question in () if self.categories is None else self.categories.asked:
+            part = question.patients / declared_patients
+            if part > RARE:
+                text = (
+                    f"only values of '{question.query.column}' that about {question.patients:.0f} patients have can be "
+                    f"found, {part:.1%} of those declared; a larger share or a smaller per_patient lowers that"
+                )
+                found.append(text)
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """Sealed answers of a `Learning`.
+
+    Attributes:
+        sealed: Histograms.
+        found: Further values.
+    """
+
+    sealed: Sequence[Measurement]
+    found: Sequence[Found]
+
+
+def _spent(charge: Charge) -> int:
+    return charge.nano_rho if charge.nano_epsilon is None else charge.nano_epsilon
 
 
 def _clique(asked: Asked) -> Clique:
@@ -102,40 +155,74 @@ def _numeric(attribute: Attribute) -> Numeric:
     return attribute
 
 
+def _categorical(attribute: Attribute) -> Categorical:
+    assert isinstance(attribute, Categorical)
+    return attribute
+
+
 def widest_domain(declared: Domain, learn: Learn) -> Domain:
-    """The declared domain with as many bins as a learned one can have."""
-    wider = {name: widest(_numeric(declared.attributes[name]), bins) for name, bins in learn.quantiles.items()}
+    """The declared domain with as many bins and values as a learned one can have."""
+    wider: dict[str, Attribute] = {}
+    for name, bins in learn.quantiles.items():
+        wider[name] = widest(_numeric(declared.attributes[name]), bins)
+    for name, wanted in learn.categories.items():
+        attribute = _categorical(declared.attributes[name])
+        # Stand-ins that no pattern matches, so that they are neither declared nor found.
+        stand_ins = (f"\0{number}" for number in range(wanted.at_most))
+        wider[name] = replace(attribute, values=(*attribute.values, *stand_ins))
     return replace(declared, attributes={**declared.attributes, **wider})
 
 
-def fine_domain(declared: Domain, learn: Learn) -> Domain:
-    """The columns whose bins are learned, on their public grids."""
-    return replace(declared, attributes={name: fine(_numeric(declared.attributes[name])) for name in learn.quantiles})
-
-
-def learning_of(declared: Domain, learn: Learn, task: Task) -> Learning:
+def learning_of(declared: Domain, learn: Learn, task: Task, delta: Decimal) -> Learning:
     """The rounds of a request, each column with an equal part of what the synthesizer leaves.
 
     Args:
         declared: The requested attributes.
         learn: The request's section.
         task: The synthesizer's task, its part of the budget and the accounting settled.
+        delta: Delta of the whole release.
 
     Raises:
         ValueError: The budget is too small to be shared out.
     """
-    grids = fine_domain(declared, learn)
+    grids: dict[str, Attribute] = {name: fine(_numeric(declared.attributes[name])) for name in learn.quantiles}
+    fine_domain = replace(declared, attributes=grids)
     share = (whole_budget(task) - budget_of(task)) // len(learn.columns)
-    asked = []
+    histograms = []
     for name in learn.quantiles:
         query = Marginal((name,))
-        asked.append(Asked(query, calibrated(query, task.unit, grids, task.mechanism, share)))
-    return Learning(declared, learn.quantiles, grids, Round(BINS_STEP, tuple(asked)))
+        histograms.append(Asked(query, calibrated(query, task.unit, fine_domain, task.mechanism, share)))
+    questions = []
+    for name, wanted in learn.categories.items():
+        attribute = _categorical(declared.attributes[name])
+        label = () if attribute.other is None else (attribute.other,)
+        listed = tuple(dict.fromkeys((*attribute.values, *attribute.missing, *label)))
+        call = gaussian_for(share, count_bound("gaussian", wanted.per_patient, WEIGHT_UNIT))
+        threshold = threshold_for(call, wanted.per_patient, threshold_delta(learn, delta), WEIGHT_UNIT)
+        questions.append(AskedCategories(Categories(name, wanted.pattern, listed, wanted.at_most), threshold))
+    return Learning(
+        declared,
+        learn.quantiles,
+        fine_domain,
+        Round(BINS_STEP, tuple(histograms)) if histograms else None,
+        CategoryRound(CATEGORIES_STEP, tuple(questions)) if questions else None,
+    )
 
 
 def part_of(learn: Learn) -> Fraction:
     """The synthesizer's part of the budget."""
     return 1 - Fraction(learn.share)
+
+
+def noise_delta(learn: Learn, delta: Decimal) -> Decimal:
+    """What the thresholds leave of delta for the noise of all calls."""
+    return delta - Decimal(threshold_delta(learn, delta) * len(learn.categories)) / ATTO
+
+
+def largest_answer(declared: Domain, learn: Learn) -> int:
+    """Numbers that one unit can change in the largest answer of the rounds."""
+    grids = [fine(_numeric(declared.attributes[name])).size + 2 for name in learn.quantiles]
+    return max([*grids, *(wanted.per_patient for wanted in learn.categories.values())])
 
 
 def ceiling(task: Task, calls: int) -> Charge:

@@ -25,7 +25,15 @@ from synthward.governance.request import RequestFile
 from synthward.ledger.scopes import ScopeState, refuse_overspending
 from synthward.measure.answers import cells_of, refuse_too_many_cells
 from synthward.measure.curator import public_tasks
-from synthward.pipeline.learning import Learning, ceiling, fine_domain, learning_of, part_of, widest_domain
+from synthward.pipeline.learning import (
+    Learning,
+    ceiling,
+    largest_answer,
+    learning_of,
+    noise_delta,
+    part_of,
+    widest_domain,
+)
 from synthward.privacy.accounting import ATTO, NANO, Charge, epsilon_of, fits
 from synthward.privacy.gaussian import gaussian_epsilon_of
 from synthward.privacy.queries import Marginal
@@ -161,22 +169,21 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         unit=unit,
         mechanism=request.privacy.mechanism,
         epsilon=request.privacy.epsilon,
-        delta=request.privacy.delta,
+        delta=request.privacy.delta if learn is None else noise_delta(learn, request.privacy.delta),
         declared_rows=request.population.declared_rows,
         options=request.synthesizer,
         part=Fraction(1) if learn is None else part_of(learn),
     )
     chosen = synthesizer(request.synthesizer.name)
     problems = [Problem("synthesizer", text, file.path) for text in chosen.check(task)]
-    if learn is not None and not chosen.uses_bins:
+    if learn is not None and learn.quantiles and not chosen.uses_bins:
         text = f"{chosen.name} draws numbers by mean and spread and has no use for bins; use another synthesizer"
         problems.append(Problem("learn.quantiles", text, file.path))
     if problems:
         raise ConfigError(problems)
-    extra = () if learn is None else tuple(codebooks(fine_domain(declared, learn)).values())
-    task = with_curve(task, chosen, max((book.cells for book in extra), default=1))
+    task = with_curve(task, chosen, 1 if learn is None else largest_answer(declared, learn))
     try:
-        learning = None if learn is None else learning_of(declared, learn, task)
+        learning = None if learn is None else learning_of(declared, learn, task, request.privacy.delta)
         synthesis = chosen.charge(task)
         if learn is not None:
             synthesis = ceiling(task, 8 * len(domain.attributes) + len(request.synthesizer.cliques))
@@ -186,7 +193,9 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     charge = synthesis if learning is None else learning.charge + synthesis
     assessment = assess(request, policy, today=today)
     epsilon, delta, accounting = reported(charge, request.privacy.delta or assessment.max_delta, task.curve_cells)
-    warnings = [*chosen.warnings(task), *([] if learning is None else learning.warnings(task.declared_rows))]
+    warnings = chosen.warnings(task)
+    if learning is not None:
+        warnings += learning.warnings(task.declared_rows, request.population.declared_patients)
     return Plan(
         file=file,
         identity=RunIdentity.of(file.digest, run_key),
@@ -211,7 +220,7 @@ def with_curve(task: Task, chosen: Synthesizer, least: int = 1) -> Task:
     Args:
         task: The task.
         chosen: The synthesizer.
-        least: Integers in the largest answer of earlier rounds.
+        least: The same of the rounds before (see `learning.largest_answer`).
 
     Raises:
         ConfigError: The announced marginals are too large to be held.
@@ -243,8 +252,8 @@ def reported(charge: Charge, delta: Decimal, curve_cells: int | None = None) -> 
     epsilon = epsilon_of(charge, delta)
     if charge.nano_epsilon is not None and Decimal(charge.nano_epsilon) / NANO <= epsilon:
         return epsilon, Decimal(0), "sum of epsilons"
-    if curve_cells is not None and charge.atto_delta == 0:
-        by_curve = gaussian_epsilon_of(charge.nano_rho, int(delta * ATTO), curve_cells)
+    if curve_cells is not None:
+        by_curve = gaussian_epsilon_of(charge.nano_rho, int(delta * ATTO) - charge.atto_delta, curve_cells)
         if by_curve < epsilon:
             return by_curve, delta, "exact Gaussian curve"
     return epsilon, delta, "conversion from zCDP"

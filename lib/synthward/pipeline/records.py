@@ -14,9 +14,12 @@ from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
+from synthward.pipeline.learning import Learned
 from synthward.pipeline.plan import Plan
+from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Marginal, Presence, Query, SquareSum, Sum
+from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
 from synthward.release.manifest import FORMAT, Manifest
 from synthward.release.table import Fingerprint, Lineage
@@ -40,7 +43,7 @@ class Facts:
     source_ref: str
     model: Model
     sealed: Sequence[Measurement]
-    learned: Sequence[Measurement]
+    learned: Learned
     lineage: Lineage
     table: str
     fingerprint: Fingerprint
@@ -103,7 +106,8 @@ def manifest_of(facts: Facts) -> Manifest:
             },
         },
         "measurements": [
-            *(_measurement(measurement, "bins") for measurement in facts.learned),
+            *(_measurement(measurement, "bins") for measurement in facts.learned.sealed),
+            *(_discovery(found) for found in facts.learned.found),
             *(_measurement(measurement, None) for measurement in facts.sealed),
         ],
         "domain": {"digest": plan.domain.digest, "attributes": _attributes(plan)},
@@ -194,6 +198,29 @@ def _measurement(measurement: Measurement, learns: str | None) -> dict[str, Any]
         "sensitivity": call.sensitivity,
         "nano_epsilon": charge.nano_epsilon,
         "nano_rho": charge.nano_rho,
+        "atto_delta": charge.atto_delta,
+        "threshold": None,
+    }
+
+
+def _discovery(found: Found) -> dict[str, Any]:
+    """As `_measurement`; what was released may be counted, what was asked about never is."""
+    query, threshold = found.asked.query, found.asked.threshold
+    call, charge = threshold.call, threshold.charge
+    return {
+        "query": query.label,
+        "kind": query.KIND,
+        "columns": [query.column],
+        "learns": "categories",
+        "cells": len(found.counts),
+        "mechanism": call.mechanism,
+        "scale": call.scale,
+        "deviation": call.deviation / WEIGHT_UNIT,
+        "sensitivity": call.sensitivity,
+        "nano_epsilon": charge.nano_epsilon,
+        "nano_rho": charge.nano_rho,
+        "atto_delta": charge.atto_delta,
+        "threshold": found.asked.patients,
     }
 
 
@@ -206,10 +233,10 @@ def _columns(query: Query) -> list[str]:
 
 def _attributes(plan: Plan) -> list[dict[str, Any]]:
     listed = []
-    binned = {} if plan.learning is None else plan.learning.quantiles
+    learned = {} if plan.learning is None else plan.learning.columns
     for name, attribute in plan.domain.attributes.items():
         entry: dict[str, Any] = {"column": name, "type": attribute.TAG, "required": attribute.required}
-        entry["learned"] = "bins" if name in binned else None
+        entry["learned"] = learned.get(name)
         if isinstance(attribute, Numeric | Date):
             entry |= {"bounds": [str(bound) for bound in attribute.bounds], "outside": attribute.outside}
         if isinstance(attribute, Categorical):

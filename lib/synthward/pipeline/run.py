@@ -24,16 +24,19 @@ from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
 from synthward.measure import source
 from synthward.measure.curator import Curator
+from synthward.measure.discovery import Discovery
 from synthward.measure.source import PinnedSource
 from synthward.pipeline import preflight
 from synthward.pipeline.environment import Environment, Places
 from synthward.pipeline.journal import OPENED, PUBLISHED, VALIDATED, Journal, JournalSeals
+from synthward.pipeline.learning import Learned, Learning
 from synthward.pipeline.opening import open_source
 from synthward.pipeline.plan import ATTEMPT, Plan
 from synthward.pipeline.records import publishable_metrics, registry_row, table_properties, tracked_parameters
 from synthward.pipeline.staging import Origin, stage_and_check
 from synthward.pipeline.steps import Steps
 from synthward.privacy.accounting import Charge
+from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement, Round
 from synthward.privacy.queries import Clique
 from synthward.release.manifest import Manifest
@@ -86,7 +89,7 @@ class Measured:
     plan: Plan
     model: Model
     sealed: Sequence[Measurement]
-    learned: Sequence[Measurement]
+    learned: Learned
 
 
 class MainJob:
@@ -154,12 +157,10 @@ class MainJob:
 
     def _measure(self, pinned: PinnedSource, receipt: ChargeReceipt) -> Measured:
         """Drives all rounds against curators; domain and model see sealed measurements only."""
-        plan, learned = self._plan, list[Measurement]()
-        learning = plan.learning
-        if learning is not None:
-            with contextlib.closing(self._curator(pinned, receipt, learning.fine, learning.charge)) as curator:
-                learned += self._answered(curator, learning.bins)
-            plan = plan.on(learning.learned(learned))
+        plan = self._plan
+        learned = Learned((), ()) if plan.learning is None else self._learn(plan.learning, pinned, receipt)
+        if plan.learning is not None:
+            plan = plan.on(plan.learning.learned(learned.sealed, learned.found))
         cliques = plan.synthesizer.cliques(plan.task)
         with contextlib.closing(self._curator(pinned, receipt, plan.domain, plan.synthesis, cliques)) as curator:
             rounds = plan.synthesizer.rounds(plan.task)
@@ -173,6 +174,33 @@ class MainJob:
                 except StopIteration as finished:
                     model: Model = finished.value
                     return Measured(plan, model, sealed, learned)
+
+    def _learn(self, learning: Learning, pinned: PinnedSource, receipt: ChargeReceipt) -> Learned:
+        """The rounds before the synthesizer's, each under its part of the charge."""
+        sealed: tuple[Measurement, ...] = ()
+        found: tuple[Found, ...] = ()
+        if (bins := learning.bins) is not None:
+            with contextlib.closing(self._curator(pinned, receipt, learning.fine, bins.charge)) as curator:
+                sealed = self._answered(curator, bins)
+        if (categories := learning.categories) is not None:
+            spark, plan = self._env.spark, self._plan
+            books = codebooks(learning.declared.restricted_to(tuple(item.query.column for item in categories.asked)))
+            discovery = Discovery(
+                rows=lambda: source.source_rows(spark, pinned, plan.file, books),
+                unit=plan.task.unit,
+                charge=categories.charge,
+                seals=self._seals(receipt),
+                noise=self._env.noise,
+                check_source=lambda: source.check_unchanged(spark, pinned),
+                on_step=self._env.on_step,
+                curve_cells=plan.task.curve_cells,
+            )
+            found = self._steps.run(f"measure {categories.step}", lambda: discovery.answer(categories))
+        return Learned(sealed, found)
+
+    def _seals(self, receipt: ChargeReceipt) -> JournalSeals:
+        paid = {"seq": receipt.seq, "head": receipt.head_hash, "genesis": receipt.genesis_hash}
+        return JournalSeals(self._journal, paid)
 
     def _answered(self, curator: Curator, asked: Round) -> tuple[Measurement, ...]:
         return self._steps.run(f"measure {asked.step}", lambda: curator.answer(asked))
@@ -188,13 +216,12 @@ class MainJob:
         """A curator of one domain under its part of the run's charge."""
         spark, plan = self._env.spark, self._plan
         books = codebooks(domain)
-        paid = {"seq": receipt.seq, "head": receipt.head_hash, "genesis": receipt.genesis_hash}
         return Curator(
             rows=lambda: source.source_rows(spark, pinned, plan.file, books),
             domain=domain,
             unit=plan.task.unit,
             charge=charge,
-            seals=JournalSeals(self._journal, paid),
+            seals=self._seals(receipt),
             noise=self._env.noise,
             tasks=plan.tasks,
             check_source=lambda: source.check_unchanged(spark, pinned),

@@ -11,6 +11,7 @@ from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
 from synthward.pipeline.environment import Environment, Places
+from synthward.pipeline.learning import Learned
 from synthward.pipeline.opening import opened_types
 from synthward.pipeline.plan import Plan
 from synthward.pipeline.records import Facts, manifest_of
@@ -44,7 +45,7 @@ class Origin:
     sealed_at: str
     approvals: Sequence[Approval]
     receipt: ChargeReceipt
-    learned: Sequence[Measurement]
+    learned: Learned
 
 
 @dataclass(frozen=True)

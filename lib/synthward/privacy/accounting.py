@@ -73,6 +73,13 @@ class Charge:
         """Whether the basic composition of epsilons applies."""
         return self.nano_epsilon is not None and self.atto_delta == 0
 
+    def covers(self, other: Charge) -> bool:
+        """Whether what costs `other` is paid for by this charge, in every unit that this charge states."""
+        within = other.nano_rho <= self.nano_rho and other.atto_delta <= self.atto_delta
+        if self.nano_epsilon is None:
+            return within
+        return within and other.nano_epsilon is not None and other.nano_epsilon <= self.nano_epsilon
+
     def __add__(self, other: Charge) -> Charge:
         ours, theirs = self.nano_epsilon, other.nano_epsilon
         return Charge(

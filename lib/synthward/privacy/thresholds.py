@@ -2,13 +2,14 @@
 
 Mechanism. Each patient keeps at most K0 of the categories that stand in the patient's rows, the lowest by a keyed hash
 of (id, category). For every category that anybody keeps, the number of patients who keep it gets integer noise Z, and
-the category is released, with its noisy count, when that is strictly above T. Counts are of distinct patients and never
-re-weighted: a weight below 1 would be rounded, and the proof needs a lone patient to count as exactly 1.
+the category is released, with its noisy count, when that is strictly above T. Counts are of distinct patients, each
+adds the same integer u (`one`), and they are never re-weighted: a weight below u would be rounded, and the proof needs
+a lone patient to count as exactly u.
 
-Guarantee. With laplace noise of scale s: (K0 / s, delta)-DP; with gaussian noise of scale s: delta-approximate
-(K0 / 2 s^2)-zCDP (Bun and Steinke 2016, Definition 8.1), where delta = K0 * P(Z > T - 1) is computed here from above,
-in rationals. Neighbours: add or remove one patient with all rows. Charged are the noise call and delta. PROOFS.md,
-section 8.
+Guarantee. With laplace noise of scale s: (K0 u / s, delta)-DP; with gaussian noise of scale s: delta-approximate
+(K0 u^2 / 2 s^2)-zCDP (Bun and Steinke 2016, Definition 8.1), where delta = K0 * P(Z > T - u) is computed here from
+above, in rationals. Neighbours: add or remove one patient with all rows. Charged are the noise call and delta.
+PROOFS.md, section 8.
 """
 
 from __future__ import annotations
@@ -42,26 +43,28 @@ class Threshold:
     """The mechanism with all its public numbers.
 
     Attributes:
-        call: Noise of each count; counts are plain numbers of patients.
+        call: Noise of each count.
         categories: K0, the most categories that one patient keeps.
         above: T; what is released has a noisy count strictly above it.
+        one: u, what one patient adds to a count.
     """
 
     call: NoiseCall
     categories: int
     above: int
+    one: int
 
     def __post_init__(self) -> None:
-        needed = count_bound(self.call.mechanism, self.categories)
+        needed = count_bound(self.call.mechanism, self.categories, self.one)
         if self.call.sensitivity != needed:
             raise ValueError(f"K0 = {self.categories} has sensitivity {needed}, found {self.call.sensitivity}")
-        if self.above < 1:
-            raise ValueError(f"a threshold must be at least 1, found {self.above}")
+        if self.above < self.one:
+            raise ValueError(f"a threshold must be at least {self.one}, found {self.above}")
 
     @property
     def delta(self) -> Fraction:
         """Upper bound of the chance that a category which one patient alone keeps is released."""
-        return min(self.categories * tail(self.call, self.above), Fraction(1))
+        return min(self.categories * tail(self.call, self.above - self.one + 1), Fraction(1))
 
     @property
     def charge(self) -> Charge:
@@ -83,14 +86,20 @@ class Threshold:
         return tuple(sorted(text for text, count in noisy.items() if count > self.above and allowed.fullmatch(text)))
 
 
-def count_bound(mechanism: Mechanism, categories: int) -> int:
-    """Largest change of the counts by one patient: K0 in L1, sqrt(K0) in L2, rounded up to an integer."""
+def count_bound(mechanism: Mechanism, categories: int, one: int) -> int:
+    """Largest change of the counts by one patient: K0 u in L1, sqrt(K0) u in L2, rounded up to an integer.
+
+    Args:
+        mechanism: Which norm.
+        categories: K0.
+        one: u.
+    """
     if categories < 1:
         raise ValueError(f"a patient keeps at least 1 category, found K0 = {categories}")
-    return categories if mechanism == "laplace" else isqrt(categories - 1) + 1
+    return categories * one if mechanism == "laplace" else isqrt(categories * one * one - 1) + 1
 
 
-def threshold_for(call: NoiseCall, categories: int, atto_delta: int) -> Threshold:
+def threshold_for(call: NoiseCall, categories: int, atto_delta: int, one: int) -> Threshold:
     """The least threshold whose delta, rounded up, is at most `atto_delta`.
 
     Raises:
@@ -100,15 +109,15 @@ def threshold_for(call: NoiseCall, categories: int, atto_delta: int) -> Threshol
         raise ValueError("a threshold needs at least 1e-18 of delta")
 
     def fits(above: int) -> bool:
-        return ceil_units(Threshold(call, categories, above).delta, ATTO) <= atto_delta
+        return ceil_units(Threshold(call, categories, above, one).delta, ATTO) <= atto_delta
 
-    low, high = 0, 1
+    low, high = one - 1, one
     while not fits(high):
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if fits(middle) else (middle, high)
-    return Threshold(call, categories, high)
+    return Threshold(call, categories, high, one)
 
 
 def tail(call: NoiseCall, least: int) -> Fraction:

@@ -106,7 +106,7 @@ def groups(answers: Iterable[Spending]) -> list[Group]:
     return sorted(found, key=lambda group: -group.share)
 
 
-_LEARNED = {"bins": "where to cut bins"}
+_LEARNED = {"bins": "where to cut bins", "categories": "further values that many have"}
 
 
 def _group(entry: Mapping[str, Any]) -> str:
@@ -120,6 +120,6 @@ def _group(entry: Mapping[str, Any]) -> str:
 
 
 def _unit(kind: str) -> str:
-    if kind == "population":
+    if kind in ("population", "categories"):
         return "units"
     return "fixed-point units" if kind in ("sum", "square_sum") else "rows"

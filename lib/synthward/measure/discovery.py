@@ -1,0 +1,141 @@
+"""The curator's other half: which texts of a column many patients have.
+
+Like `Curator.answer`, for questions whose answers have no public cells: it checks a round against the charge, looks for
+a seal, and only if there is none counts, adds noise, keeps what is above the threshold and seals that. What it returns
+is what was read back from the seal. Exact counts pass through the driver in chunks and are forgotten with them; every
+text that somebody keeps gets noise, since leaving rare ones out before the noise would need a proof of its own. Texts
+that are not released, and how many there were, appear nowhere: not in a log, an error or a seal.
+
+Guarantee: that of the round (PROOFS.md, section 8): counts are of distinct patients who keep at most K0 texts each, by
+a secret that is drawn for each pass; noise and thresholds are those of the round; its charge is within that given to
+the constructor.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from synthward.errors import IntegrityError
+from synthward.kernels.categories import PATIENTS, PLACE, TEXT, TextColumn, kept_counts
+from synthward.measure.curator import SealStore
+from synthward.privacy.accounting import Charge
+from synthward.privacy.discovery import AskedCategories, CategoryRound, Found, pack, unpack
+from synthward.privacy.noise import NoiseSource
+from synthward.privacy.sensitivity import WEIGHT_UNIT
+from synthward.privacy.unit import PrivacyUnit
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 2**16
+"""Texts whose exact counts the driver holds at a time."""
+
+SECRET_BYTES = 32
+
+
+class Discovery:
+    """Answers one round about one pinned source under its part of the run's charge."""
+
+    def __init__(
+        self,
+        rows: Callable[[], DataFrame],
+        unit: PrivacyUnit,
+        charge: Charge,
+        seals: SealStore,
+        noise: NoiseSource,
+        *,
+        check_source: Callable[[], None],
+        on_step: Callable[[str], None],
+        curve_cells: int | None,
+    ) -> None:
+        """Holds no data, now or later.
+
+        Args:
+            rows: Opens the pinned source: columns `c0`, ... in the order of the round's questions, and `unit`.
+            unit: Privacy unit.
+            charge: What the ledger has been charged for the round.
+            seals: Where rounds are sealed.
+            noise: Noise source; tests inject theirs here.
+            check_source: Raises if the source has changed since it was pinned.
+            on_step: Called with a step's name after it; tests stop the run there.
+            curve_cells: See `Curator`.
+        """
+        self._rows = rows
+        self._unit = unit
+        self._charge = charge
+        self._seals = seals
+        self._noise = noise
+        self._check_source = check_source
+        self._on_step = on_step
+        self._curve_cells = curve_cells
+
+    def answer(self, asked: CategoryRound) -> tuple[Found, ...]:
+        """Sealed answers of the round, in its order.
+
+        Raises:
+            IntegrityError: The round is outside of the charge, or contradicts its seal.
+            SourceError: The source changed.
+        """
+        self._admit(asked)
+        sealed = self._seals.find(asked.step)
+        if sealed is None:
+            payload = pack(self._draw(asked))
+            self._check_source()
+            self._on_step("draw")
+            body = {"digest": asked.digest, "asked": [item.to_json() for item in asked.asked]}
+            sealed = self._seals.put(asked.step, body, payload)
+            self._on_step("seal")
+        body, payload = sealed
+        if body["digest"] != asked.digest:
+            raise IntegrityError(
+                f"step '{asked.step}' is sealed with other questions than this version of Synthward asks; resume the "
+                "run with the version that started it, or start a run with a new key"
+            )
+        return unpack(asked.asked, payload)
+
+    def _admit(self, asked: CategoryRound) -> None:
+        """Refuses, before any data is read, a round that its charge or the unit does not cover."""
+        if not self._charge.covers(asked.charge):
+            raise IntegrityError(f"step '{asked.step}' would spend more than the run was charged for it")
+        for item in asked.asked:
+            threshold = item.threshold
+            if threshold.one != WEIGHT_UNIT or (self._unit.name == "row" and threshold.categories != 1):
+                raise IntegrityError(f"{item.query.label} does not count units as they are counted")
+            if self._curve_cells is not None and (
+                threshold.call.mechanism != "gaussian" or threshold.categories > self._curve_cells
+            ):
+                raise IntegrityError(f"{item.query.label} is outside of what the exact Gaussian curve was computed for")
+
+    def _draw(self, asked: CategoryRound) -> list[dict[str, int]]:
+        """One pass; noise for every text that somebody keeps, and what is above the threshold so far."""
+        logger.info("step %s: one pass over the source for texts of %d columns", asked.step, len(asked.asked))
+        columns = [TextColumn(item.query.pattern, item.query.listed, item.threshold.categories) for item in asked.asked]
+        counted = kept_counts(self._rows(), columns, secrets.token_bytes(SECRET_BYTES))
+        released: list[dict[str, int]] = [{} for _ in asked.asked]
+        for chunk in _chunks(counted.toLocalIterator()):
+            for place, item in enumerate(asked.asked):
+                noisy = self._noisy(item, {row[TEXT]: row[PATIENTS] for row in chunk if row[PLACE] == place})
+                released[place] = item.released(released[place] | noisy)
+        return released
+
+    def _noisy(self, item: AskedCategories, exact: dict[str, int]) -> dict[str, int]:
+        if not exact:
+            return {}
+        texts = sorted(exact)
+        counts = np.array([exact[text] for text in texts], dtype=np.int64) * WEIGHT_UNIT
+        drawn = self._noise.draw(item.query.label, counts, item.threshold.call)
+        return dict(zip(texts, drawn.tolist(), strict=True))
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk

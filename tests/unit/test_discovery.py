@@ -1,0 +1,220 @@
+"""Discovery of categories without Spark: refuse, draw, threshold, seal, and use only what the seal holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synthward.errors import IntegrityError
+from synthward.measure import discovery as module
+from synthward.measure.discovery import Discovery
+from synthward.privacy.accounting import ATTO, NANO, Charge, ceil_units
+from synthward.privacy.discovery import AskedCategories, Categories, CategoryRound
+from synthward.privacy.noise import NoiseCall, gaussian_for, laplace_for
+from synthward.privacy.sensitivity import WEIGHT_UNIT
+from synthward.privacy.thresholds import Threshold, count_bound, threshold_for
+from synthward.privacy.unit import PrivacyUnit
+from trial import MemorySeals, NoNoise, Stopped, heard, stop_after
+
+K0, DELTA = 3, 10**8
+
+
+def asked(at_most: int = 10, column: str = "ward", most: int = K0) -> CategoryRound:
+    call = gaussian_for(10**7, count_bound("gaussian", most, WEIGHT_UNIT))
+    threshold = threshold_for(call, most, DELTA, WEIGHT_UNIT)
+    query = Categories(column, "[A-Za-z ]{1,20}", ("Known",), at_most)
+    return CategoryRound("learn_categories", (AskedCategories(query, threshold),))
+
+
+LIMIT = int(asked().asked[0].patients)
+"""Patients that the threshold of `asked` lies above."""
+
+EXACT = {"Rare Disease": 1, "Common": LIMIT + 1, "Bound": LIMIT, "Huge": 7 * LIMIT, "Large": 2 * LIMIT}
+
+
+class Plus:
+    """Noise that adds a constant number of patients and remembers its calls."""
+
+    def __init__(self, patients: int = 0) -> None:
+        self.patients = patients
+        self.calls: list[tuple[str, NoiseCall, list[int]]] = []
+
+    def draw(self, label: str, exact: np.ndarray, call: NoiseCall) -> np.ndarray:
+        self.calls.append((label, call, exact.tolist()))
+        return exact + self.patients * WEIGHT_UNIT
+
+
+class Frame:
+    """What the kernel returns, from a dictionary."""
+
+    def __init__(self, counts: dict[str, int]) -> None:
+        self._counts = counts
+
+    def toLocalIterator(self) -> Any:
+        """Rows one by one."""
+        return ({"place": 0, "text": text, "patients": count} for text, count in self._counts.items())
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Replaces the pass; says with which columns and secret it was made."""
+    made: list[Any] = []
+
+    def kept_counts(_: Any, columns: Any, secret: bytes) -> Frame:
+        made.append((columns, secret))
+        return Frame(EXACT)
+
+    monkeypatch.setattr(module, "kept_counts", kept_counts)
+    return made
+
+
+def build(seals: MemorySeals, noise: Any, charge: Charge | None = None, **changes: Any) -> Discovery:
+    given = {"check_source": lambda: None, "on_step": lambda _: None, "curve_cells": None, **changes}
+    unit = given.pop("unit", PrivacyUnit("patient", 2))
+    paid = asked().charge if charge is None else charge
+    return Discovery(lambda: None, unit, paid, seals, noise, **given)  # type: ignore[arg-type, return-value]
+
+
+def test_what_is_strictly_above_the_threshold_comes_out(passes: list[Any]) -> None:
+    noise = Plus()
+    [found] = build(MemorySeals(), noise).answer(asked())
+    assert list(found.counts) == ["Common", "Huge", "Large"]
+    assert found.counts["Huge"] == 7 * LIMIT * WEIGHT_UNIT
+    [(label, call, exact)] = noise.calls
+    assert label == "categories(ward)"
+    assert call == asked().asked[0].threshold.call
+    # Every text gets noise, whatever its count, in an order that says nothing.
+    assert exact == [EXACT[text] * WEIGHT_UNIT for text in sorted(EXACT)]
+    [(columns, secret)] = passes
+    assert [(c.pattern, c.listed, c.most) for c in columns] == [("[A-Za-z ]{1,20}", ("Known",), K0)]
+    assert len(secret) == 32
+
+
+def test_every_pass_has_a_secret_of_its_own(passes: list[Any]) -> None:
+    for _ in range(2):
+        build(MemorySeals(), NoNoise()).answer(asked())
+    assert passes[0][1] != passes[1][1]
+
+
+def test_of_too_many_the_largest_come_out(passes: list[Any]) -> None:
+    [found] = build(MemorySeals(), NoNoise()).answer(asked(at_most=2))
+    assert list(found.counts) == ["Huge", "Large"]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 100])
+@pytest.mark.parametrize("at_most", [1, 2, 10])
+def test_chunks_do_not_matter(passes: list[Any], monkeypatch: pytest.MonkeyPatch, chunk: int, at_most: int) -> None:
+    expected = build(MemorySeals(), NoNoise()).answer(asked(at_most))[0].counts
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    noise = Plus()
+    assert build(MemorySeals(), noise).answer(asked(at_most))[0].counts == expected
+    assert sum(len(exact) for _, _, exact in noise.calls) == len(EXACT)
+
+
+def test_the_seal_holds_released_texts_and_nothing_else(passes: list[Any]) -> None:
+    seals = MemorySeals()
+    with heard() as messages:
+        build(seals, Plus(3)).answer(asked())
+    sealed = seals.find("learn_categories")
+    assert sealed is not None
+    assert [text for text, _ in json.loads(sealed[1])[0]] == ["Bound", "Common", "Huge", "Large"]
+    everything = json.dumps(sealed[0]) + sealed[1].decode() + " ".join(messages)
+    assert "Rare" not in everything
+    told = json.dumps(sealed[0]) + " ".join(messages)
+    assert not [text for text in EXACT if text in told]
+    assert str(len(EXACT)) not in " ".join(messages).replace("learn_categories", "").split()
+
+
+def test_a_sealed_answer_is_never_drawn_again(passes: list[Any]) -> None:
+    seals = MemorySeals()
+    first = build(seals, Plus(3)).answer(asked())
+    noise = Plus(9)
+    assert [found.counts for found in build(seals, noise).answer(asked())] == [found.counts for found in first]
+    assert noise.calls == []
+    assert len(passes) == 1
+
+
+def test_a_draw_that_was_not_sealed_is_forgotten(passes: list[Any]) -> None:
+    seals = MemorySeals()
+    with pytest.raises(Stopped):
+        build(seals, Plus(3), on_step=stop_after("draw")).answer(asked())
+    assert seals.find("learn_categories") is None
+    [found] = build(seals, Plus(0)).answer(asked())
+    assert "Bound" not in found.counts
+
+
+def test_a_source_that_changed_is_not_sealed(passes: list[Any]) -> None:
+    def changed() -> None:
+        raise Stopped("changed")
+
+    seals = MemorySeals()
+    with pytest.raises(Stopped):
+        build(seals, Plus(), check_source=changed).answer(asked())
+    assert seals.find("learn_categories") is None
+
+
+def test_other_questions_do_not_take_the_seal(passes: list[Any]) -> None:
+    seals = MemorySeals()
+    build(seals, NoNoise()).answer(asked())
+    for other in (asked(at_most=9), asked(column="room")):
+        with pytest.raises(IntegrityError, match="sealed with other questions"):
+            build(seals, NoNoise()).answer(other)
+
+
+def test_a_round_is_held_against_rho_and_delta(passes: list[Any]) -> None:
+    cost = asked().charge
+    assert cost.nano_epsilon is None
+    assert 0 < cost.atto_delta <= DELTA
+    for charge in (replace(cost, nano_rho=cost.nano_rho - 1), replace(cost, atto_delta=cost.atto_delta - 1)):
+        with pytest.raises(IntegrityError, match="would spend more"):
+            build(MemorySeals(), NoNoise(), charge).answer(asked())
+    assert passes == []
+
+
+def test_counts_of_other_units_are_refused(passes: list[Any]) -> None:
+    [item] = asked().asked
+    single = replace(item, threshold=threshold_for(gaussian_for(10**7, 2), K0, DELTA, 1))
+    wrong = CategoryRound("learn_categories", (single,))
+    with pytest.raises(IntegrityError, match="does not count units"):
+        build(MemorySeals(), NoNoise(), wrong.charge).answer(wrong)
+    with pytest.raises(IntegrityError, match="does not count units"):
+        build(MemorySeals(), NoNoise(), unit=PrivacyUnit("row", 1)).answer(asked())
+    rows = asked(most=1)
+    assert build(MemorySeals(), NoNoise(), rows.charge, unit=PrivacyUnit("row", 1)).answer(rows)
+
+
+def test_the_curve_admits_only_what_it_was_computed_for(passes: list[Any]) -> None:
+    assert build(MemorySeals(), NoNoise(), curve_cells=K0).answer(asked())
+    with pytest.raises(IntegrityError, match="exact Gaussian curve"):
+        build(MemorySeals(), NoNoise(), curve_cells=K0 - 1).answer(asked())
+    [item] = asked().asked
+    call = laplace_for(10**9, count_bound("laplace", K0, WEIGHT_UNIT))
+    pure = CategoryRound("x", (replace(item, threshold=threshold_for(call, K0, DELTA, WEIGHT_UNIT)),))
+    with pytest.raises(IntegrityError, match="exact Gaussian curve"):
+        build(MemorySeals(), NoNoise(), pure.charge, curve_cells=K0).answer(pure)
+
+
+def test_the_charge_of_a_round_is_that_of_its_parts() -> None:
+    both = CategoryRound("x", asked().asked + asked(column="room").asked)
+    assert both.charge == asked().charge + asked().charge
+    [item] = asked().asked
+    assert item.threshold.charge.nano_rho == item.threshold.call.charge.nano_rho
+    assert item.threshold.charge.atto_delta == ceil_units(item.threshold.delta, ATTO)
+    assert item.threshold.charge.nano_rho <= NANO // 100
+
+
+def test_in_units_of_s_the_threshold_is_about_that_of_whole_patients() -> None:
+    """The same rho and delta, counted in patients: the finer unit has the finer threshold and bound."""
+    [item] = asked().asked
+    coarse = threshold_for(gaussian_for(10**7, count_bound("gaussian", K0, 1)), K0, DELTA, 1)
+    ratio = coarse.call.sensitivity / (item.threshold.call.sensitivity / WEIGHT_UNIT)
+    assert ratio == pytest.approx(2 / 3**0.5, rel=1e-4)
+    assert (item.patients - 1) * ratio == pytest.approx(coarse.above - 1, abs=1)
+    lower = replace(item.threshold, above=item.threshold.above - 1)
+    assert ceil_units(lower.delta, ATTO) > DELTA
+    with pytest.raises(ValueError, match=f"at least {WEIGHT_UNIT}"):
+        Threshold(item.threshold.call, K0, WEIGHT_UNIT - 1, WEIGHT_UNIT)
