@@ -183,6 +183,20 @@ def test_rows_depend_on_seed_and_number_only() -> None:
         np.testing.assert_array_equal(found[f"c{place}"].to_numpy(), whole[place])
 
 
+@pytest.mark.parametrize("groups", [1, 3, 100, 2**20])
+@pytest.mark.parametrize("rows", [1, 2, 1000, 50_000])
+def test_keys_are_sorted_whatever_their_groups(groups: int, rows: int) -> None:
+    rng = np.random.default_rng(groups + rows)
+    group_bits = (groups - 1).bit_length()
+    keys = rng.integers(0, 2**63, rows).astype(np.uint64) * np.uint64(2)
+    if group_bits:
+        mine = np.minimum(rng.geometric(0.3, rows), groups) - 1  # most groups empty, a few crowded
+        keys = keys >> np.uint64(group_bits) | mine.astype(np.uint64) << np.uint64(64 - group_bits)
+    keys = keys & ~np.uint64(2**16 - 1) | np.arange(rows, dtype=np.uint64)
+    sampler = _worker.Sampler(_worker.SamplePlan((), (), 1, rows, rows))
+    np.testing.assert_array_equal(sampler._sorted(keys.copy()), np.sort(keys))
+
+
 def test_blocks_and_columns_have_streams_of_their_own() -> None:
     """Columns with one distribution are independent, and so are the blocks of one column."""
     even = np.append(np.full(10, 0.1), [0, 0])
