@@ -2,6 +2,7 @@
 
     python tests/benchmarks/bench_fidelity.py [--epsilon 1 3 10] [--synthesizer few_round ...] [--target readmitted]
                                               [--unit row|patient] [--path spark|numpy] [--runs 3] [--no-ml]
+    python tests/benchmarks/bench_fidelity.py --wide
 
 Privacy unit: one row (the convention of the published figures) or one patient, delta 1e-9. By default the product does
 it all on Spark: charge, pass, seals, fit, sampling; what is scored is the published Delta table. `--path numpy` runs
@@ -27,12 +28,12 @@ from pathlib import Path
 from typing import Protocol as TypingProtocol
 
 import numpy as np
-from fidelity_numpy import CodeCurator, drawn_codes
+from fidelity_numpy import CodeCurator, drawn_codes, driven
 from fidelity_protocol import KEY, Configuration, Metered, Protocol
+from fidelity_wide import wide
 
 from synthward.domain.codes import codebooks
 from synthward.fit.catalog import SYNTHESIZERS, synthesizer
-from synthward.fit.model import Model
 from synthward.governance.request import Synthesizer
 from synthward.pipeline.plan import with_curve
 
@@ -63,14 +64,7 @@ class NumpyBench:
     def run(self, number: int, *, ml: bool) -> dict[str, float]:
         """See `Bench`."""
         metered = Metered(self._synthesizer)
-        rounds, answers = metered.rounds(self._task), None
-        while True:
-            try:
-                asked = rounds.send(answers)
-            except StopIteration as stop:
-                model: Model = stop.value
-                break
-            answers = self._curator.answer(asked)
+        model, _ = driven(metered.rounds(self._task), self._curator)
         codes = drawn_codes(model, codebooks(self._task.domain), len(self._protocol.train), number)
         return self._protocol.score(codes, ml=ml) | metered.figures()
 
@@ -110,7 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--path", choices=["spark", "numpy"], default="spark")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--no-ml", action="store_true", help="skip the classifiers")
+    parser.add_argument("--wide", action="store_true", help="a hundred columns of ten values instead, without Spark")
     options = parser.parse_args(arguments)
+    if options.wide:
+        print(json.dumps(wide()), flush=True)
+        return 0
     protocol = Protocol.load()
     with _opener(options.path, protocol, options.runs) as opened:
         for epsilon, name in itertools.product(options.epsilon, options.synthesizer):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from synthward.domain.codes import CodeBook, codebooks
 from synthward.domain.spec import Date, Numeric
-from synthward.fit.base import Task
+from synthward.fit.base import Rounds, Task
 from synthward.fit.model import Model
 from synthward.measure.answers import exact_answer
 from synthward.privacy.measurement import Measurement, Round
@@ -68,6 +69,18 @@ class CodeCurator:
             place = place * self._books[name].cells + self._codes[name]
             cells *= self._books[name].cells
         return np.bincount(place, self._weights, minlength=cells).astype(np.int64)
+
+
+def driven(rounds: Rounds, curator: CodeCurator) -> tuple[Model, Round]:
+    """The model of a synthesizer's rounds, and the last round that was asked."""
+    answers: Any = None
+    while True:
+        try:
+            asked = rounds.send(answers)
+        except StopIteration as stop:
+            model: Model = stop.value
+            return model, asked
+        answers = curator.answer(asked)
 
 
 def drawn_codes(model: Model, books: Mapping[str, CodeBook], rows: int, seed: int) -> pd.DataFrame:

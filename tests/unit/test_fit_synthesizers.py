@@ -18,8 +18,10 @@ from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.fit.base import Task, budget_of
 from synthward.fit.catalog import SYNTHESIZERS, synthesizer
+from synthward.fit.choosing import Choosing
 from synthward.fit.joint import Joint
 from synthward.fit.model import Model
+from synthward.fit.outlook import UNTOLD, Outlook
 from synthward.governance.request import Synthesizer, WorkloadEntry
 from synthward.privacy.accounting import total
 from synthward.privacy.measurement import Measurement, Round
@@ -348,6 +350,41 @@ def test_the_forecast_falls_with_epsilon() -> None:
         first, second = chosen.forecast(task(name, low)), chosen.forecast(task(name, high))
         assert set(first) == set(DOMAIN.attributes)
         assert all(second[column] < first[column] for column in first)
+
+
+def test_the_joint_forecast_falls_with_epsilon_and_never_to_nothing() -> None:
+    for name in ("fixed", "few_round", "aim"):
+        chosen = synthesizer(name)
+        low, high, most = (chosen.joint_forecast(task(name, epsilon)) for epsilon in ("0.5", "5", "1000"))
+        assert low is not None
+        assert high is not None
+        assert low > high > UNTOLD
+        assert most == pytest.approx(UNTOLD, rel=0.01)
+    assert synthesizer("independent").joint_forecast(task("independent")) is None
+    assert synthesizer("moments").joint_forecast(task("moments", mechanism="laplace")) is None
+
+
+def test_an_outlook_refuses_by_the_noise_and_warns_by_what_is_left_of_it() -> None:
+    drowned, warned, good = (Outlook({"x": 0.01}, tables) for tables in (0.6, 0.45, 0.2))
+    [problem] = drowned.refusals(task("few_round"))
+    assert "mean distance 0.60 of at most 1" in problem
+    assert warned.refusals(task("few_round")) == good.refusals(task("few_round")) == good.warnings() == []
+    assert warned.warnings() == ["joint tables are expected to be off by 0.15 on average (of at most 1)"]
+    assert Outlook({"x": 0.01}, None).expected is None
+
+
+@pytest.mark.parametrize("name", ["few_round", "aim"])
+def test_the_outlook_knows_what_tables_get(name: str) -> None:
+    """For every epsilon: where columns need more, tables get less."""
+    for epsilon in ("0.05", "1"):
+        asked = task(name, epsilon)
+        chosen = synthesizer(name)
+        assert isinstance(chosen, Choosing)
+        _, rounds, _ = run(asked)
+        joint = [each for each in rounds[1:] if isinstance(each.asked[0].query, Marginal)]
+        spent = total(each.charge for each in joint).nano_rho
+        assert spent == pytest.approx(chosen.for_tables(asked, chosen.columns(asked)), rel=0.02)
+        assert rounds[0].digest == chosen.columns(asked).digest
 
 
 def test_every_synthesizer_is_in_the_catalogue() -> None:

@@ -174,6 +174,7 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
         *([] if plan.learning is None else plan.learning.describe(whole_budget(plan.task))),
         *Cost.of(plan).describe(),
         f"noise      expected distance that noise alone causes, worst columns: {noise}",
+        *([] if plan.joint_forecast is None else [f"tables     expected distance, mean: {plan.joint_forecast:.4f}"]),
         *(f"WARNING    {warning}" for warning in plan.warnings),
     ]
 

@@ -54,9 +54,8 @@ class Aim(Choosing):
 
     def rounds(self, task: Task) -> Rounds:
         """One round for the columns, then two for each step, then the last fit."""
-        weights, budget, columns = weights_of(task), budget_of(task), len(task.domain.attributes)
-        step = budget // (STEPS_PER_COLUMN * columns)
-        first = one_way_round(task, step * columns * (SELECTION - 1) // SELECTION if weights else None)
+        weights, budget = weights_of(task), budget_of(task)
+        step, first = _step(task), self.columns(task)
         joint = Joint(task, (yield first))
         graph, tables, left = joint.graph(), list[Measurement](), budget - first.charge.nano_rho
         fitted = joint.fit(graph.tree(), tables, REFIT, None)
@@ -82,6 +81,20 @@ class Aim(Choosing):
                 step *= ANNEALED
         fitted = joint.fit(graph.tree(), tables, task.options.max_iterations, fitted)
         return directed(self.name, joint, fitted)
+
+    def columns(self, task: Task) -> Round:
+        """The first round: what a step gives a measurement, for every column."""
+        measured = _step(task) * len(task.domain.attributes) * (SELECTION - 1) // SELECTION
+        return one_way_round(task, measured if weights_of(task) else None)
+
+    def for_tables(self, task: Task, columns: Round) -> int:
+        """What columns and selections leave."""
+        return (budget_of(task) - columns.charge.nano_rho) * (SELECTION - 1) // SELECTION
+
+
+def _step(task: Task) -> int:
+    """nano-rho of the first step."""
+    return budget_of(task) // (STEPS_PER_COLUMN * len(task.domain.attributes))
 
 
 def _open(graph: Graph, joint: Joint, weights: Mapping[Clique, int], spent: float) -> dict[Clique, int]:

@@ -85,6 +85,10 @@ class Synthesizer(Protocol):
         """Expected total variation distance by attribute that the noise alone causes, from public numbers."""
         ...
 
+    def joint_forecast(self, task: Task) -> float | None:
+        """Expected mean distance of the release's joint tables, from public numbers; None where none is measured."""
+        ...
+
     def warnings(self, task: Task) -> list[str]:
         """What to know of the release's expected quality before approving it, from public numbers; often empty."""
         ...

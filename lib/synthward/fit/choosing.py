@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from fractions import Fraction
 
 from synthward.domain.codes import codebooks
@@ -9,18 +10,24 @@ from synthward.fit.base import Task, budget_of
 from synthward.fit.outlook import Outlook, mean_distance
 from synthward.fit.settings import FIT, joint_problems, needs_gaussian, unknown_columns, unused, useless
 from synthward.fit.structure import allocation, weights_of
-from synthward.fit.tables import columns_outlook, joint_noise, one_way_round, tables_round
+from synthward.fit.tables import columns_outlook, joint_noise, tables_round
 from synthward.privacy.accounting import NANO, Charge
+from synthward.privacy.measurement import Round
 from synthward.privacy.queries import Clique
 
-COLUMNS, TABLES = Fraction(1, 10), Fraction(8, 10)
-"""Shares of the budget that the outlook takes for columns and for joint tables."""
 
-
-class Choosing:
+class Choosing(ABC):
     """Everything but the rounds of a synthesizer that chooses its tables."""
 
     uses_bins = True
+
+    @abstractmethod
+    def columns(self, task: Task) -> Round:
+        """The first round: the population and every column, with the whole budget where there are no candidates."""
+
+    @abstractmethod
+    def for_tables(self, task: Task, columns: Round) -> int:
+        """nano-rho that joint tables get after a first round, selection and scores not counted."""
 
     def check(self, task: Task) -> list[str]:
         """Settings, candidates, zeros, caps, and whether the release could be of any use."""
@@ -38,17 +45,21 @@ class Choosing:
 
     def outlook(self, task: Task) -> Outlook:
         """See `fit.outlook`; the joint tables are guessed to be all candidates, on the cells of the domain."""
-        weights, budget = weights_of(task), budget_of(task)
-        columns = columns_outlook(task, one_way_round(task, int(budget * COLUMNS)))
+        weights, first = weights_of(task), self.columns(task)
+        columns = columns_outlook(task, first)
         if not weights:
             return Outlook(columns, None)
         sizes = {name: book.cells for name, book in codebooks(task.domain).items()}
-        asked = tables_round(task, allocation(weights, sizes), int(budget * TABLES))
+        asked = tables_round(task, allocation(weights, sizes), self.for_tables(task, first))
         return Outlook(columns, mean_distance(joint_noise(task, asked), task.declared_rows))
 
     def forecast(self, task: Task) -> dict[str, float]:
         """Noise share of the total variation distance of each column, at the declared number of rows."""
         return self.outlook(task).columns
+
+    def joint_forecast(self, task: Task) -> float | None:
+        """See `fit.outlook`."""
+        return self.outlook(task).expected
 
     def warnings(self, task: Task) -> list[str]:
         """See `fit.outlook`."""

@@ -2,7 +2,7 @@
 
 Three rounds, all Gaussian:
 
-1. the population and a marginal of every column, a tenth of rho;
+1. the population and a marginal of every column, a tenth of rho, up to four where that tells columns too badly;
 2. the L1 error of every candidate table against independent columns, together one noisy vector, a tenth of rho;
 3. the tables that a junction tree under the public cap can hold with the least predicted error (`fit.packing`), with
    shares that grow with (weight x cells) ^ 2/3.
@@ -17,7 +17,6 @@ Weights act after the noise; nothing is divided by a true total. Everything else
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from fractions import Fraction
 from statistics import fmean
 
@@ -51,7 +50,7 @@ class FewRound(Choosing):
     def rounds(self, task: Task) -> Rounds:
         """Three rounds, then the fit; without candidates one round, without tables worth measuring two."""
         weights = weights_of(task)
-        first = _columns(task, weights)
+        first = self.columns(task)
         joint = Joint(task, (yield first))
         tables: tuple[Measurement, ...] = ()
         graph = joint.graph()
@@ -68,16 +67,20 @@ class FewRound(Choosing):
         fitted = joint.fit(graph.tree(), tables, task.options.max_iterations, None)
         return directed(self.name, joint, fitted)
 
+    def columns(self, task: Task) -> Round:
+        """The first round: the least of `ONE_WAY` shares that tells the columns well enough, all without candidates."""
+        if not weights_of(task):
+            return one_way_round(task)
+        for share in ONE_WAY:
+            asked = one_way_round(task, int(budget_of(task) * share))
+            if fmean(columns_outlook(task, asked).values()) <= COLUMN_DISTANCE:
+                break
+        return asked
 
-def _columns(task: Task, weights: Mapping[Clique, int]) -> Round:
-    """The first round: the least of `ONE_WAY` shares that tells the columns well enough, everything without pairs."""
-    if not weights:
-        return one_way_round(task)
-    for share in ONE_WAY:
-        asked = one_way_round(task, int(budget_of(task) * share))
-        if fmean(columns_outlook(task, asked).values()) <= COLUMN_DISTANCE:
-            break
-    return asked
+    def for_tables(self, task: Task, columns: Round) -> int:
+        """What columns and scores leave."""
+        budget = budget_of(task)
+        return budget - columns.charge.nano_rho - int(budget * SCORES)
 
 
 def _whole(task: Task, budget: int) -> float:

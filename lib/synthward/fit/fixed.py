@@ -69,6 +69,10 @@ class Fixed:
         """Noise share of the total variation distance of each column, at the declared number of rows."""
         return self.outlook(task).columns
 
+    def joint_forecast(self, task: Task) -> float | None:
+        """See `fit.outlook`."""
+        return self.outlook(task).expected
+
     def warnings(self, task: Task) -> list[str]:
         """See `fit.outlook`."""
         return self.outlook(task).warnings()

@@ -54,6 +54,10 @@ class Independent:
         """Noise share of the total variation distance of each column, at the declared number of rows."""
         return self.outlook(task).columns
 
+    def joint_forecast(self, task: Task) -> float | None:  # noqa: ARG002 - the protocol's
+        """None: no joint table is measured."""
+        return None
+
     def warnings(self, task: Task) -> list[str]:
         """See `fit.outlook`."""
         return self.outlook(task).warnings()

@@ -79,6 +79,10 @@ class Moments:
             result[name] = min(1.0, book.cells * noise / 2 / max(task.declared_rows, 1))
         return result
 
+    def joint_forecast(self, task: Task) -> float | None:  # noqa: ARG002 - the protocol's
+        """None: no joint table is measured."""
+        return None
+
     def warnings(self, task: Task) -> list[str]:
         """See `fit.outlook`."""
         return Outlook(self.forecast(task), None).warnings()

@@ -8,6 +8,7 @@ from math import prod
 from synthward.domain.codes import codebooks
 from synthward.fit.base import Task, share_out
 from synthward.fit.outlook import distance
+from synthward.fit.zeros import cells_of
 from synthward.privacy.measurement import Asked, Round
 from synthward.privacy.queries import Clique, Marginal, Population, Query
 from synthward.privacy.sensitivity import WEIGHT_UNIT
@@ -54,26 +55,22 @@ def tables_round(task: Task, shares: Mapping[Clique, float], budget: int) -> Rou
 
 def columns_outlook(task: Task, asked: Round) -> dict[str, float]:
     """Expected noise distance of each column at the declared number of rows."""
+    books = codebooks(task.domain)
     return {
-        item.query.clique[0]: distance(table_cells(item.query.clique, task), noise_of(item), task.declared_rows)
+        item.query.clique[0]: distance(cells_of(item.query.clique, books), noise_of(item), task.declared_rows)
         for item in asked.asked
         if isinstance(item.query, Marginal) and len(item.query.clique) == 1
     }
 
 
 def joint_noise(task: Task, asked: Round) -> list[tuple[int, float]]:
-    """Cells and mean absolute noise of each joint table of a round."""
+    """Cells that a release can have, and mean absolute noise of each, of every joint table of a round."""
+    books = codebooks(task.domain)
     return [
-        (table_cells(item.query.clique, task), noise_of(item))
+        (cells_of(item.query.clique, books), noise_of(item))
         for item in asked.asked
         if isinstance(item.query, Marginal) and len(item.query.clique) > 1
     ]
-
-
-def table_cells(clique: Clique, task: Task) -> int:
-    """Cells of a measured table, `other` and `missing` included."""
-    books = codebooks(task.domain)
-    return prod(books[name].cells for name in clique)
 
 
 def noise_of(item: Asked) -> float:

@@ -86,6 +86,7 @@ class Plan:
         delta: Delta at which it is reported.
         accounting: Which of the valid bounds gives epsilon, in words.
         forecast: Expected noise distance by column, from public numbers.
+        joint_forecast: Expected mean distance of joint tables, likewise; None where none is measured.
         warnings: What to know of the expected quality before approving, from public numbers.
         tasks: Partitions of the pass over the source.
     """
@@ -102,6 +103,7 @@ class Plan:
     delta: Decimal
     accounting: str
     forecast: dict[str, float]
+    joint_forecast: float | None
     warnings: tuple[str, ...]
     tasks: int
 
@@ -209,6 +211,7 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         delta=delta,
         accounting=accounting,
         forecast=chosen.forecast(task),
+        joint_forecast=chosen.joint_forecast(task),
         warnings=tuple(warnings),
         tasks=public_tasks(request.population.declared_rows),
     )
