@@ -48,6 +48,7 @@ CROWDED += [(HEAVY, PLANTED, 40), (HEAVY, "U", 41), (1006, "free text", 30), (No
 RECEIPT = ChargeReceipt(1, "head", "genesis", is_new=True)
 
 
+@pytest.mark.slow
 def test_a_learned_release(spark: SparkSession, tmp_path: Path) -> None:
     site = TestSite(tmp_path)
     site.write(spark, CROWDED, VISITS)
