@@ -271,6 +271,20 @@ def test_belief_stays_a_probability_whatever_epsilon() -> None:
     assert words.factor(Decimal(8)) == "2,981"
 
 
+def test_what_was_learned_is_said_with_its_price(body: dict[str, Any]) -> None:
+    assert "A part of delta" not in render(Manifest(body))
+    body["guarantee"]["atto_delta"] = 10**8
+    for entry, learns in zip(body["measurements"][1:], ("bins", "categories"), strict=False):
+        entry["learns"] = learns
+    for attribute in body["domain"]["attributes"]:
+        attribute["learned"] = "bins" if "bounds" in attribute else "categories"
+    page = render(Manifest(body))
+    assert "A part of delta, 1 in 10,000,000,000, went into finding" in page
+    said = ("where to cut bins", "further values that many have", "cut into bins as learned", "some of them learned")
+    assert not [phrase for phrase in said if phrase not in page]
+    assert "what is marked as learned follows from noisy answers" in page
+
+
 def test_shares_of_the_budget_add_up(body: dict[str, Any]) -> None:
     answers = spending(body["measurements"], pure=True)
     assert sum(row.share for row in answers) == pytest.approx(1)

@@ -40,8 +40,8 @@ class ColumnModel:
             parents in their order. Cells are declared codes, or runs of the grid, then `other` and `missing`. Every
             row sums to 1, also that of a combination of parents which has probability 0.
         starts: For graded columns the grid index at which each run starts, shape (cells - 2,), the first one 0; values
-            are uniform inside a run. Of a column with parents or children the runs are the attribute's bins. None for
-            codes.
+            are uniform inside a run. Of a column with parents or children the runs are the attribute's bins, or
+            parts of them that share the bin's group. None for codes.
         count: Grid length of graded columns, else 0.
         parents: Columns that this one depends on.
         groups: Group of each cell, shape (cells,), numbered from 0: all that a child can tell of this column. Cells

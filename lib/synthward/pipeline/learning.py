@@ -13,9 +13,13 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
+
 from synthward.domain.quantiles import fine, quantile_bins, widest
 from synthward.domain.spec import Attribute, Categorical, Domain, Numeric
 from synthward.fit.base import Task, budget_of, whole_budget
+from synthward.fit.inside import Histogram, refined
+from synthward.fit.model import Model
 from synthward.governance.learn import Learn, threshold_delta
 from synthward.privacy.accounting import ATTO, NANO, Charge, total
 from synthward.privacy.calibration import calibrated
@@ -139,6 +143,18 @@ class Learned:
 
     sealed: Sequence[Measurement]
     found: Sequence[Found]
+
+
+def with_histograms(model: Model, learning: Learning | None, learned: Learned) -> Model:
+    """The fitted model, whose numbers follow the histograms inside of learned bins; as it is where there are none."""
+    if learning is None:
+        return model
+    histograms = []
+    for measurement in learned.sealed:
+        [name] = _clique(measurement.asked)
+        starts = np.array(_numeric(learning.fine.attributes[name]).grid.starts, dtype=np.int64)
+        histograms.append(Histogram(name, starts, measurement.counts[:-2], measurement.deviation))
+    return refined(model, histograms)
 
 
 def _spent(charge: Charge) -> int:

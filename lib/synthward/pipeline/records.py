@@ -165,8 +165,8 @@ def limits_of(model: Model, unit: PrivacyUnit) -> list[str]:
         )
     if any(column.starts is not None for column in model.columns):
         limits.append(
-            "Numeric and date columns are kept up to the bins of the model: inside a bin, values are spread evenly and "
-            "are unrelated to other columns."
+            "Numeric and date columns are kept up to the bins of the model: inside a bin, values are spread evenly, or "
+            "as a noisy histogram says where one was measured, and are unrelated to other columns."
         )
     if unit.name == "patient":
         limits.append(

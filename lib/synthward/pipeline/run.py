@@ -29,7 +29,7 @@ from synthward.measure.source import PinnedSource
 from synthward.pipeline import preflight
 from synthward.pipeline.environment import Environment, Places
 from synthward.pipeline.journal import OPENED, PUBLISHED, VALIDATED, Journal, JournalSeals
-from synthward.pipeline.learning import Learned, Learning
+from synthward.pipeline.learning import Learned, Learning, with_histograms
 from synthward.pipeline.opening import open_source
 from synthward.pipeline.plan import ATTEMPT, Plan
 from synthward.pipeline.records import publishable_metrics, registry_row, table_properties, tracked_parameters
@@ -173,7 +173,7 @@ class MainJob:
                     asked = rounds.send(answers)
                 except StopIteration as finished:
                     model: Model = finished.value
-                    return Measured(plan, model, sealed, learned)
+                    return Measured(plan, with_histograms(model, plan.learning, learned), sealed, learned)
 
     def _learn(self, learning: Learning, pinned: PinnedSource, receipt: ChargeReceipt) -> Learned:
         """The rounds before the synthesizer's, each under its part of the charge."""

@@ -77,6 +77,7 @@ def render(manifest: Manifest) -> str:
         failed=[gate for gate in body["gates"] if not gate["passed"]],
         epsilon=epsilon,
         delta=Decimal(guarantee["delta"]),
+        thresholds=Decimal(guarantee["atto_delta"]) / 10**18,
         pure=pure,
         explained=explained,
         beliefs=[(prior, _belief(prior, explained)) for prior in PRIORS],
