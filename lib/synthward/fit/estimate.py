@@ -10,8 +10,8 @@ minimised by L-BFGS (Nocedal and Wright 2006, section 7.2). The ridge shrinks ev
 `b / (b + ridge variance)`, b its expected count under the base: cells that are mostly noise stay as the base has them
 (Dudik, Phillips and Schapire 2004 give the l2-regularised form of maximum entropy). That is the best linear shrinkage
 of cells whose distance to the base has variance `b / ridge`. A table that is further from the base than that, beyond
-its noise, gets the smaller ridge that its own distance asks for (`own_ridge`), and so do the tables inside of it: a
-strong relation is kept where the noise is strong, too, and bends no column.
+its noise, gets the smaller ridge that its own distance asks for (`own_ridge`), so that a strong relation is kept where
+the noise is strong, too.
 
 Everything is post-processing of sealed numbers: the total comes from the noisy tables, never from the data, and the
 result is a deterministic function of its arguments.
@@ -173,9 +173,12 @@ class _Dual:
         self._wanted = _flat([aim.counts for aim in aims])
         _, expected = inference.marginals([np.zeros(shape) for shape in self._shapes] + fixed)
         under_base = expected[: len(aims)]
-        own = [own_ridge(aim, total * shares, total) for aim, shares in zip(aims, under_base, strict=True)]
-        strengths = _within([aim.clique for aim in aims], [min(ridge, each) for each in own])
-        self._ridge = _flat([each * aim.variance for each, aim in zip(strengths, aims, strict=True)])
+        self._ridge = _flat(
+            [
+                min(ridge, own_ridge(aim, total * shares, total)) * aim.variance
+                for aim, shares in zip(aims, under_base, strict=True)
+            ]
+        )
         self.scale = 1 / (total * _flat(under_base) + self._ridge)
         self.total = total
 
@@ -198,16 +201,6 @@ def own_ridge(aim: Target, base: Floats, total: float) -> float:
     """
     seen = float(((aim.counts - base) ** 2).sum() - aim.variance.sum())
     return total / seen if seen > 0 else np.inf
-
-
-def _within(cliques: Sequence[Clique], ridges: Sequence[float]) -> list[float]:
-    """A table inside another has at most the ridge of that one.
-
-    The ridge divides the weight of a table where tables disagree; without this the noisy margins of a strong pair would
-    count for more than the same columns measured by themselves.
-    """
-    sets = [set(clique) for clique in cliques]
-    return [min(ridge for larger, ridge in zip(sets, ridges, strict=True) if columns <= larger) for columns in sets]
 
 
 def _flat(tables: Sequence[Floats]) -> Floats:
