@@ -17,6 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from trial import EXPIRES, TestSite, approve, merged, open_budget, write_yaml
 
 SCOPE = "diabetes130_fidelity"
+POLICY = {
+    "allow_other_unit": True,
+    "tiers": {"T1": {"max_epsilon_per_release": 100, "max_epsilon_per_scope": 10_000}},
+}
+"""Public data: any epsilon may be tried, as often as wanted."""
 
 
 class SparkBench:
@@ -25,7 +30,7 @@ class SparkBench:
     def __init__(self, spark: SparkSession, folder: Path, chosen: Configuration, protocol: Protocol, runs: int) -> None:
         """Writes the site, its request and the training rows, opens the budget and collects the approvals."""
         self._chosen, self._protocol = chosen, protocol
-        site = TestSite(folder, policy={"allow_other_unit": True})
+        site = TestSite(folder, policy=POLICY)
         protocol.raw.to_csv(folder / "train.csv", index=False)
         shipped = yaml.safe_load((ROOT / "conf" / "requests" / "diabetes130_fidelity.yaml").read_text("utf-8"))
         population = {"scope": SCOPE, "declared_patients": DECLARED[chosen.unit]}
@@ -50,7 +55,9 @@ class SparkBench:
         path = write_yaml(folder / "request.yaml", merged(shipped, changes))
         self._ward = site.open(spark)
         self._request = self._ward.request(path)
-        open_budget(self._ward, scope=SCOPE, unit=chosen.unit, declared_patients=DECLARED[chosen.unit])
+        open_budget(
+            self._ward, epsilon="10000", scope=SCOPE, unit=chosen.unit, declared_patients=DECLARED[chosen.unit]
+        )
         approve(self._ward, self._request, runs)
 
     def _patient(self) -> dict[str, object]:

@@ -13,6 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from synthward.errors import UsageError
+from synthward.kernels.compiled import METHOD_LIMIT_KEY
 from synthward.spark.session import CATALOG, EXTENSION, build_session
 
 JARS = "jars/delta-spark_4.2_2.13-4.4.0.jar", "jars/delta-storage-4.4.0.jar"
@@ -62,6 +63,7 @@ def test_local_settings_are_in_force(spark: SparkSession) -> None:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.bindAddress": "127.0.0.1",
+        METHOD_LIMIT_KEY: "8000",
     }
     assert {key: spark.conf.get(key) for key in expected} == expected
 
@@ -127,7 +129,7 @@ def test_two_connect_programs_at_once_and_a_classic_session_after_one(root: Path
 
 @pytest.mark.slow
 @pytest.mark.e2e
-def test_under_spark_submit_only_delta_is_added(root: Path, tmp_path: Path) -> None:
+def test_under_spark_submit_only_delta_and_the_method_limit_are_added(root: Path, tmp_path: Path) -> None:
     program = tmp_path / "job.py"
     program.write_text(
         textwrap.dedent("""
@@ -135,6 +137,7 @@ def test_under_spark_submit_only_delta_is_added(root: Path, tmp_path: Path) -> N
         from synthward.spark.session import build_session, stop_session
         spark = build_session("job")
         keys = ["spark.master", "spark.sql.extensions", "spark.sql.catalog.spark_catalog"]
+        keys.append("spark.sql.codegen.hugeMethodLimit")
         found = {key: spark.conf.get(key) for key in keys}
         local = {"spark.ui.enabled", "spark.ui.showConsoleProgress", "spark.driver.bindAddress", "spark.driver.memory"}
         found["added"] = sorted(local.intersection(dict(spark.sparkContext.getConf().getAll())))
@@ -149,6 +152,7 @@ def test_under_spark_submit_only_delta_is_added(root: Path, tmp_path: Path) -> N
         "spark.master": "local[1]",
         "spark.sql.extensions": f"org.example.Other,{EXTENSION}",
         "spark.sql.catalog.spark_catalog": CATALOG,
+        METHOD_LIMIT_KEY: "8000",
         "added": [],
     }
 

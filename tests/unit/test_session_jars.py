@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthward.errors import EnvironmentProblem, UsageError
+from synthward.kernels.compiled import METHOD_LIMIT_KEY
 from synthward.spark import fetch, jars, session
 from synthward.spark.java import find_java, parse_major
 
@@ -186,7 +187,7 @@ class TestSettingsInForce:
 
     def test_checked_in_defaults_parse(self, root: Path) -> None:
         settings = jars.parse_defaults((root / "conf" / "spark-defaults.conf").read_text())
-        assert session.delta_settings(settings) == {}
+        assert session.delta_settings(settings) == session.method_settings(settings) == {}
 
 
 class TestSession:
@@ -199,6 +200,10 @@ class TestSession:
         extended = session.delta_settings(given)
         assert extended == {"spark.sql.extensions": f"org.example.A,org.example.B,{session.EXTENSION}"}
         assert session.delta_settings({**given, **extended}) == {}
+
+    def test_methods_are_short_enough_for_java_unless_somebody_decided_otherwise(self) -> None:
+        assert session.method_settings({}) == {METHOD_LIMIT_KEY: "8000"}
+        assert session.method_settings({METHOD_LIMIT_KEY: "65535"}) == {}
 
     @pytest.mark.parametrize(
         ("master", "cores"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from pyspark.errors import PySparkException
 
 import synthward
 from synthward.errors import EnvironmentProblem, SynthwardError
+from synthward.kernels.compiled import METHOD_LIMIT, METHOD_LIMIT_KEY
 from synthward.pipeline import _worker
 from synthward.release.publication import published_state
 from synthward.release.registry import Registry
@@ -17,7 +19,12 @@ from synthward.store.delta import TableRef, condition_of
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+logger = logging.getLogger(__name__)
+
 PROBES = 4
+
+INTERPRETED_COLUMNS = 12
+"""Columns from which encoding may be one method that Java does not compile; see `kernels.compiled`."""
 
 
 def check_executors(spark: SparkSession) -> None:
@@ -44,6 +51,27 @@ def check_executors(spark: SparkSession) -> None:
                 f"an executor has numpy {there[0]} and synthward {there[1]}, the driver numpy {here[0]} and synthward "
                 f"{here[1]}; give all nodes one environment. Nothing was spent"
             )
+
+
+def warn_of_interpretation(spark: SparkSession, columns: int) -> None:
+    """Says so where the session lets Spark make methods that Java never compiles: the run is right, but slow.
+
+    Args:
+        spark: The session, whose settings belong to whoever made it.
+        columns: Number of columns to be measured.
+    """
+    try:
+        limit = int(str(spark.conf.get(METHOD_LIMIT_KEY)))
+    except PySparkException:  # a platform that hides the setting runs no such methods
+        return
+    if limit > METHOD_LIMIT and columns >= INTERPRETED_COLUMNS:
+        logger.warning(
+            "%s is %d: encoding %d columns may run up to twenty times slower than it could; set it to %d",
+            METHOD_LIMIT_KEY,
+            limit,
+            columns,
+            METHOD_LIMIT,
+        )
 
 
 def check_targets(spark: SparkSession, registry: Registry, target: TableRef, release_id: str) -> None:

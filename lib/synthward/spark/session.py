@@ -1,7 +1,8 @@
 """Build the Spark session of a job, a notebook or a test. Library code never does: its session is injected.
 
-What is set depends on who started the JVM. Where Spark or the platform did (spark-submit, Databricks, a Connect
-server), only Delta's extension and catalog are added, when missing. A local session gets everything a laptop needs.
+What is set depends on who started the JVM. Where Spark or the platform did (spark-submit, a Connect server), only
+Delta's extension and catalog and the limit of generated methods are added, when missing; on Databricks nothing is. A
+local session gets everything a laptop needs.
 
 The session time zone of a cluster is left alone: the library never lets a result depend on it. Local sessions use UTC,
 so that what a person sees printed does not depend on the machine either.
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from synthward.errors import EnvironmentProblem, UsageError
+from synthward.kernels.compiled import METHOD_LIMIT, METHOD_LIMIT_KEY
 from synthward.spark import jars
 from synthward.spark.java import find_java
 
@@ -77,7 +79,7 @@ def build_session(
     if os.environ.get(jars.DATABRICKS_VARIABLE):
         return _configured(builder, settings).getOrCreate()
     if remote is not None and not remote.startswith("local"):
-        return _configured(builder.remote(remote), settings).getOrCreate()
+        return _configured(builder.remote(remote), {**method_settings(settings), **settings}).getOrCreate()
     if "PYSPARK_GATEWAY_PORT" in os.environ:
         return _submitted(builder, settings)
     master = remote or master or settings.get("spark.master") or os.environ.get("MASTER") or "local[*]"
@@ -110,7 +112,12 @@ def _submitted(builder: SparkSession.Builder, settings: Mapping[str, str]) -> Sp
         version = jars.spark_version()
         ways = jars.three_ways(version, jars.installed_version("delta-spark"))
         raise EnvironmentProblem(f"Delta: not on the class path of this spark-submit.\n{ways}") from missing
-    return _configured(builder, {**settings, **delta_settings(given)}).getOrCreate()
+    return _configured(builder, {**settings, **delta_settings(given), **method_settings(given)}).getOrCreate()
+
+
+def method_settings(given: Mapping[str, str]) -> dict[str, str]:
+    """The limit of generated methods, unless `given` has one; see `kernels.compiled`."""
+    return {} if METHOD_LIMIT_KEY in given else {METHOD_LIMIT_KEY: str(METHOD_LIMIT)}
 
 
 def delta_settings(given: Mapping[str, str]) -> dict[str, str]:
@@ -129,7 +136,7 @@ def _started(app: str, master: str, settings: dict[str, str], *, connect: bool) 
     find_java(os.environ)
     in_force = jars.settings_in_force(os.environ, settings)
     plan = jars.plan_for(os.environ, settings)
-    merged = {**settings, **delta_settings(in_force), **plan.conf}
+    merged = {**settings, **delta_settings(in_force), **method_settings(in_force), **plan.conf}
     if master.startswith("local"):
         # Spark reads these from the environment, not from the settings: the UI's address and the workers' Python.
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
