@@ -55,9 +55,7 @@ class SparkBench:
         path = write_yaml(folder / "request.yaml", merged(shipped, changes))
         self._ward = site.open(spark)
         self._request = self._ward.request(path)
-        open_budget(
-            self._ward, epsilon="10000", scope=SCOPE, unit=chosen.unit, declared_patients=DECLARED[chosen.unit]
-        )
+        open_budget(self._ward, epsilon="10000", scope=SCOPE, unit=chosen.unit, declared_patients=DECLARED[chosen.unit])
         approve(self._ward, self._request, runs)
 
     def _patient(self) -> dict[str, object]:

@@ -9,7 +9,7 @@ from synthward.config.loader import bind
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.fit.groups import grouping
-from synthward.fit.zeros import apart, contradiction, potentials, read_zeros
+from synthward.fit.zeros import apart, contradiction, impossible_wishes, potentials, read_zeros
 
 DOMAIN = bind(
     """\
@@ -75,3 +75,26 @@ def test_contradictions_are_found_before_spending() -> None:
     assert contradiction(read_zeros(chain, BOOKS)[0], BOOKS, 1000) is None
     assert "max_cells is 3" in str(contradiction(read_zeros(chain, BOOKS)[0], BOOKS, 3))
     assert contradiction([], BOOKS, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "impossible"),
+    [
+        ({"sex": {1: 1}}, ()),
+        ({"sex": {1: 1}, "pregnant": {0: 1}}, ()),
+        ({"sex": {1: 1}, "pregnant": {1: 1}}, ("sex", "pregnant")),
+        ({"sex": {0: 0.5, 1: 0.5}, "pregnant": {1: 1}}, ("sex", "pregnant")),
+        ({"sex": {0: 0.5, 1: 0.5}, "pregnant": {0: 0.7, 1: 0.3}}, ()),
+        ({"sex": {0: 0.2, 1: 0.8}, "pregnant": {0: 0.7, 1: 0.3}}, ("sex", "pregnant")),
+        ({"sex": {0: 1, 1: 0}, "pregnant": {1: 1}}, ()),
+        ({"age": {0: 1}, "pregnant": {1: 1}}, ("age", "pregnant")),
+        ({"age": {3: 0.5, 4: 0.5}, "pregnant": {1: 1}, "sex": {0: 1}}, ()),
+    ],
+)
+def test_wishes_that_no_possible_rows_have_are_named(
+    wanted: dict[str, dict[int, float]], impossible: tuple[str, ...]
+) -> None:
+    declared = [{"sex": ("M",), "pregnant": ("true",)}, {"pregnant": ("true",), "age": ("5",)}]
+    zeros, _ = read_zeros(declared, BOOKS)
+    assert sorted(impossible_wishes(zeros, BOOKS, wanted)) == sorted(impossible)
+    assert impossible_wishes([], BOOKS, wanted) == ()

@@ -192,6 +192,44 @@ def test_columns_must_be_declared_in_the_domain(tmp_path: Path) -> None:
     assert "not declared in the domain" in problem.message
 
 
+LEARNED = "learn: {categories: {gender: {pattern: '[A-Z]', per_patient: 1, at_most: 3}}}"
+
+
+@pytest.mark.parametrize(
+    ("where", "changes", "path", "message"),
+    [
+        ("{weight: {a: 1}}", [], "output.where.weight", "column 'weight' is not requested"),
+        ("{race: {C: 1}}", [], "output.where.race", "'C' is not a declared value of column 'race'"),
+        ("{race: {A: 0.5}}", [], "output.where.race", "sum to 0.5, not to 1"),
+        ("{age: {41: 0.5, 42: 0.5}}", [("- gender", "- age")], "output.where.age", "lie in one bin"),
+        (
+            "{gender: {F: 1}}",
+            [("laplace, epsilon: 1.0}", f"gaussian, epsilon: 1, delta: 1e-9}}\n{LEARNED}")],
+            "output.where.gender",
+            "`learn` finds out which values 'gender' has",
+        ),
+    ],
+)
+def test_wishes_must_fit_request_and_domain(
+    tmp_path: Path, where: str, changes: list[tuple[str, str]], path: str, message: str
+) -> None:
+    text = edited(("rows: 100000}\nu", f"rows: 100000, where: {where}}}\nu"), *changes)
+    domain = DOMAIN + "  age: {type: numeric, integer: true, bounds: [0, 99], bins: 10}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_request(write(tmp_path, text, domain))
+    [problem] = caught.value.problems
+    assert problem.path == path
+    assert text.splitlines()[(problem.line or 0) - 1].startswith("output:")
+    assert message in problem.message
+
+
+def test_wishes_that_fit_are_part_of_what_is_approved(tmp_path: Path) -> None:
+    plain = load_request(write(tmp_path))
+    wishing = load_request(write(tmp_path, edited(("100000}\nu", "100000, where: {gender: {F: 0.7, M: 0.3}}}\nu"))))
+    assert wishing.request.output.where == {"gender": {"F": Decimal("0.7"), "M": Decimal("0.3")}}
+    assert wishing.digest != plain.digest
+
+
 def test_a_missing_domain_is_named(tmp_path: Path) -> None:
     path = write(tmp_path, edited(("diabetes130.yaml", "none.yaml")))
     with pytest.raises(ConfigError, match=r"none\.yaml:1: no such file"):

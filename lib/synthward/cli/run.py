@@ -13,6 +13,9 @@ from synthward.cli.main import site_path
 from synthward.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from decimal import Decimal
+
     from synthward.api import Release, Ward
     from synthward.governance.request import RequestFile
     from synthward.pipeline.plan import Plan
@@ -170,6 +173,7 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
             f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon} ({plan.accounting}), delta {plan.delta}, "
             f"K {plan.task.unit.max_rows}"
         ),
+        *([f"where      {_wanted(request.output.where)}"] if request.output.where else []),
         f"budget     scope {request.population.scope}: {account}",
         *([] if plan.learning is None else plan.learning.describe(whole_budget(plan.task))),
         *Cost.of(plan).describe(),
@@ -177,6 +181,12 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
         *([] if plan.joint_forecast is None else [f"tables     expected distance, mean: {plan.joint_forecast:.4f}"]),
         *(f"WARNING    {warning}" for warning in plan.warnings),
     ]
+
+
+def _wanted(where: Mapping[str, Mapping[str, Decimal]]) -> str:
+    """Wanted shares in one line."""
+    texts = {name: ", ".join(f"{value} {share}" for value, share in shares.items()) for name, shares in where.items()}
+    return "; ".join(f"{name}: {text}" for name, text in texts.items())
 
 
 def approve_request(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,10 @@ from synthward.fit.inference import Inference
 from synthward.fit.junction import Clique, Graph
 
 Floats = npt.NDArray[np.float64]
+
+MAX_SWEEPS = 500
+TOLERANCE = 1e-6
+"""As in `sample.condition`, which does the same with the model."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +91,70 @@ def contradiction(zeros: Sequence[Zero], books: Mapping[str, CodeBook], max_cell
     """Why the zeros cannot be kept: they leave no row possible, or need too large tables; None when they can."""
     if not zeros:
         return None
-    names = [name for name in books if any(name in zero.clique for zero in zeros)]
-    coarse = {name: _coarse(books[name], apart(zeros, name)) for name in names}
-    graph = Graph({name: coarse[name].count for name in names})
-    for zero in zeros:
-        graph = graph.with_clique(zero.clique)
+    coarse, graph = _world(zeros, books)
     if graph.cells > max_cells:
         return f"the structural zeros need joint tables of {graph.cells} cells, max_cells is {max_cells}"
     tables = potentials(zeros, coarse)
-    inference = Inference(graph.tree(), {name: coarse[name].count for name in names}, list(tables))
+    inference = Inference(graph.tree(), {name: one.count for name, one in coarse.items()}, list(tables))
     if inference.beliefs(list(tables.values()))[0] == -np.inf:
         return "the structural zeros contradict each other: together they leave no row possible"
     return None
+
+
+def impossible_wishes(
+    zeros: Sequence[Zero], books: Mapping[str, CodeBook], wanted: Mapping[str, Mapping[int, float]]
+) -> tuple[str, ...]:
+    """Columns whose wanted shares no set of possible rows has together; empty where there is one.
+
+    Rows that are as even as the zeros allow are given the wanted shares by iterative proportional fitting (Csiszar
+    1975, doi:10.1214/aop/1176996454), which converges wherever any distribution has them.
+
+    Args:
+        zeros: Structural zeros that leave rows possible.
+        books: Code books.
+        wanted: Shares by code, by column.
+    """
+    named = {name for zero in zeros for name in zero.clique}
+    wishes = {name: codes for name, codes in wanted.items() if name in named}
+    if not wishes:
+        return ()
+    coarse, graph = _world(zeros, books, wishes)
+    shares = {name: _by_group(codes, coarse[name]) for name, codes in wishes.items()}
+    tables = potentials(zeros, coarse)
+    sizes = {name: one.count for name, one in coarse.items()}
+    inference = Inference(graph.tree(), sizes, [*tables, *((name,) for name in shares)])
+    weights = {name: np.where(one > 0, 0.0, -np.inf) for name, one in shares.items()}
+    for _ in range(MAX_SWEEPS):
+        furthest = 0.0
+        for place, (name, one) in enumerate(shares.items(), len(tables)):
+            log_z, found = inference.marginals([*tables.values(), *weights.values()])
+            if log_z == -np.inf or np.any(found[place][one > 0] == 0):
+                return tuple(wishes)
+            furthest = max(furthest, float(np.abs(found[place] - one).max()))
+            weights[name][one > 0] += np.log(one[one > 0] / found[place][one > 0])
+        if furthest <= TOLERANCE:
+            return ()
+    return tuple(wishes)
+
+
+def _by_group(codes: Mapping[int, float], grouped: Grouping) -> Floats:
+    shares = np.zeros(grouped.count)
+    for code, share in codes.items():
+        shares[grouped.groups[code]] += share
+    return shares
+
+
+def _world(
+    zeros: Sequence[Zero], books: Mapping[str, CodeBook], apart_too: Mapping[str, Iterable[int]] = MappingProxyType({})
+) -> tuple[dict[str, Grouping], Graph]:
+    """The named columns, coarsened to what zeros and other codes tell apart, and a graph that holds every zero."""
+    names = [name for name in books if any(name in zero.clique for zero in zeros)]
+    told = {name: sorted({*apart(zeros, name), *apart_too.get(name, ())}) for name in names}
+    coarse = {name: _coarse(books[name], told[name]) for name in names}
+    graph = Graph({name: coarse[name].count for name in names})
+    for zero in zeros:
+        graph = graph.with_clique(zero.clique)
+    return coarse, graph
 
 
 def _coarse(book: CodeBook, named: Sequence[int]) -> Grouping:

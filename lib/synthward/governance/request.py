@@ -19,7 +19,8 @@ from synthward.config.loader import load_document, restore
 from synthward.config.locations import resolve
 from synthward.domain.spec import Domain, load_domain
 from synthward.errors import ConfigError
-from synthward.governance.learn import Learn, faults
+from synthward.governance import learn, where
+from synthward.governance.learn import Learn
 
 Audience = Literal["enclave", "team", "organisation", "partner", "public"]
 AUDIENCES: tuple[Audience, ...] = ("enclave", "team", "organisation", "partner", "public")
@@ -251,6 +252,13 @@ class Output:
         1, minimum=0, maximum=2**63 - 1, doc="Public seed of the sampling, which is post-processing; noise has no seed."
     )
 
+    where: dict[str, dict[str, Decimal]] = key(
+        {},
+        minimum=0,
+        maximum=1,
+        doc="Wanted shares of values, by column, for instance {sex: {F: 1}}; the rest follows from the model.",
+    )
+
     def problems(self) -> Findings:
         """Cross-field checks for the loader."""
         yield from _repeated("key_columns", self.key_columns)
@@ -365,7 +373,8 @@ def load_request(path: Path, *, source_override: str | None = None) -> RequestFi
         for index, column in enumerate(request.columns)
         if column not in domain.attributes
     ]
-    unknown += [document.problem(place, text) for place, text in faults(request, domain)]
+    for section in (learn, where):
+        unknown += [document.problem(place, text) for place, text in section.faults(request, domain)]
     if unknown:
         raise ConfigError(unknown)
     return RequestFile(path, request, domain, request_digest(request, domain.digest))

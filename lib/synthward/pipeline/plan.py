@@ -14,11 +14,13 @@ from fractions import Fraction
 from typing import Any
 
 from synthward.config.canonical import canonical_json
-from synthward.domain.codes import codebooks
+from synthward.domain.codes import CodeBook, codebooks
 from synthward.domain.spec import Domain
+from synthward.domain.wanted import wanted_shares
 from synthward.errors import BudgetExceeded, ConfigError, PolicyRefused, Problem
 from synthward.fit.base import Synthesizer, Task
 from synthward.fit.catalog import synthesizer
+from synthward.fit.zeros import impossible_wishes, read_zeros
 from synthward.governance.assess import Assessment, assess
 from synthward.governance.policy import Policy
 from synthward.governance.request import RequestFile
@@ -181,6 +183,8 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     if learn is not None and learn.quantiles and not chosen.uses_bins:
         text = f"{chosen.name} draws numbers by mean and spread and has no use for bins; use another synthesizer"
         problems.append(Problem("learn.quantiles", text, file.path))
+    if not problems:
+        problems = _where_problems(task, file)
     if problems:
         raise ConfigError(problems)
     task = with_curve(task, chosen, 1 if learn is None else largest_answer(declared, learn))
@@ -215,6 +219,19 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         warnings=tuple(warnings),
         tasks=public_tasks(request.population.declared_rows),
     )
+
+
+def _where_problems(task: Task, file: RequestFile) -> list[Problem]:
+    """Wishes that the structural zeros exclude."""
+    books = codebooks(task.domain)
+    zeros, _ = read_zeros(task.options.zeros, books)
+    wanted = {name: _shares_by_code(books[name], value) for name, value in file.request.output.where.items()}
+    text = "the structural zeros leave no rows that have all wanted shares together"
+    return [Problem(f"output.where.{name}", text, file.path) for name in impossible_wishes(zeros, books, wanted)]
+
+
+def _shares_by_code(book: CodeBook, value: object) -> dict[int, float]:
+    return {book.code_of_place(place): share for place, share in wanted_shares(book, value).items()}
 
 
 def with_curve(task: Task, chosen: Synthesizer, least: int = 1) -> Task:

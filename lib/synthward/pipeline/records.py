@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -116,7 +116,14 @@ def manifest_of(facts: Facts) -> Manifest:
             "digest": facts.model.digest,
             "graph": {"order": list(facts.model.order), "edges": [_edge(edge) for edge in facts.graph]},
         },
-        "sampling": {"seed": request.output.sampling_seed, "keys": request.output.keys},
+        "sampling": {
+            "seed": request.output.sampling_seed,
+            "keys": request.output.keys,
+            "where": {
+                name: {value: str(share) for value, share in wanted.items()}
+                for name, wanted in request.output.where.items()
+            },
+        },
         "gates": [{"gate": gate.name, "passed": gate.passed, "detail": gate.detail} for gate in facts.gates],
         "quality": {
             "summary": summary(facts.quality) | pair_summary(facts.relations),
@@ -125,7 +132,7 @@ def manifest_of(facts: Facts) -> Manifest:
         },
         "forecast": {name: round(value, 6) for name, value in plan.forecast.items()},
         "warnings": list(plan.warnings),
-        "limits": list(limits_of(facts.model, plan.task.unit)),
+        "limits": list(limits_of(facts.model, plan.task.unit, request.output.where)),
     }
     return Manifest(body)
 
@@ -148,8 +155,14 @@ def _guarantee(plan: Plan) -> dict[str, Any]:
     }
 
 
-def limits_of(model: Model, unit: PrivacyUnit) -> list[str]:
-    """What the release does not keep or does not promise, in sentences that are true of its model."""
+def limits_of(model: Model, unit: PrivacyUnit, where: Collection[str] = ()) -> list[str]:
+    """What the release does not keep or does not promise, in sentences that are true of its model.
+
+    Args:
+        model: The model.
+        unit: The privacy unit.
+        where: Columns of which certain values or shares were wanted.
+    """
     widest = max(len(column.parents) for column in model.columns) + 1
     limits = ["Rows are drawn independently of each other: rows with fresh keys do not form synthetic patients yet."]
     if widest == 1:
@@ -162,6 +175,11 @@ def limits_of(model: Model, unit: PrivacyUnit) -> list[str]:
         limits.append(
             f"What {widest + 1} or more columns have in common beyond the drawn tables of at most {widest} columns is "
             "not kept."
+        )
+    if where:
+        limits.append(
+            f"Rows have the wanted shares of {', '.join(where)}, not those of the source, and everything else as it "
+            "goes with them; distances and plots of quality are of rows drawn from the same model without that."
         )
     if any(column.starts is not None for column in model.columns):
         limits.append(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synthward.domain.codes import codebooks
+from synthward.errors import GateFailed, UsageError
 from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
+from synthward.governance.request import Output
 from synthward.ledger.charges import ChargeReceipt
 from synthward.pipeline.environment import Environment, Places
 from synthward.pipeline.learning import Learned
@@ -20,13 +22,19 @@ from synthward.privacy.queries import Population
 from synthward.release import table
 from synthward.release.manifest import Manifest
 from synthward.release.table import Lineage
+from synthward.sample._worker import SamplePlan
 from synthward.sample.blocks import sample_places, sample_plan
+from synthward.sample.model_file import ModelFile
+from synthward.sample.where import plan_where
 from synthward.store.delta import read
 from synthward.validate.gates import Thresholds, run_gates
 from synthward.validate.inspect import inspect
 from synthward.validate.metrics import column_quality
 from synthward.validate.relations import clique_quality, drawn_graph, drawn_pairs
 from synthward.validate.tables import noisy_tables, total_rows, with_pairs
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 @dataclass(frozen=True)
@@ -75,20 +83,28 @@ def stage_and_check(
     struct = opened_types(origin.opened)
     types = {field.name: field.dataType for field in struct.fields}
     lineage = Lineage(plan.identity.release_id, model.digest, origin.sealed_at)
-    drawing = sample_plan(model, books, request.output.rows, request.output.sampling_seed)
-    drawn = sample_places(env.spark, drawing, env.site.target_file_rows)
     keys = {name: types[name] for name in request.output.key_columns}
-    rows = table.release_rows(drawn, books, types, keys, lineage)
+
+    def rows_of(plan: SamplePlan) -> DataFrame:
+        drawn = sample_places(env.spark, plan, env.site.target_file_rows)
+        return table.release_rows(drawn, books, types, keys, lineage)
+
+    rows = rows_of(_drawing(ModelFile(model, plan.domain), request.output))
     version = table.stage(
         rows, places.staged, table.constraints(books, types), {"release_id": lineage.release_id, "status": "staged"}
     )
     env.on_step("sample")
     noisy = with_pairs(noisy_tables(sealed, books))
     cliques = [columns for columns in noisy if len(columns) > 1]
-    found = inspect(read(env.spark, places.staged, version), books, lineage, [*cliques, *drawn_pairs(model, books)])
-    quality = {name: column_quality(book, noisy[name,], found.counts[name]) for name, book in books.items()}
+    counted = [*cliques, *drawn_pairs(model, books)]
+    found = judged = inspect(read(env.spark, places.staged, version), books, lineage, counted)
+    if request.output.where:
+        # Wanted rows differ from the source by intention: what is compared with it is drawn without conditions.
+        plain = sample_plan(model, books, request.output.rows, request.output.sampling_seed)
+        judged = inspect(rows_of(plain), books, lineage, counted)
+    quality = {name: column_quality(book, noisy[name,], judged.counts[name]) for name, book in books.items()}
     rows_by_noise = total_rows(noisy.values())
-    relations = tuple(clique_quality(noisy[c], found.table(c), books, rows_by_noise) for c in cliques)
+    relations = tuple(clique_quality(noisy[c], judged.table(c), books, rows_by_noise) for c in cliques)
     thresholds = Thresholds(
         rows=request.output.rows,
         min_patients=plan.assessment.min_declared_patients,
@@ -117,6 +133,23 @@ def stage_and_check(
         gates=run_gates(found, expected, quality, relations, population, thresholds),
         quality=quality,
         relations=relations,
-        graph=drawn_graph(model, books, found.table),
+        graph=drawn_graph(model, books, judged.table),
     )
     return Checked(manifest_of(facts), version)
+
+
+def _drawing(file: ModelFile, output: Output) -> SamplePlan:
+    """What to draw.
+
+    Raises:
+        GateFailed: The model excludes what is wanted; that depends on noisy answers, so that it shows only now.
+    """
+    try:
+        return plan_where(file, output.rows, output.sampling_seed, output.where)
+    except UsageError as error:
+        if not output.where:
+            raise
+        reason = str(error).removeprefix("where: ")
+        raise GateFailed(
+            f"output.where: {reason}. Nothing is published; the charge stands, an edited request is a new run"
+        ) from None

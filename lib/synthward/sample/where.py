@@ -7,7 +7,6 @@ else depends on its bin.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synthward.domain.codes import MISSING, OTHER, CodeBook
-from synthward.domain.spec import Categorical, Date, Numeric
+from synthward.domain.codes import OTHER, CodeBook
+from synthward.domain.wanted import wanted_shares
 from synthward.errors import UsageError
 from synthward.fit.model import ColumnModel
 from synthward.sample import _worker
@@ -58,37 +57,17 @@ def plan_where(file: ModelFile, rows: int, seed: int, where: Mapping[str, Any]) 
 
 
 def _understood(book: CodeBook, column: ColumnModel, value: object) -> Wanted:
-    listed = dict(value) if isinstance(value, Mapping) else {value: 1.0}
+    try:
+        by_place = wanted_shares(book, value)
+    except ValueError as error:
+        raise UsageError(f"where: {error}") from None
     shares, pinned = np.zeros(column.cells), dict[int, int]()
-    for one, share in listed.items():
-        if isinstance(share, bool) or not isinstance(share, int | float) or not math.isfinite(share) or share < 0:
-            raise UsageError(f"where: a share of column '{book.name}' is not a number of at least 0")
-        place = _place(book, one)
+    for place, share in by_place.items():
         cell = _cell(column, place)
         if column.starts is not None and place >= 0 and pinned.setdefault(cell, place) != place:
             raise UsageError(f"where: two values of column '{book.name}' lie in one bin of the model; ask for one")
         shares[cell] += share
-    if not math.isclose(float(shares.sum()), 1.0, abs_tol=1e-6):
-        raise UsageError(f"where: the shares of column '{book.name}' sum to {shares.sum():g}, not to 1")
-    return Wanted(shares / shares.sum(), pinned)
-
-
-def _place(book: CodeBook, value: object) -> int:
-    """Where a wanted value stands.
-
-    Raises:
-        UsageError: It is not declared.
-    """
-    attribute = book.attribute
-    if isinstance(attribute, Categorical) and attribute.other is not None and value == attribute.other:
-        return OTHER
-    # A value beyond the bounds would be clipped, which is right for a source and wrong for a wish.
-    if isinstance(attribute, Numeric | Date):
-        book = CodeBook(book.name, replace(attribute, outside="missing"))
-    place = book.place_of(value)
-    if place == OTHER or (place == MISSING and attribute.required):
-        raise UsageError(f"where: {value!r} is not a declared value of column '{book.name}'; see the domain")
-    return place
+    return Wanted(shares, pinned)
 
 
 def _cell(column: ColumnModel, place: int) -> int:
