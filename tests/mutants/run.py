@@ -94,6 +94,22 @@ def check(mutant: Mutant) -> None:
         raise Unfit(f"{mutant.name}: {mutant.test.split('::')[0]} does not exist")
 
 
+def check_all(mutants: Sequence[Mutant]) -> None:
+    """Checks all of them.
+
+    Raises:
+        Unfit: Naming every one that does not fit.
+    """
+    problems = []
+    for mutant in mutants:
+        try:
+            check(mutant)
+        except Unfit as problem:
+            problems.append(str(problem))
+    if problems:
+        raise Unfit("\n".join(problems))
+
+
 def pytest_code(library: Path, nodes: Sequence[str]) -> tuple[int, str]:
     """Runs tests against a copy of the package; returns pytest's exit code and its last lines."""
     environment = os.environ | {"PYTHONPATH": str(library), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -140,8 +156,7 @@ def baseline(mutants: Sequence[Mutant]) -> None:
 
 def run(mutants: Sequence[Mutant], *, with_baseline: bool, jobs: int) -> int:
     """Runs mutants, `jobs` at a time, and prints a table in their order."""
-    for mutant in mutants:
-        check(mutant)
+    check_all(mutants)
     if with_baseline:
         baseline(mutants)
     width = max(len(mutant.name) for mutant in mutants)
