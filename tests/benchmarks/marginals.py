@@ -7,8 +7,9 @@ from itertools import combinations
 from pathlib import Path
 
 from measure import Cost, compare, figure
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from synthward.config.loader import bind
 from synthward.domain.cells import Packing, Table, tables
@@ -16,6 +17,7 @@ from synthward.domain.codes import CodeBook, codebooks
 from synthward.domain.spec import Categorical, Domain, load_domain
 from synthward.kernels.encode import encode, word_column
 from synthward.kernels.marginals import weighted_marginals
+from synthward.kernels.patients import unit_key
 from synthward.measure.curator import public_tasks
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 
@@ -67,7 +69,9 @@ class Bench:
         self.words = [word_column(word) for word in range(self.packing.words)]
         columns = [F.col(name).alias(f"c{place}") for place, name in enumerate(books)]
         self.rows = encode(source.select(*columns), books, self.packing)
-        self.units = encode(source.select(F.col("patient").alias("unit"), *columns), books, self.packing)
+        key = source.schema["patient"].dataType
+        self.key = "binary" if isinstance(key, T.StringType) else "long"
+        self.units = encode(source.select(unit_key(F.col("patient"), key).alias("unit"), *columns), books, self.packing)
         self.scanned = source.select(*columns)
 
     def actions(self) -> dict[str, Callable[[], object]]:
@@ -87,7 +91,7 @@ class Bench:
             "ship_units": lambda: (
                 self.units.select("unit", *self.words)
                 .repartition(self.tasks, F.col("unit"))
-                .mapInArrow(ship, "unit long, " + schema)
+                .mapInArrow(ship, f"unit {self.key}, {schema}")
                 .agg(F.count(F.lit(1)))
                 .collect()
             ),
@@ -111,9 +115,24 @@ def _report(found: dict[str, Cost], prefix: str) -> None:
 
 
 def pairs(spark: SparkSession, folder: str, rows: int, repeats: int) -> None:
-    """All 66 pairs of twelve columns of ten values."""
-    bench = Bench(_digits(spark, folder, rows), codebooks(bind(DIGITS, Domain)), rows)
-    _report(compare(bench.actions(), repeats), "")
+    """All 66 pairs of twelve columns of ten values, ids as LONG and as the text of a UUID."""
+    source, books = _digits(spark, folder, rows), codebooks(bind(DIGITS, Domain))
+    _report(compare(Bench(source, books, rows).actions(), repeats), "")
+    path = f"{folder}/digits-uuid"
+    source.withColumn("patient", _uuid_text(F.col("patient"))).write.parquet(path)
+    named = Bench(spark.read.parquet(path), books, rows).actions()
+    wanted = {name: named[name] for name in ("ship_units", "pairs_units")}
+    found = compare(wanted, repeats)
+    figure("patient_uuid_pairs_vs_ship", found["pairs_units"].seconds / found["ship_units"].seconds, "ratio")
+    for name, cost in found.items():
+        figure(f"uuid_{name}_cpu_s", cost.cpu, "CPU-s")
+
+
+def _uuid_text(number: Column) -> Column:
+    """36 characters that tell patients apart, as hospitals write them."""
+    digits = F.lower(F.concat(*(F.lpad(F.hex(F.xxhash64(number, F.lit(k))), 16, "0") for k in range(2))))
+    cuts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+    return F.concat_ws("-", *(F.substring(digits, start, length) for start, length in cuts))
 
 
 def diabetes(spark: SparkSession, folder: str, rows: int, repeats: int) -> None:

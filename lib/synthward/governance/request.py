@@ -251,7 +251,6 @@ class Output:
     sampling_seed: int = key(
         1, minimum=0, maximum=2**63 - 1, doc="Public seed of the sampling, which is post-processing; noise has no seed."
     )
-
     where: dict[str, dict[str, Decimal]] = key(
         {},
         minimum=0,
