@@ -16,6 +16,7 @@ from synthward.errors import GateFailed
 from synthward.governance.policy import load_policy
 from synthward.governance.request import load_request
 from synthward.pipeline.plan import make_plan
+from synthward.privacy.sensitivity import WEIGHT_UNIT
 from trial import Clock, TestSite, approve, exact_answers, open_budget
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def test_synthea_encounters_to_patients(spark: SparkSession, tmp_path: Path, roo
     approve(opened, request)
     exact = exact_answers(spark, opened.plan(request))
     known = {row["ID"] for row in rows(data / "patients.csv.gz")}
-    assert exact["population"] == [len({row["PATIENT"] for row in rows(data / "encounters.csv.gz")} & known)]
+    seen = {row["PATIENT"] for row in rows(data / "encounters.csv.gz")} & known
+    assert exact["population"] == [len(seen) * WEIGHT_UNIT]
     release = opened.run(request)
     assert all(gate["passed"] for gate in release.manifest.body["gates"])
     assert opened.rows(release.release_id).count() == 2000
@@ -74,7 +76,7 @@ def test_mimic_laboratory_results_to_admissions_to_patients(
     owner = {row["hadm_id"]: row["subject_id"] for row in rows(data / "admissions.csv.gz")}
     seen = {owner[row["hadm_id"]] for row in rows(data / "labevents.csv.gz") if row["hadm_id"] in owner}
     assert 80 < len(seen) <= 100
-    assert exact["population"] == [len(seen)]
+    assert exact["population"] == [len(seen) * WEIGHT_UNIT]
     # A hundred patients where the tier asks for a thousand: the noisy count says so, and nothing is published.
     opened = site.open(spark, clock=Clock(NOW))
     request = opened.request(path)

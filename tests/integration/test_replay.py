@@ -193,7 +193,7 @@ def plain(view: Any, tokens: dict[str, str]) -> str:
     text = view if isinstance(view, str) else json.dumps(view, sort_keys=True, default=str)
     for found, token in tokens.items():
         text = text.replace(found, token)
-    text = re.sub(r"\bdone in \d+\.\d s", "done in <time>", text)
+    text = re.sub(r"\b(done in|after) \d+\.\d s", r"\1 <time>", text)
     return re.sub(r'("?manifest_sha256"?: "?)[0-9a-f]{64}', r"\1<manifest>", text)
 
 

@@ -128,6 +128,21 @@ def test_a_source_that_changed_is_noticed_before_anything_is_drawn(passes: list[
     assert noise.labels == []
 
 
+@pytest.mark.usefixtures("passes")
+def test_a_pass_that_fails_over_a_changed_source_says_that_it_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*_: object) -> None:
+        raise OSError("checksum")
+
+    def changed() -> None:
+        raise Stopped("changed")
+
+    monkeypatch.setattr(module, "collect_vector", unreadable)
+    with pytest.raises(Stopped):
+        build(MemorySeals(), Plus(1), check_source=changed).answer(asked())
+    with pytest.raises(OSError, match="checksum"):
+        build(MemorySeals(), Plus(1)).answer(asked())
+
+
 @pytest.mark.parametrize("more", [-1, 1])
 def test_noise_for_another_sensitivity_is_refused_before_the_pass(passes: list[str], more: int) -> None:
     population, marginal, *others = asked().asked

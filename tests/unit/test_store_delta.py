@@ -174,6 +174,25 @@ def test_lock_queues_threads(tmp_path: Path) -> None:
     assert most == [1, 1, 1, 1]
 
 
+def test_a_lock_that_changes_hands_is_waited_for(tmp_path: Path) -> None:
+    """Longer than the timeout in all, but no holder had it that long."""
+    path, over = tmp_path / "l", threading.Event()
+
+    def many_holders() -> None:
+        with file_lock(path, 5):
+            over.set()
+            for turn in range(8):
+                time.sleep(0.1)
+                path.write_text(f"holder {turn}", encoding="utf-8")
+
+    thread = threading.Thread(target=many_holders)
+    thread.start()
+    assert over.wait(5)
+    with file_lock(path, 0.5):
+        pass
+    thread.join()
+
+
 def test_lock_only_where_the_folder_is_on_this_machine(tmp_path: Path) -> None:
     with lock_for(TableRef(path=f"file:{tmp_path}/t"))():
         assert (tmp_path / ".t.lock").exists()

@@ -187,9 +187,14 @@ class Curator:
         refuse_too_many_cells(held, self._books)
         layout = Layout.of(missing, self._books)
         logger.info("step %s: one pass over the source for %d exact answers", asked.step, len(missing))
-        vector = collect_vector(
-            exact_vector_frame(self._rows(), self._books, layout, self._unit, self._tasks), layout.cells
-        )
+        try:
+            vector = collect_vector(
+                exact_vector_frame(self._rows(), self._books, layout, self._unit, self._tasks), layout.cells
+            )
+        except Exception:
+            # A file that changed meanwhile may be unreadable now; then that it changed is what has to be said.
+            self._check_source()
+            raise
         self._check_source()
         vector.flags.writeable = False  # it is answered from more than once
         self._exact |= {base: vector[layout.part(base)] for base in missing}

@@ -28,6 +28,7 @@ Lock = Callable[[], AbstractContextManager[None]]
 
 _SAFE_SCHEMES = {"", "file", "hdfs", "viewfs", "abfs", "abfss", "wasb", "wasbs", "gs", "dbfs"}
 """Where Delta's own log store commits atomically from any number of drivers."""
+_HOLDER_BYTES = 64
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
@@ -48,11 +49,14 @@ def lock_for(ref: TableRef, timeout: float = 120.0) -> Lock:
 def file_lock(path: Path, timeout: float) -> Iterator[None]:
     """Hold an exclusive `flock` on `path`; the operating system releases it when the process dies.
 
+    The file says who holds it since when, so that a process that waits tells one long holder, which it gives up on,
+    from many short ones, among which its turn comes.
+
     Does nothing where the folder is not on this machine (the path then belongs to another file system) or the file
     system knows no locks.
 
     Raises:
-        StoreConflict: Another process held it for `timeout` seconds.
+        StoreConflict: One other process held it for `timeout` seconds.
         EnvironmentProblem: The lock file cannot be opened.
     """
     import fcntl
@@ -67,7 +71,7 @@ def file_lock(path: Path, timeout: float) -> Iterator[None]:
             f"lock file {path}: cannot be opened ({error.strerror}); this user needs write access to {path.parent}"
         ) from error
     try:
-        give_up = time.monotonic() + timeout
+        holder, give_up = b"", time.monotonic() + timeout
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,12 +81,16 @@ def file_lock(path: Path, timeout: float) -> Iterator[None]:
                     break
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EINTR):
                     raise
+            seen = os.pread(descriptor, _HOLDER_BYTES, 0)
+            if seen != holder:
+                holder, give_up = seen, time.monotonic() + timeout
             if time.monotonic() >= give_up:
                 raise StoreConflict(
                     f"lock file {path}: held by another process for more than {timeout:g} s; wait for the other run "
                     "to end, or find the process that holds it, and run the same command again"
                 )
             time.sleep(0.05)
+        os.pwrite(descriptor, f"{os.getpid():>20} {time.time_ns():>20}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
