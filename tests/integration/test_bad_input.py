@@ -496,7 +496,8 @@ def test_a_source_with_nothing_in_it_still_makes_a_release(spark: SparkSession, 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["orphans only", "a text file of another kind"])
 def test_wrong_but_readable_sources_end_in_a_gate_or_a_release(spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    site = TestSite(tmp_path)
+    # Ten patients are well above three standard errors of nobody.
+    site = TestSite(tmp_path, policy={"tiers": {"T0": {"min_declared_patients": 10}}})
     if kind == "orphans only":
         site.write(spark, [("a", "F", 3)] * 9, "stay STRING, sex STRING, age INT")
         site.write(spark, [("b", 1)], "stay STRING, pid BIGINT", name="stays")
