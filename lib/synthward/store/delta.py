@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 RETRIES = 12
 """Default bound on retries after a commit conflict: about a minute with the pauses below."""
 
-CREATE_TRIES = 4
-"""Tries to create a table after errors that are no conflicts; some come from another driver's half-made table."""
+CREATE_TRIES = 6
+"""Tries to create a table after errors that are no conflicts; some come from another driver's half-made table.
+
+About ten seconds in all: a first commit on a busy machine takes several."""
 
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:@/+-]{1,200}")
