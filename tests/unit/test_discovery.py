@@ -157,6 +157,21 @@ def test_a_source_that_changed_is_not_sealed(passes: list[Any]) -> None:
     assert seals.find("learn_categories") is None
 
 
+@pytest.mark.usefixtures("passes")
+def test_a_pass_that_fails_over_a_changed_source_says_that_it_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*_: object) -> None:
+        raise OSError("checksum")
+
+    def changed() -> None:
+        raise Stopped("changed")
+
+    monkeypatch.setattr(module, "kept_counts", unreadable)
+    with pytest.raises(Stopped):
+        build(MemorySeals(), Plus(), check_source=changed).answer(asked())
+    with pytest.raises(OSError, match="checksum"):
+        build(MemorySeals(), Plus()).answer(asked())
+
+
 def test_other_questions_do_not_take_the_seal(passes: list[Any]) -> None:
     seals = MemorySeals()
     build(seals, NoNoise()).answer(asked())

@@ -24,6 +24,7 @@ from synthward.domain.spec import Domain
 from synthward.errors import IntegrityError
 from synthward.measure.answers import cells_of, exact_answer, refuse_too_many_cells
 from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
+from synthward.measure.source import compared_after
 from synthward.privacy.accounting import Charge, total
 from synthward.privacy.measurement import Asked, Measurement, Round, pack, unpack
 from synthward.privacy.noise import NoiseSource
@@ -187,15 +188,10 @@ class Curator:
         refuse_too_many_cells(held, self._books)
         layout = Layout.of(missing, self._books)
         logger.info("step %s: one pass over the source for %d exact answers", asked.step, len(missing))
-        try:
+        with compared_after(self._check_source):
             vector = collect_vector(
                 exact_vector_frame(self._rows(), self._books, layout, self._unit, self._tasks), layout.cells
             )
-        except Exception:
-            # A file that changed meanwhile may be unreadable now; then that it changed is what has to be said.
-            self._check_source()
-            raise
-        self._check_source()
         vector.flags.writeable = False  # it is answered from more than once
         self._exact |= {base: vector[layout.part(base)] for base in missing}
         self._on_step("aggregate")

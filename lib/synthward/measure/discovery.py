@@ -24,6 +24,7 @@ import numpy as np
 from synthward.errors import IntegrityError
 from synthward.kernels.categories import PATIENTS, PLACE, TEXT, TextColumn, kept_counts
 from synthward.measure.curator import SealStore
+from synthward.measure.source import compared_after
 from synthward.privacy.accounting import Charge
 from synthward.privacy.discovery import AskedCategories, CategoryRound, Found, pack, unpack
 from synthward.privacy.noise import NoiseSource
@@ -87,8 +88,8 @@ class Discovery:
         self._admit(asked)
         sealed = self._seals.find(asked.step)
         if sealed is None:
-            payload = pack(self._draw(asked))
-            self._check_source()
+            with compared_after(self._check_source):
+                payload = pack(self._draw(asked))
             self._on_step("draw")
             body = {"digest": asked.digest, "asked": [item.to_json() for item in asked.asked]}
             sealed = self._seals.put(asked.step, body, payload)

@@ -9,7 +9,8 @@ restricted run record; nothing of it is published.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -135,6 +136,23 @@ def check_unchanged(spark: SparkSession, pinned: PinnedSource) -> None:
                 f"source '{table.source.location}' changed after it was pinned; nothing of this pass is used. Restore "
                 "the files and run again, or start a run with a new key, which is charged anew"
             )
+
+
+@contextmanager
+def compared_after(check_source: Callable[[], None]) -> Iterator[None]:
+    """Compares the source after a pass over it, whether that succeeds or fails.
+
+    A file that changed meanwhile may be unreadable; then that it changed is what has to be said.
+
+    Args:
+        check_source: Raises if the source has changed since it was pinned.
+    """
+    try:
+        yield
+    except Exception:
+        check_source()
+        raise
+    check_source()
 
 
 def open_table(spark: SparkSession, pinned: Pinned) -> DataFrame:
