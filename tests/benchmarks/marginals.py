@@ -9,7 +9,6 @@ from pathlib import Path
 from measure import Cost, compare, figure
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from synthward.config.loader import bind
 from synthward.domain.cells import Packing, Table, tables
@@ -69,14 +68,14 @@ class Bench:
         self.words = [word_column(word) for word in range(self.packing.words)]
         columns = [F.col(name).alias(f"c{place}") for place, name in enumerate(books)]
         self.rows = encode(source.select(*columns), books, self.packing)
-        key = source.schema["patient"].dataType
-        self.key = "binary" if isinstance(key, T.StringType) else "long"
-        self.units = encode(source.select(unit_key(F.col("patient"), key).alias("unit"), *columns), books, self.packing)
+        unit = unit_key(F.col("patient"), source.schema["patient"].dataType).alias("unit")
+        self.units = encode(source.select(unit, *columns), books, self.packing)
         self.scanned = source.select(*columns)
 
     def actions(self) -> dict[str, Callable[[], object]]:
         """By name."""
         schema = ", ".join(f"{word} long" for word in self.words)
+        unit = self.units.schema["unit"].dataType.simpleString()
 
         def ship(batches):  # type: ignore[no-untyped-def]
             yield from (batch.slice(0, 0) for batch in batches)
@@ -91,7 +90,7 @@ class Bench:
             "ship_units": lambda: (
                 self.units.select("unit", *self.words)
                 .repartition(self.tasks, F.col("unit"))
-                .mapInArrow(ship, f"unit {self.key}, {schema}")
+                .mapInArrow(ship, f"unit {unit}, {schema}")
                 .agg(F.count(F.lit(1)))
                 .collect()
             ),

@@ -10,6 +10,12 @@ from decimal import Decimal
 from synthward.domain.codes import MISSING, OTHER, CodeBook
 from synthward.domain.spec import Categorical, Date, Numeric
 
+MAX_SWEEPS = 500
+"""Rounds of fitting after which wanted shares of several columns count as impossible together."""
+
+TOLERANCE = 1e-6
+"""Largest difference of a share to the wanted one after fitting several columns."""
+
 
 def wanted_shares(book: CodeBook, value: object) -> dict[int, float]:
     """Wanted shares by place.

@@ -9,21 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from synthward.domain.codes import CodeBook
+from synthward.domain.wanted import MAX_SWEEPS, TOLERANCE
 from synthward.fit.groups import Grouping, excluded_cells
 from synthward.fit.inference import Inference
 from synthward.fit.junction import Clique, Graph
 
 Floats = npt.NDArray[np.float64]
-
-MAX_SWEEPS = 500
-TOLERANCE = 1e-6
-"""As in `sample.condition`, which does the same with the model."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,7 @@ def contradiction(zeros: Sequence[Zero], books: Mapping[str, CodeBook], max_cell
     """Why the zeros cannot be kept: they leave no row possible, or need too large tables; None when they can."""
     if not zeros:
         return None
-    coarse, graph = _world(zeros, books)
+    coarse, graph = _world(zeros, books, {})
     if graph.cells > max_cells:
         return f"the structural zeros need joint tables of {graph.cells} cells, max_cells is {max_cells}"
     tables = potentials(zeros, coarse)
@@ -107,7 +103,8 @@ def impossible_wishes(
     """Columns whose wanted shares no set of possible rows has together; empty where there is one.
 
     Rows that are as even as the zeros allow are given the wanted shares by iterative proportional fitting (Csiszar
-    1975, doi:10.1214/aop/1176996454), which converges wherever any distribution has them.
+    1975, doi:10.1214/aop/1176996454), which converges wherever any distribution has them; `sample.condition` does the
+    same with the model.
 
     Args:
         zeros: Structural zeros that leave rows possible.
@@ -145,11 +142,11 @@ def _by_group(codes: Mapping[int, float], grouped: Grouping) -> Floats:
 
 
 def _world(
-    zeros: Sequence[Zero], books: Mapping[str, CodeBook], apart_too: Mapping[str, Iterable[int]] = MappingProxyType({})
+    zeros: Sequence[Zero], books: Mapping[str, CodeBook], others: Mapping[str, Iterable[int]]
 ) -> tuple[dict[str, Grouping], Graph]:
     """The named columns, coarsened to what zeros and other codes tell apart, and a graph that holds every zero."""
     names = [name for name in books if any(name in zero.clique for zero in zeros)]
-    told = {name: sorted({*apart(zeros, name), *apart_too.get(name, ())}) for name in names}
+    told = {name: sorted({*apart(zeros, name), *others.get(name, ())}) for name in names}
     coarse = {name: _coarse(books[name], told[name]) for name in names}
     graph = Graph({name: coarse[name].count for name in names})
     for zero in zeros:

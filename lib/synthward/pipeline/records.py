@@ -12,6 +12,7 @@ from synthward.config.canonical import canonical_json
 from synthward.domain.spec import Categorical, Date, Numeric
 from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
+from synthward.governance.request import Output
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
 from synthward.pipeline.learning import Learned
@@ -116,14 +117,7 @@ def manifest_of(facts: Facts) -> Manifest:
             "digest": facts.model.digest,
             "graph": {"order": list(facts.model.order), "edges": [_edge(edge) for edge in facts.graph]},
         },
-        "sampling": {
-            "seed": request.output.sampling_seed,
-            "keys": request.output.keys,
-            "where": {
-                name: {value: str(share) for value, share in wanted.items()}
-                for name, wanted in request.output.where.items()
-            },
-        },
+        "sampling": _sampling(request.output),
         "gates": [{"gate": gate.name, "passed": gate.passed, "detail": gate.detail} for gate in facts.gates],
         "quality": {
             "summary": summary(facts.quality) | pair_summary(facts.relations),
@@ -153,6 +147,11 @@ def _guarantee(plan: Plan) -> dict[str, Any]:
         "nano_rho": plan.charge.nano_rho,
         "atto_delta": plan.charge.atto_delta,
     }
+
+
+def _sampling(output: Output) -> dict[str, Any]:
+    wanted = {name: {value: str(share) for value, share in shares.items()} for name, shares in output.where.items()}
+    return {"seed": output.sampling_seed, "keys": output.keys, "where": wanted}
 
 
 def limits_of(model: Model, unit: PrivacyUnit, where: Collection[str] = ()) -> list[str]:

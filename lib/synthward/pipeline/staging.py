@@ -28,7 +28,7 @@ from synthward.sample.model_file import ModelFile
 from synthward.sample.where import plan_where
 from synthward.store.delta import read
 from synthward.validate.gates import Thresholds, run_gates
-from synthward.validate.inspect import inspect
+from synthward.validate.inspect import Cells, count_cells, inspect
 from synthward.validate.metrics import column_quality
 from synthward.validate.relations import clique_quality, drawn_graph, drawn_pairs
 from synthward.validate.tables import noisy_tables, total_rows, with_pairs
@@ -85,8 +85,8 @@ def stage_and_check(
     lineage = Lineage(plan.identity.release_id, model.digest, origin.sealed_at)
     keys = {name: types[name] for name in request.output.key_columns}
 
-    def rows_of(plan: SamplePlan) -> DataFrame:
-        drawn = sample_places(env.spark, plan, env.site.target_file_rows)
+    def rows_of(drawing: SamplePlan) -> DataFrame:
+        drawn = sample_places(env.spark, drawing, env.site.target_file_rows)
         return table.release_rows(drawn, books, types, keys, lineage)
 
     rows = rows_of(_drawing(ModelFile(model, plan.domain), request.output))
@@ -97,11 +97,12 @@ def stage_and_check(
     noisy = with_pairs(noisy_tables(sealed, books))
     cliques = [columns for columns in noisy if len(columns) > 1]
     counted = [*cliques, *drawn_pairs(model, books)]
-    found = judged = inspect(read(env.spark, places.staged, version), books, lineage, counted)
+    found = inspect(read(env.spark, places.staged, version), books, lineage, counted)
+    judged: Cells = found
     if request.output.where:
         # Wanted rows differ from the source by intention: what is compared with it is drawn without conditions.
         plain = sample_plan(model, books, request.output.rows, request.output.sampling_seed)
-        judged = inspect(rows_of(plain), books, lineage, counted)
+        judged = count_cells(rows_of(plain), books, counted)
     quality = {name: column_quality(book, noisy[name,], judged.counts[name]) for name, book in books.items()}
     rows_by_noise = total_rows(noisy.values())
     relations = tuple(clique_quality(noisy[c], judged.table(c), books, rows_by_noise) for c in cliques)

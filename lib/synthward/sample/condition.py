@@ -15,14 +15,11 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from synthward.domain.wanted import MAX_SWEEPS, TOLERANCE
 from synthward.errors import UsageError
 from synthward.fit.model import MAX_CELLS, ColumnModel, Model
 
 Floats = npt.NDArray[np.float64]
-
-MAX_SWEEPS = 500
-TOLERANCE = 1e-6
-"""Largest difference of a share to the wanted one after fitting several columns."""
 
 
 @dataclass

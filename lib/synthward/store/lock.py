@@ -90,7 +90,8 @@ def file_lock(path: Path, timeout: float) -> Iterator[None]:
                     "to end, or find the process that holds it, and run the same command again"
                 )
             time.sleep(0.05)
-        os.pwrite(descriptor, f"{os.getpid():>20} {time.time_ns():>20}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk keeps nobody from holding the lock
+            os.pwrite(descriptor, f"{os.getpid():>20} {time.time_ns():>20}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

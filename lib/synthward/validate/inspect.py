@@ -22,26 +22,18 @@ Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Inspection:
-    """What a staged release holds; exact, because its rows are synthetic.
+class Cells:
+    """What is counted in synthetic rows; exact, because they are synthetic.
 
     Attributes:
-        rows: Number of rows.
-        types: Spark type by column.
         undeclared: Rows with a value that is not declared, by column.
         counts: Counts of the cells of each column, as in its code book.
         joint: Counts of the cells of cliques, shape (cells of the first column, ...), as in the code books.
-        lineage_ok: Every row is labelled and row numbers are 0 .. rows - 1.
-        fingerprint: Content.
     """
 
-    rows: int
-    types: Mapping[str, str]
     undeclared: Mapping[str, int]
     counts: Mapping[str, Integers]
     joint: Mapping[Columns, Integers]
-    lineage_ok: bool
-    fingerprint: Fingerprint
 
     def table(self, columns: Columns) -> Integers:
         """Counts of a clique that was asked for or lies inside one; axes in the order of `columns`.
@@ -60,6 +52,23 @@ class Inspection:
         return counts
 
 
+@dataclass(frozen=True, eq=False)
+class Inspection(Cells):
+    """What a staged release holds.
+
+    Attributes:
+        rows: Number of rows.
+        types: Spark type by column.
+        lineage_ok: Every row is labelled and row numbers are 0 .. rows - 1.
+        fingerprint: Content.
+    """
+
+    rows: int
+    types: Mapping[str, str]
+    lineage_ok: bool
+    fingerprint: Fingerprint
+
+
 def inspect(
     staged: DataFrame, books: Mapping[str, CodeBook], lineage: Lineage, cliques: Iterable[Columns] = ()
 ) -> Inspection:
@@ -71,8 +80,7 @@ def inspect(
         lineage: What every row must carry.
         cliques: Columns to be counted together; those inside others are not counted twice.
     """
-    wide = _outermost(cliques)
-    counts = _cell_counts(staged, books, [*((name,) for name in books), *wide])
+    cells = count_cells(staged, books, cliques)
     labelled = F.col("_synthetic") & (F.col("_release_id") == lineage.release_id)
     labelled = labelled & (F.col("_model_digest") == lineage.model_digest)
     labelled = labelled & (F.col("_generated_at") == lineage.generated_at)
@@ -86,13 +94,30 @@ def inspect(
     rows = int(row["rows"])
     numbered = rows > 0 and row["first"] == 0 and row["last"] == rows - 1 and int(row["sum"]) == rows * (rows - 1) // 2
     return Inspection(
+        undeclared=cells.undeclared,
+        counts=cells.counts,
+        joint=cells.joint,
         rows=rows,
         types={field.name: field.dataType.simpleString() for field in staged.schema.fields},
+        lineage_ok=bool(row["labelled"]) and numbered,
+        fingerprint=Fingerprint(rows, str(row["content"])),
+    )
+
+
+def count_cells(rows: DataFrame, books: Mapping[str, CodeBook], cliques: Iterable[Columns] = ()) -> Cells:
+    """Counts the cells of synthetic rows in one Arrow pass.
+
+    Args:
+        rows: At least the columns of the domain, decoded.
+        books: Code books of the source's domain.
+        cliques: Columns to be counted together; those inside others are not counted twice.
+    """
+    wide = _outermost(cliques)
+    counts = _cell_counts(rows, books, [*((name,) for name in books), *wide])
+    return Cells(
         undeclared={name: _undeclared(book, counts[name,]) for name, book in books.items()},
         counts={name: _as_source_cells(counts[name,], (name,), books) for name in books},
         joint={clique: _as_source_cells(counts[clique], clique, books) for clique in wide},
-        lineage_ok=bool(row["labelled"]) and numbered,
-        fingerprint=Fingerprint(rows, str(row["content"])),
     )
 
 
