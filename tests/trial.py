@@ -23,7 +23,7 @@ from synthward.api import Release, Ward
 from synthward.config.site import load_site
 from synthward.domain.codes import codebooks
 from synthward.governance.policy import load_policy
-from synthward.governance.request import RequestFile, load_request
+from synthward.governance.request_file import RequestFile, load_request
 from synthward.measure import source
 from synthward.measure.curator import Curator
 from synthward.measure.source import PinnedSource

@@ -23,7 +23,7 @@ from synthward.config.site import Site, load_site
 from synthward.errors import PolicyRefused, UsageError
 from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections
 from synthward.governance.policy import Policy, load_policy
-from synthward.governance.request import RequestFile, load_request
+from synthward.governance.request_file import RequestFile, load_request
 from synthward.ledger.ledger import Ledger
 from synthward.ledger.scopes import HistoryLine, ScopeState
 from synthward.pipeline.environment import Environment
@@ -37,8 +37,9 @@ from synthward.privacy.noise import NoiseSource, SecureNoise
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Registry
 from synthward.store.chain import Chain
-from synthward.store.delta import TableRef, Zone, read
+from synthward.store.delta import read
 from synthward.store.links import Link
+from synthward.store.places import TableRef, Zone
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -15,7 +15,7 @@ from synthward.release import table
 from synthward.release.table import Lineage
 from synthward.sample import _worker
 from synthward.sample.blocks import BLOCK_ROWS, sample_places, sample_plan
-from synthward.store.delta import TableRef
+from synthward.store.places import TableRef
 
 COLUMNS = 10
 CODES = "version: 1\nattributes:\n" + "".join(

@@ -16,7 +16,7 @@ from synthward.errors import BudgetExceeded
 from synthward.ledger import ledger as ledgers
 from synthward.privacy.accounting import Charge
 from synthward.spark.session import build_session, stop_session
-from synthward.store.delta import Zone
+from synthward.store.places import Zone
 
 
 def main(zone: str, name: str, count: int, lock: str) -> None:

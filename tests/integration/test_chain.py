@@ -13,8 +13,8 @@ import pytest
 from synthward.errors import EnvironmentProblem, IntegrityError, LedgerCorrupt, UsageError
 from synthward.store import delta
 from synthward.store.chain import SCHEMA, Chain, HeadMoved, Link
-from synthward.store.delta import Zone
 from synthward.store.lock import lock_for
+from synthward.store.places import Zone
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

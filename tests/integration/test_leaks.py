@@ -16,7 +16,7 @@ import pytest
 from showcase import ID_PLANT, PATIENTS, ROWS, VALUE_PLANTS, Showcase, showcase
 from synthward.privacy.measurement import unpack
 from synthward.store.chain import Chain
-from synthward.store.delta import Zone
+from synthward.store.places import Zone
 from trial import VISITS, Clock, TestSite, heard, ready
 
 if TYPE_CHECKING:

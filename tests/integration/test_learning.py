@@ -22,7 +22,7 @@ from synthward.pipeline.environment import Environment
 from synthward.pipeline.run import MainJob, Measured
 from synthward.sample.model_file import ModelFile
 from synthward.store.chain import Chain
-from synthward.store.delta import TableRef, Zone
+from synthward.store.places import TableRef, Zone
 from trial import VISITS, Clock, CountingNoise, Stopped, TestSite, heard, plan_of, run, stop_after, visits
 
 if TYPE_CHECKING:

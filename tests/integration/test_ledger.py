@@ -17,7 +17,8 @@ from synthward.errors import BudgetExceeded
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.ledger import Ledger
 from synthward.privacy.accounting import Charge
-from synthward.store.delta import Zone, version_of
+from synthward.store.delta import version_of
+from synthward.store.places import Zone
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

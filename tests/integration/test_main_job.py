@@ -16,7 +16,8 @@ from synthward.errors import GateFailed, PolicyRefused
 from synthward.release.manifest import Manifest
 from synthward.release.table import LINEAGE
 from synthward.sample.model_file import ModelFile
-from synthward.store.delta import TableRef, detail, exists
+from synthward.store.delta import detail, exists
+from synthward.store.places import TableRef
 from trial import Clock, Stopped, TestSite, approve, charges, open_budget, ready, run, stop_after
 
 if TYPE_CHECKING:

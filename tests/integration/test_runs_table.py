@@ -13,7 +13,8 @@ from synthward.errors import PolicyRefused
 from synthward.pipeline.plan import Plan
 from synthward.pipeline.result import RunResult
 from synthward.pipeline.runs import Runs
-from synthward.store.delta import Zone, version_of
+from synthward.store.delta import version_of
+from synthward.store.places import Zone
 from trial import TestSite, heard, plan_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from synthward.demo import _worker
 from synthward.domain.spec import Categorical, Domain, load_domain
 from synthward.governance.assess import Assessment, assess
 from synthward.governance.policy import load_policy
-from synthward.governance.request import RequestFile, load_request
+from synthward.governance.request_file import RequestFile, load_request
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 REQUESTS = sorted(path.stem for path in (CONF / "requests").glob("*.yaml"))

@@ -28,7 +28,7 @@ from synthward.privacy.noise import NoiseCall, SecureNoise
 from synthward.privacy.queries import Marginal, Population, Scores, Selection
 from synthward.privacy.unit import PrivacyUnit
 from synthward.store.chain import Chain
-from synthward.store.delta import TableRef
+from synthward.store.places import TableRef
 from trial import Clock, MemorySeals, Stopped, heard, stop_after
 
 DOMAIN = bind(

@@ -26,8 +26,8 @@ from synthward.ledger.ledger import GENESIS_KEY, Ledger
 from synthward.ledger.scopes import ScopeState
 from synthward.privacy.accounting import ZERO, Charge, epsilon_of
 from synthward.store.chain import Link
-from synthward.store.delta import Zone
 from synthward.store.links import next_link
+from synthward.store.places import Zone
 
 NOON = dt.datetime(2026, 1, 31, 12, 0, tzinfo=dt.UTC)
 TERMS: dict[str, Any] = {

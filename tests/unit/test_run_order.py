@@ -28,7 +28,7 @@ from synthward.pipeline.staging import Checked
 from synthward.privacy.accounting import epsilon_of, rho_for
 from synthward.release.manifest import Manifest
 from synthward.store.chain import Chain
-from synthward.store.delta import TableRef, Zone
+from synthward.store.places import TableRef, Zone
 from trial import SCOPE, Clock, CountingNoise, Stopped, TestSite, open_budget, plan_of, stop_after
 
 STEPS = (

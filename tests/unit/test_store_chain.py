@@ -11,8 +11,8 @@ import pytest
 from store_doubles import Conflict, MemoryLinks
 from synthward.errors import IntegrityError, LedgerCorrupt, StoreConflict, UsageError
 from synthward.store.chain import ORIGIN, Chain, Followed, HeadMoved, Link, verify_chain
-from synthward.store.delta import TableRef
 from synthward.store.links import next_link, utc_text
+from synthward.store.places import TableRef
 
 REF = TableRef(path="/nowhere/chain")
 NOON = dt.datetime(2026, 1, 31, 12, 0, tzinfo=dt.UTC)

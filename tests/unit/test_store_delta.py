@@ -13,8 +13,8 @@ from pyspark.errors import PySparkException
 
 from synthward.errors import EnvironmentProblem, StoreConflict, UsageError
 from synthward.store import delta
-from synthward.store.delta import TableRef, Zone, local_path
 from synthward.store.lock import file_lock, lock_for, refuse_unsafe
+from synthward.store.places import TableRef, Zone, local_path
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from synthward.config.site import load_site
 from synthward.domain.spec import load_domain
 from synthward.errors import ConfigError, Problem
 from synthward.governance.policy import load_policy
-from synthward.governance.request import load_request
+from synthward.governance.request_file import load_request
 
 _MARKS = {
     "domain": {"attributes"},

@@ -65,6 +65,6 @@ class ResultFile:
 
 def _local(target: str) -> Path | None:
     """The file that a target names on this machine."""
-    from synthward.store.delta import local_path
+    from synthward.store.places import local_path
 
     return local_path(target) if has_scheme(target) else Path(target).absolute()

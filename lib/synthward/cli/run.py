@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from synthward.api import Release, Ward
-    from synthward.governance.request import RequestFile
+    from synthward.governance.request_file import RequestFile
     from synthward.pipeline.plan import Plan
 
 
@@ -104,7 +104,7 @@ def write_report(release: Release, folder: Path | None, releases: str) -> str:
     Returns:
         The report's file; where nothing is written, the artifact from which `synthward report` extracts it.
     """
-    from synthward.store.delta import local_path
+    from synthward.store.places import local_path
 
     zone = local_path(releases)
     if folder is None and (zone is None or not zone.is_dir()):
@@ -221,7 +221,7 @@ def check_files(options: argparse.Namespace) -> int:
 
 def load(options: argparse.Namespace) -> RequestFile:
     """The request of a command; a relative --source counts from the current folder."""
-    from synthward.governance.request import load_request
+    from synthward.governance.request_file import load_request
 
     site_path(options)
     return load_request(options.request, source_override=_absolute(options.source))

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from synthward.config.locations import resolve
 from synthward.demo import _worker
 from synthward.errors import UsageError
-from synthward.store.delta import TableRef, detail, exists
+from synthward.store.delta import detail, exists
+from synthward.store.places import TableRef
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -33,8 +33,8 @@ from synthward.ledger.scopes import (
 from synthward.privacy.accounting import Charge
 from synthward.store import delta
 from synthward.store.chain import KEY, Chain, DeltaLinks, HeadMoved, Link, LinkStore
-from synthward.store.delta import Zone
 from synthward.store.lock import lock_for, multi_cluster_log_store, on_databricks, refuse_unsafe
+from synthward.store.places import Zone
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

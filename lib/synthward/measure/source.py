@@ -21,10 +21,12 @@ from pyspark.sql import types as T
 
 from synthward.domain.codes import CodeBook
 from synthward.errors import SourceError
-from synthward.governance.request import CsvOptions, PathStep, RequestFile, Source
+from synthward.governance.request import CsvOptions, PathStep, Source
+from synthward.governance.request_file import RequestFile
 from synthward.kernels.encode import UNIT, unsupported
 from synthward.kernels.patients import key_problem, unit_key
-from synthward.store.delta import TableRef, version_of
+from synthward.store.delta import version_of
+from synthward.store.places import TableRef
 
 
 @dataclass(frozen=True)

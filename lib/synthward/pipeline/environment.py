@@ -13,7 +13,7 @@ from synthward.ledger.ledger import Ledger
 from synthward.pipeline.plan import Plan
 from synthward.privacy.noise import NoiseSource
 from synthward.store.chain import Chain
-from synthward.store.delta import TableRef, Zone
+from synthward.store.places import TableRef, Zone
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -23,7 +23,7 @@ from synthward.fit.catalog import synthesizer
 from synthward.fit.zeros import impossible_wishes, read_zeros
 from synthward.governance.assess import Assessment, assess
 from synthward.governance.policy import Policy
-from synthward.governance.request import RequestFile
+from synthward.governance.request_file import RequestFile
 from synthward.ledger.scopes import ScopeState, refuse_overspending
 from synthward.measure.answers import cells_of, refuse_too_many_cells
 from synthward.measure.curator import public_tasks

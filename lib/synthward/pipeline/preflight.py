@@ -14,7 +14,8 @@ from synthward.kernels.compiled import METHOD_LIMIT, METHOD_LIMIT_KEY
 from synthward.pipeline import _worker
 from synthward.release.publication import published_state
 from synthward.release.registry import Registry
-from synthward.store.delta import TableRef, condition_of
+from synthward.store.delta import condition_of
+from synthward.store.places import TableRef
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -44,7 +44,8 @@ from synthward.release.publication import publish, recognise
 from synthward.release.registry import Artifact, Registry
 from synthward.report.render import render
 from synthward.sample.model_file import ModelFile
-from synthward.store.delta import TableRef, Zone, drop
+from synthward.store.delta import drop
+from synthward.store.places import TableRef, Zone
 from synthward.tracking import LoggedModel
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from synthward.pipeline.result import RunResult
-from synthward.store.delta import TableRef, Zone, condition_of, exists, is_conflict, pause, read
+from synthward.store.delta import condition_of, exists, is_conflict, pause, read
+from synthward.store.places import TableRef, Zone
 
 logger = logging.getLogger(__name__)
 

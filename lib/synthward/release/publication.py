@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from synthward.errors import IntegrityError
 from synthward.release.table import PROPERTY, Fingerprint, fingerprint
-from synthward.store.delta import TableRef, detail, read
+from synthward.store.delta import detail, read
 from synthward.store.delta import properties as properties_of
+from synthward.store.places import TableRef
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

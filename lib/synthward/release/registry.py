@@ -14,7 +14,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from synthward.errors import IntegrityError, UsageError
-from synthward.store.delta import TableRef, Zone, append_if_absent, create_if_absent, exists, quoted, read
+from synthward.store.delta import append_if_absent, create_if_absent, exists, read
+from synthward.store.places import TableRef, Zone, quoted
 
 RELEASES = "releases"
 ARTIFACTS = "artifacts"

@@ -16,7 +16,8 @@ from pyspark.sql import types as T
 from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Attribute, Date, Numeric
 from synthward.sample.decode import decode_all, release_type
-from synthward.store.delta import TableRef, version_of
+from synthward.store.delta import version_of
+from synthward.store.places import TableRef
 
 ROW = "_row"
 LINEAGE = ("_synthetic", "_release_id", "_model_digest", "_generated_at", ROW)

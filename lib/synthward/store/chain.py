@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from synthward.errors import IntegrityError, LedgerCorrupt, StoreConflict, UsageError
 from synthward.store import delta
-from synthward.store.delta import TableRef
 from synthward.store.links import ORIGIN, Link, next_link, verify_chain, verify_link
 from synthward.store.lock import Lock
+from synthward.store.places import TableRef
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pyspark.errors import PySparkException
 
 from synthward.errors import EnvironmentProblem, StoreConflict
-from synthward.store.delta import TableRef, local_path
+from synthward.store.places import TableRef, local_path
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

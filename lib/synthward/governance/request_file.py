@@ -1,0 +1,91 @@
+"""Requests as they are read from files: with their domain, another source where one is asked for, and their digest."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthward.config.canonical import canonical_json, digest
+from synthward.config.loader import load_document, restore
+from synthward.config.locations import resolve
+from synthward.domain.spec import Domain, load_domain
+from synthward.errors import ConfigError
+from synthward.governance import learn, where
+from synthward.governance.request import Request, Source
+
+
+@dataclass(frozen=True)
+class RequestFile:
+    """A request as read from its file.
+
+    Attributes:
+        path: The file.
+        request: Its content as written, with the source override applied.
+        domain: The domain it names, code books included, with all declared attributes.
+        digest: Digest of request and domain; what approvals are bound to.
+    """
+
+    path: Path
+    request: Request
+    domain: Domain
+    digest: str
+
+    def resolved(self, source: Source) -> Source:
+        """A source of this request with its path resolved against the request's folder."""
+        return source if source.path is None else dataclasses.replace(source, path=self.resolve(source.path))
+
+    def resolve(self, location: str) -> str:
+        """A location in this request, resolved against the request's folder."""
+        return resolve(self.path.parent, location)
+
+
+def load_request(path: Path, *, source_override: str | None = None) -> RequestFile:
+    """Read a request and the domain it names.
+
+    Args:
+        path: The request file.
+        source_override: Replaces the source's path or table name, whichever the request gives; a relative path counts
+            from the request's folder. It is part of the digest, so that an approval covers what is read.
+
+    Raises:
+        ConfigError: With every problem found in the request or, if it has none, in the domain.
+    """
+    document = load_document(path, Request)
+    request = document.value
+    if source_override is not None:
+        request = _override(request, source_override, path)
+    domain = load_domain(Path(resolve(path.parent, request.domain)))
+    unknown = [
+        document.problem(
+            f"columns[{index}]", f"{column!r} is not declared in the domain {request.domain}; declare it there"
+        )
+        for index, column in enumerate(request.columns)
+        if column not in domain.attributes
+    ]
+    for section in (learn, where):
+        unknown += [document.problem(place, text) for place, text in section.faults(request, domain)]
+    if unknown:
+        raise ConfigError(unknown)
+    return RequestFile(path, request, domain, request_digest(request, domain.digest))
+
+
+def request_digest(request: Request, domain_digest: str) -> str:
+    """Digest of a request, as written, together with the domain it names."""
+    return digest({"request": request, "domain": domain_digest})
+
+
+def _override(request: Request, location: str, file: Path) -> Request:
+    """The request with another source of the same kind; the source's own checks apply again."""
+    if request.source.path is not None:
+        other = dataclasses.replace(request.source, path=location)
+    else:
+        other = dataclasses.replace(request.source, table=location)
+    try:
+        source = restore(canonical_json(other), Source)
+    except ConfigError as error:
+        problems = [
+            dataclasses.replace(problem, path=f"source.{problem.path}", file=file) for problem in error.problems
+        ]
+        raise ConfigError(problems) from None
+    return dataclasses.replace(request, source=source)
