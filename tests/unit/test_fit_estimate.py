@@ -58,7 +58,7 @@ def test_the_optimum_is_stationary() -> None:
     aims = [Target(a.clique, a.counts + noise.normal(0, 30, a.counts.shape), a.variance) for a in aims]
     fitted = fit(aims, ridge=0.05)
     assert fitted.converged
-    for aim in (consistent(each, ROWS) for each in aims):
+    for aim in (consistent(each, np.ones(each.counts.shape), ROWS) for each in aims):
         potential = fitted.potential(aim.clique)
         assert potential is not None
         ridge = min(0.05, own_ridge(aim, np.full(aim.counts.shape, ROWS / aim.counts.size), ROWS))
@@ -118,8 +118,38 @@ def test_the_total_is_a_weighted_mean_of_noisy_sums() -> None:
 
 
 def test_counts_are_moved_to_the_total_where_the_noise_is() -> None:
-    moved = consistent(Target(("a",), np.array([10.0, 10.0, 10.0]), np.array([1.0, 1.0, 2.0])), 34.0)
+    moved = consistent(Target(("a",), np.array([10.0, 10.0, 10.0]), np.array([1.0, 1.0, 2.0])), np.ones(3), 34.0)
     np.testing.assert_allclose(moved.counts, [11, 11, 12])
+
+
+def test_rows_that_cannot_be_go_to_the_possible_cells_in_proportion() -> None:
+    found = Target(("a",), np.array([10.0, 30.0, 40.0]), np.ones(3))
+    moved = consistent(found, np.array([0.5, 0.5, 0.0]), 80.0)
+    np.testing.assert_allclose(moved.counts, [20, 60, 0])
+    np.testing.assert_allclose(moved.variance[:2], 4)
+
+
+def test_noise_in_impossible_cells_is_spread_as_noise() -> None:
+    found = Target(("a",), np.array([10.0, 30.0, 2.0]), np.ones(3))
+    moved = consistent(found, np.array([0.5, 0.5, 0.0]), 42.0)
+    np.testing.assert_allclose(moved.counts, [11, 31, 0])
+    np.testing.assert_allclose(moved.variance, 1)
+
+
+def test_zeros_that_the_data_contradict_spoil_no_other_table() -> None:
+    """Three quarters of all rows have what was said to be impossible."""
+    joint = np.full((3, 4, 2, 5), 1.0)
+    joint[0, :2] = 20.0
+    joint[:, :, 0, :2] *= 3
+    joint[1, 2] *= 6
+    joint *= ROWS / joint.sum()
+    fixed = base() | {("a", "b"): np.where(np.arange(12).reshape(3, 4) < 2, -np.inf, 0.0)}
+    cliques: list[Clique] = [("a",), ("b",), *CLIQUES]
+    aims = [target(joint, clique) for clique in cliques]
+    fitted = estimate(tree_of(SIZES, CLIQUES), SIZES, fixed, aims, ROWS, ridge=0.02, max_iterations=400)
+    assert (expected(fitted, ("a", "b"))[0, :2] == 0).all()
+    assert np.abs(expected(fitted, ("c", "d")) - table(joint, ("c", "d"))).sum() / 2 < 0.05 * ROWS
+    assert (expected(fitted, ("a",)) > 0.15 * ROWS).all()
 
 
 def test_structural_zeros_are_kept_whatever_was_measured() -> None:

@@ -13,6 +13,11 @@ of cells whose distance to the base has variance `b / ridge`. A table that is fu
 its noise, gets the smaller ridge that its own distance asks for (`own_ridge`), so that a strong relation is kept where
 the noise is strong, too.
 
+Tables that no distribution can meet together (structural zeros that the data contradict, above all) would drive
+potentials to where the model stands on a few cells, and spoil tables that have nothing to do with it. Beyond
+`STRONGEST` a potential pays N a unit: in the primal, a cell that is further off than that costs in proportion to its
+distance and no longer to the square (Huber 1964, doi:10.1214/aoms/1177703732), so that the fit gives way there.
+
 Everything is post-processing of sealed numbers: the total comes from the noisy tables, never from the data, and the
 result is a deterministic function of its arguments.
 """
@@ -41,6 +46,12 @@ TOLERANCE = 1e-6
 
 PROGRESS = 50
 """Steps between two lines of the log."""
+
+SIGNIFICANT = 3.0
+"""Standard deviations beyond which rows in impossible cells are taken for more than noise."""
+
+STRONGEST = 100.0
+"""Potentials grow hardly beyond this, which tables that agree never ask for; see the module's docstring."""
 
 HALVINGS = 30
 SUFFICIENT = 1e-4
@@ -86,11 +97,26 @@ def total_of(targets: Sequence[Target]) -> float:
     return max(1.0, float(np.dot(weights, sums)) / sum(weights))
 
 
-def consistent(target: Target, total: float) -> Target:
-    """The counts moved to the total, each cell in proportion to its variance (the least squares correction)."""
-    gap = total - float(target.counts.sum())
-    counts = target.counts + gap * target.variance / float(target.variance.sum())
-    return Target(target.clique, counts, target.variance)
+def consistent(target: Target, base: Floats, total: float) -> Target:
+    """The counts moved to the total, over the cells that structural zeros leave possible.
+
+    Where the impossible cells hold more rows than their noise explains, the data contradict the zeros: those rows go
+    to the possible cells in proportion. The rest of the gap is noise and goes to each cell in proportion to its
+    variance (the least squares correction). Impossible cells want nothing, so that they pull at no potential.
+
+    Args:
+        target: Noisy counts.
+        base: Probabilities of the cells under the base, 0 where impossible.
+        total: Rows.
+    """
+    possible = base > 0
+    counts, variance = np.where(possible, target.counts, 0.0), target.variance
+    lost, noise = target.counts[~possible].sum(), target.variance[~possible].sum() ** 0.5
+    if lost > SIGNIFICANT * noise and counts.sum() > 0:
+        factor = (counts.sum() + lost) / counts.sum()
+        counts, variance = counts * factor, variance * factor**2
+    free = np.where(possible, variance, 0.0)
+    return Target(target.clique, counts + (total - counts.sum()) * free / free.sum(), variance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,13 +172,22 @@ def estimate(
         max_iterations: Steps at most; a bound on time that does not depend on the clock.
         start: An earlier fit, whose potentials are the first guess.
     """
-    aims = [consistent(target, total) for target in merged(targets)]
-    inference = Inference(tree, sizes, [aim.clique for aim in aims] + list(base))
+    tables = merged(targets)
+    inference = Inference(tree, sizes, [table.clique for table in tables] + list(base))
     fixed = list(base.values())
-    problem = _Dual(inference, fixed, aims, total, ridge)
+    _, expected = inference.marginals([np.zeros(table.counts.shape) for table in tables] + fixed)
+    under_base = expected[: len(tables)]
+    aims = [consistent(table, shares, total) for table, shares in zip(tables, under_base, strict=True)]
+    problem = _Dual(inference, fixed, aims, under_base, total, ridge)
     guesses = [np.zeros(aim.counts.shape) if start is None else _known(start, aim) for aim in aims]
     point, iterations, converged = _minimise(problem, _flat(guesses), max_iterations)
-    logger.info("fit: %d tables, %d tree cells, %d steps", len(aims), tree.cells, iterations)
+    logger.info(
+        "fit: %d tables, %d tree cells, %d steps%s",
+        len(aims),
+        tree.cells,
+        iterations,
+        "" if converged else ", stopped short of the tolerance",
+    )
     return Fitted(inference, (*problem.split(point), *fixed), len(aims), total, iterations, converged)
 
 
@@ -165,14 +200,18 @@ class _Dual:
     """The dual objective, its gradient, and the inverse of a diagonal approximation of its curvature."""
 
     def __init__(
-        self, inference: Inference, fixed: list[Floats], aims: Sequence[Target], total: float, ridge: float
+        self,
+        inference: Inference,
+        fixed: list[Floats],
+        aims: Sequence[Target],
+        under_base: Sequence[Floats],
+        total: float,
+        ridge: float,
     ) -> None:
         self._inference, self._fixed, self._total = inference, fixed, total
         self._shapes = [aim.counts.shape for aim in aims]
         self._ends = np.cumsum([aim.counts.size for aim in aims])[:-1]
         self._wanted = _flat([aim.counts for aim in aims])
-        _, expected = inference.marginals([np.zeros(shape) for shape in self._shapes] + fixed)
-        under_base = expected[: len(aims)]
         self._ridge = _flat(
             [
                 min(ridge, own_ridge(aim, total * shares, total)) * aim.variance
@@ -188,8 +227,10 @@ class _Dual:
     def __call__(self, flat: Floats) -> tuple[float, Floats]:
         log_z, found = self._inference.marginals(self.split(flat) + self._fixed)
         expected = self._total * _flat(found[: len(self._shapes)])
-        slope = expected - self._wanted + self._ridge * flat
-        value = self._total * log_z - _dot(self._wanted, flat) + _dot(self._ridge * flat, flat) / 2
+        beyond = flat - np.clip(flat, -STRONGEST, STRONGEST)
+        slope = expected - self._wanted + self._ridge * flat + self._total * beyond
+        penalty = _dot(self._ridge * flat, flat) + self._total * _dot(beyond, beyond)
+        value = self._total * log_z - _dot(self._wanted, flat) + penalty / 2
         return value, slope
 
 
