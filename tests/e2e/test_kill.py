@@ -40,8 +40,9 @@ WHERE = {
     "charge": ["opened"],
     "draw": ["opened"],
     "seal": ["opened", "sealed"],
-    "sample": ["opened", "sealed"],
-    "register": ["opened", "sealed", "validated"],
+    "fitted": ["opened", "sealed", "fitted"],
+    "sample": ["opened", "sealed", "fitted"],
+    "register": ["opened", "sealed", "fitted", "validated"],
 }
 
 
@@ -53,6 +54,7 @@ LADDER = (
     "draw",
     "seal",
     "measure moments",
+    "fitted",
     "sample",
     "validate",
     "register",
@@ -77,7 +79,7 @@ def test_a_run_killed_between_every_two_steps_in_turn(
     assert done.returncode == 0, done.stderr[-3000:]
     [line] = [text for text in done.stdout.splitlines() if text.startswith("{")]
     after = facts(site, spark, request)
-    assert (after["charges"], after["kinds"]) == (1, ["opened", "sealed", "validated", "published"])
+    assert (after["charges"], after["kinds"]) == (1, ["opened", "sealed", "fitted", "validated", "published"])
     assert seals == set(after["seals"])
     rows = site.open(spark).rows(json.loads(line)["release_id"])
     assert rows.count() == rows.select("_row").distinct().count() == 200
@@ -102,7 +104,7 @@ def test_a_killed_run_is_finished_by_spark_submit(
     assert result["is_new"] is True
     after = facts(site, spark, request)
     assert after["charges"] == 1
-    assert after["kinds"] == ["opened", "sealed", "validated", "published"]
+    assert after["kinds"] == ["opened", "sealed", "fitted", "validated", "published"]
     if before["seals"]:
         assert after["seals"] == before["seals"]
     opened = site.open(spark)

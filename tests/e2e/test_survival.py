@@ -40,7 +40,7 @@ def whole(site: TestSite, spark: SparkSession, request: Path, release_id: str) -
     """One charge, one seal, one release with every row once."""
     after = facts(site, spark, request)
     assert (after["charges"], len(after["seals"])) == (1, 1)
-    assert after["kinds"] == ["opened", "sealed", "validated", "published"]
+    assert after["kinds"] == ["opened", "sealed", "fitted", "validated", "published"]
     opened = site.open(spark)
     rows = opened.rows(release_id)
     assert rows.count() == rows.select("_row").distinct().count() == 200

@@ -147,7 +147,7 @@ def test_report_and_history(
     tries = [line.split()[2] for line in err.splitlines() if line.startswith("try ")]
     assert tries == ["refused", "published", "unchanged"]
     assert "published: nothing is left to do" in err
-    assert [line.split()[2] for line in text.splitlines()] == ["opened", "sealed", "validated", "published"]
+    assert [line.split()[2] for line in text.splitlines()] == ["opened", "sealed", "fitted", "validated", "published"]
 
 
 def test_verify_finds_a_ledger_whose_tail_was_cut(

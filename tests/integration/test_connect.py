@@ -44,7 +44,7 @@ def test_the_command_line_from_budget_to_history(
         assert line["is_new"] is True
         assert main(["history", line["run_id"], "--site", str(site.file)]) == 0
         kinds = [text.split()[2] for text in capsys.readouterr().out.splitlines()]
-        assert kinds == ["opened", "sealed", "validated", "published"]
+        assert kinds == ["opened", "sealed", "fitted", "validated", "published"]
         assert main(["budget", "verify", "--site", str(site.file)]) == 0
     result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert (result["status"], result["table"]) == ("published", line["table"])

@@ -27,6 +27,7 @@ STEPS = (
     "draw",
     "seal",
     "measure moments",
+    "fitted",
     "sample",
     "validate",
     "register",
@@ -76,7 +77,7 @@ def test_a_run_stopped_after_every_step_in_turn(spark: SparkSession, tmp_path: P
     release = opened.run(request)
     assert release.outcome.is_new is False
     assert len(noise.drawn) == 2 * QUERIES
-    assert kinds(opened, release.outcome.run_id) == ["opened", "sealed", "validated", "published"]
+    assert kinds(opened, release.outcome.run_id) == ["opened", "sealed", "fitted", "validated", "published"]
     assert charges(opened) == 1
     rows = opened.rows(release.release_id)
     assert rows.count() == rows.select("_row").distinct().count() == 200
@@ -107,7 +108,7 @@ def test_of_two_live_drivers_the_first_seal_counts(spark: SparkSession, tmp_path
     assert late.manifest == early.manifest
     assert late.table == early.table
     assert charges(opened) == 1
-    assert kinds(opened, late.outcome.run_id) == ["opened", "sealed", "validated", "published"]
+    assert kinds(opened, late.outcome.run_id) == ["opened", "sealed", "fitted", "validated", "published"]
     assert opened.rows(late.release_id).count() == 200
     assert opened.verify("clinic") == []
 

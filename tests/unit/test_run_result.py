@@ -208,6 +208,7 @@ def link(kind: str, **facts: Any) -> Link:
         ([link("opened")], False, ("pinned", "nothing is spent yet")),
         ([link("opened")], True, ("charged", "new run key")),
         ([link("sealed")], True, ("durable", "nothing is spent")),
+        ([link("fitted")], True, ("model is durable", "nothing is spent")),
         ([link("validated", passed=True)], True, ("publication is left",)),
         ([link("validated", passed=False)], True, ("quarantined", "charge stands")),
         ([link("published")], True, ("nothing is left to do",)),

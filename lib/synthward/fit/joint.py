@@ -105,8 +105,7 @@ class Joint:
     def predictions(self, cliques: Sequence[Clique], fitted: Fitted | None) -> tuple[npt.NDArray[np.int64], ...]:
         """What the model expects in every cell of some tables, in units of 1/S, row-major.
 
-        In whole rows: float arithmetic may differ in its last digits from one processor to the next, and a resumed run
-        must ask exactly what it asked before.
+        In whole rows, which is all that a prediction is good for.
 
         Args:
             cliques: Tables.

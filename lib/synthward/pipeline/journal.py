@@ -1,8 +1,8 @@
 """The journal of a run: what has been done, durably and once, so that any driver can go on where another stopped.
 
 One hash chain a run in the protected zone, with the links `opened` (request, pinned source), one `sealed` for each
-step, `validated` (gates and manifest) and `published`. Each is appended by compare-and-append: of two live drivers
-the first wins, and the other goes on with what the first has written.
+step, `fitted` (the model), `validated` (gates and manifest) and `published`. Each is appended by compare-and-append: of
+two live drivers the first wins, and the other goes on with what the first has written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from synthward.errors import IntegrityError
 from synthward.pipeline.plan import ATTEMPT
 from synthward.store.chain import Chain, Followed, Link
 
-OPENED, SEALED, VALIDATED, PUBLISHED = "opened", "sealed", "validated", "published"
+OPENED, SEALED, FITTED, VALIDATED, PUBLISHED = "opened", "sealed", "fitted", "validated", "published"
 
 
 class Journal:
@@ -107,6 +107,11 @@ def advice(links: Sequence[Link], *, charged: bool) -> str:
         return (
             "sealed: noisy answers are durable and protected data are not read for them again. Run the same command "
             "again: it asks what is left, if anything, and goes on to sampling and gates; nothing is spent"
+        )
+    if last.kind == FITTED:
+        return (
+            "fitted: the model is durable, rows are left to be drawn and tested. Run the same command again; nothing "
+            "is spent"
         )
     if last.kind == VALIDATED and not last.facts.get("passed"):
         return (

@@ -28,7 +28,7 @@ from synthward.measure.discovery import Discovery
 from synthward.measure.source import PinnedSource
 from synthward.pipeline import preflight
 from synthward.pipeline.environment import Environment, Places
-from synthward.pipeline.journal import OPENED, PUBLISHED, VALIDATED, Journal, JournalSeals
+from synthward.pipeline.journal import FITTED, OPENED, PUBLISHED, VALIDATED, Journal, JournalSeals
 from synthward.pipeline.learning import Learned, Learning, with_histograms
 from synthward.pipeline.opening import open_source
 from synthward.pipeline.plan import ATTEMPT, Plan
@@ -175,7 +175,18 @@ class MainJob:
                     asked = rounds.send(answers)
                 except StopIteration as finished:
                     model: Model = finished.value
-                    return Measured(plan, with_histograms(model, plan.learning, learned), sealed, learned)
+                    break
+        fitted = ModelFile(with_histograms(model, plan.learning, learned), plan.domain)
+        return Measured(plan, self._steps.run("fitted", lambda: self._kept(fitted)), sealed, learned)
+
+    def _kept(self, fitted: ModelFile) -> Model:
+        """The model of the run: that of the first driver to get here.
+
+        A fit is a function of its seals, but floats differ from one kind of processor to the next, and by more than
+        their last places where a fit has hundreds of steps. A run that goes on elsewhere must draw from the same model.
+        """
+        link, _ = self._journal.once(FITTED, lambda: ({"model": fitted.model.digest}, fitted.text.encode()))
+        return ModelFile.parse((link.payload or b"").decode(), link.facts["model"]).model
 
     def _learn(self, learning: Learning, pinned: PinnedSource, receipt: ChargeReceipt) -> Learned:
         """The rounds before the synthesizer's, each under its part of the charge."""

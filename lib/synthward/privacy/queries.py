@@ -94,8 +94,8 @@ class Scores:
     """How far predictions are from the weighted counts: the L1 error of each clique, in units of 1/S.
 
     Entry i of the answer is the sum over the cells of clique i of `|exact - prediction|`. Predictions are public: a
-    function of sealed answers. They should be in whole rows (multiples of S), so that a driver with another processor,
-    whose floats differ in the last place, asks the same question when it resumes a run.
+    function of sealed answers. A driver with another kind of processor may come to slightly others when it resumes a
+    run; what is sealed is not asked again for that.
 
     Attributes:
         cliques: The candidates, each with its prediction.
