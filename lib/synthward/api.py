@@ -175,7 +175,7 @@ class Ward:
             at=self._clock().astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             note=note,
         )
-        wrong = objections(approval, requester=request.request.requester.name, needed=plan.assessment.approvals_needed)
+        wrong = objections(approval, requester=request.request.requester, needed=plan.assessment.approvals_needed)
         if wrong:
             raise PolicyRefused(wrong)
         self._approvals.get_or_append(
@@ -194,7 +194,7 @@ class Ward:
         """Whether the recorded approvals cover the plan's run."""
         return covering(
             self.approvals(plan.file),
-            requester=plan.file.request.requester.name,
+            requester=plan.file.request.requester,
             assessment=plan.assessment,
             digests=self._digests(plan),
             today=self._today(),

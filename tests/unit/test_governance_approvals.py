@@ -14,10 +14,12 @@ from synthward.config.canonical import canonical_json
 from synthward.errors import ConfigError
 from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections
 from synthward.governance.assess import Assessment
+from synthward.governance.request import Requester
 
 A, B, C, OTHER = "a" * 64, "b" * 64, "c" * 64, "0" * 64
 DIGESTS = Digests(request=A, assessment=B, policy=C)
 TODAY = dt.date(2026, 12, 1)
+ADA = Requester(name="ada", role="data_engineer")
 
 
 def assessment(*roles: str) -> Assessment:
@@ -43,7 +45,7 @@ def verdict(
     *approvals: Approval, run_number: int = 1, roles: tuple[str, ...] = ("data_steward", "privacy_officer")
 ) -> Verdict:
     return covering(
-        approvals, requester="ada", assessment=assessment(*roles), digests=DIGESTS, today=TODAY, run_number=run_number
+        approvals, requester=ADA, assessment=assessment(*roles), digests=DIGESTS, today=TODAY, run_number=run_number
     )
 
 
@@ -138,7 +140,7 @@ def test_verification_of_authors_is_a_parameter() -> None:
 
     found = covering(
         [STEWARD, OFFICER, decision("lee", "privacy_officer", "reject")],
-        requester="ada", assessment=assessment("data_steward", "privacy_officer"), digests=DIGESTS, today=TODAY,
+        requester=ADA, assessment=assessment("data_steward", "privacy_officer"), digests=DIGESTS, today=TODAY,
         verify=only_kim,
     )  # fmt: skip
     assert found.missing_roles == ("data_steward",)
@@ -148,10 +150,29 @@ def test_verification_of_authors_is_a_parameter() -> None:
 
 def test_objections_at_the_moment_of_the_decision() -> None:
     needed = ("data_steward",)
-    assert objections(STEWARD, requester="ada", needed=needed) == []
-    assert len(objections(decision("ada", "janitor"), requester="ada", needed=needed)) == 2
-    assert objections(decision("ada", "data_steward", "reject"), requester="ada", needed=needed) == []
-    assert "no approval is needed" in objections(STEWARD, requester="ada", needed=())[0]
+    assert objections(STEWARD, requester=ADA, needed=needed) == []
+    assert len(objections(decision("ada", "janitor"), requester=ADA, needed=needed)) == 2
+    assert objections(decision("ada", "data_steward", "reject"), requester=ADA, needed=needed) == []
+    assert "no approval is needed" in objections(STEWARD, requester=ADA, needed=())[0]
+
+
+def test_nobody_approves_in_the_role_in_which_the_request_was_made() -> None:
+    colleague = Requester(name="ada", role="privacy_officer")
+    needed = ("privacy_officer",)
+    [told] = objections(OFFICER, requester=colleague, needed=needed)
+    assert told.startswith("kim decided as privacy_officer, the role in which the request was made")
+    for what in ("reject", "revoke"):
+        assert objections(decision("kim", "privacy_officer", what), requester=colleague, needed=needed) == []
+    found = covering(
+        [STEWARD, OFFICER],
+        requester=colleague,
+        assessment=assessment("data_steward", "privacy_officer"),
+        digests=DIGESTS,
+        today=TODAY,
+    )
+    assert not found.ok
+    assert (found.missing_roles, found.counted) == (("privacy_officer",), (STEWARD,))
+    assert "kim (privacy_officer): not counted, kim decided as privacy_officer, the role in which" in found.reasons[0]
 
 
 def test_bodies_are_canonical_and_come_back() -> None:

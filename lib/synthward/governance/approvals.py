@@ -16,7 +16,7 @@ from synthward.config.canonical import canonical_json
 from synthward.config.fields import key
 from synthward.config.loader import restore
 from synthward.governance.assess import Assessment
-from synthward.governance.request import NOT_BLANK
+from synthward.governance.request import NOT_BLANK, Requester
 
 _SHA256 = r"[0-9a-f]{64}"
 _INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|\+00:00)"
@@ -92,17 +92,22 @@ def person(name: str) -> str:
     return unicodedata.normalize("NFKC", name).strip().casefold()
 
 
-def objections(approval: Approval, *, requester: str, needed: Sequence[str]) -> list[str]:
+def objections(approval: Approval, *, requester: Requester, needed: Sequence[str]) -> list[str]:
     """Why a decision can never count, whatever else is decided; for the moment at which it is made.
 
     Args:
         approval: The decision.
-        requester: Name of the requester.
+        requester: Who made the request, and in which role.
         needed: Roles that the assessment asks for.
     """
     found = []
-    if approval.decision == "approve" and person(approval.by) == person(requester):
+    if approval.decision == "approve" and person(approval.by) == person(requester.name):
         found.append(f"{approval.by} made the request and cannot approve it; another person with the role can")
+    if approval.decision == "approve" and approval.role == requester.role:
+        found.append(
+            f"{approval.by} decided as {approval.role}, the role in which the request was made; only another role can "
+            f"approve it. Where {approval.role} has to approve, have somebody in another role make the request"
+        )
     if approval.role not in needed:
         roles = f"the roles needed are {', '.join(needed)}" if needed else "no approval is needed"
         found.append(f"{approval.by} decided as {approval.role}, but {roles}")
@@ -112,21 +117,21 @@ def objections(approval: Approval, *, requester: str, needed: Sequence[str]) -> 
 def covering(
     approvals: Iterable[Approval],
     *,
-    requester: str,
+    requester: Requester,
     assessment: Assessment,
     digests: Digests,
     today: dt.date,
     run_number: int = 1,
     verify: Verify = recorded_only,
 ) -> Verdict:
-    """Whether every role needed has approved, each by a person of its own, none of them the requester.
+    """Whether every role needed has approved, each by a person of its own, none of them the requester or in that role.
 
     The last decision of a person in a role replaces the earlier ones. A person who approved in two roles counts in
     neither. A standing rejection in a role that is needed stops the run, whoever else approves.
 
     Args:
         approvals: All decisions recorded for the request, oldest first.
-        requester: Name of the requester.
+        requester: Who made the request, and in which role.
         assessment: The assessment of today's request under today's policy.
         digests: Digests of today's request, assessment and policy.
         today: The day of the run.
@@ -177,7 +182,7 @@ def _roles_of(decisions: Iterable[Approval]) -> dict[str, list[str]]:
 
 def _why_not(
     entry: Approval,
-    requester: str,
+    requester: Requester,
     needed: Sequence[str],
     digests: Digests,
     today: dt.date,

@@ -36,7 +36,9 @@ class Tier:
     )
     max_delta_per_scope: Decimal = key(minimum=0, maximum=1, doc="Delta at which a scope's total epsilon is stated.")
     min_declared_patients: int = key(minimum=0, doc="Smallest declared population.")
-    approvals: tuple[str, ...] = key((), doc="Roles that must approve, each a different person, none the requester.")
+    approvals: tuple[str, ...] = key(
+        (), doc="Roles that must approve, each a different person, none the requester or in the same role."
+    )
     controls: tuple[str, ...] = key((), doc="Controls that apply, as named in the site's procedures.")
 
     def problems(self) -> Findings:

@@ -35,7 +35,7 @@ Findings = Iterator[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Requester:
-    """The person who asks; never one of the approvers."""
+    """The person who asks; never one of the approvers, and no approval is given in the same role."""
 
     name: str = key(doc="Account name of the requester, as the approvers know it.", pattern=NOT_BLANK)
     role: str = key(doc="The requester's role, one of the policy's.")
