@@ -23,7 +23,7 @@ from synthward.errors import (
 )
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.ledger import GENESIS_KEY, Ledger
-from synthward.ledger.scopes import ScopeState
+from synthward.ledger.scopes import ScopeState, TierCap
 from synthward.privacy.accounting import ZERO, Charge, epsilon_of
 from synthward.store.chain import Link
 from synthward.store.links import next_link
@@ -236,6 +236,33 @@ def test_lost_race_decides_again() -> None:
     with pytest.raises(BudgetExceeded):
         charge(ledger, "mine")
     assert [record.run_id for record in ledger.state("a").charges] == ["rival"]
+
+
+TIER = TierCap("T1", Decimal(2), Decimal(0))
+
+
+def test_the_tiers_cap_is_exact_and_a_retry_does_not_meet_it() -> None:
+    store = MemoryLinks()
+    ledger = opened(store)
+    for run in "12":
+        charge(ledger, run, tier_cap=TIER)
+    words = r"tier T1 allows epsilon 2 .*spent: 2; with this charge: 2\.000000001 \(all at delta 0\)"
+    with pytest.raises(BudgetExceeded, match=words):
+        charge(ledger, "3", cost=Charge(1, 1, 0), tier_cap=TIER)
+    assert not charge(ledger, "2", tier_cap=TIER).is_new
+    assert charge(ledger, "3", cost=Charge(1, 1, 0)).is_new
+
+
+def test_lost_race_decides_again_on_the_tiers_cap() -> None:
+    """The rival comes between the read and the append; the scope itself would have room for both."""
+    store = MemoryLinks()
+    ledger = opened(store)
+    rival = make_ledger(store)
+    store.faults = [lambda _: charge(rival, "rival", cost=Charge.pure(Decimal("1.5")))]
+    with pytest.raises(BudgetExceeded, match="tier T1 allows"):
+        charge(ledger, "mine", tier_cap=TIER)
+    assert [record.run_id for record in ledger.state("a").charges] == ["rival"]
+    assert charge(ledger, "mine").is_new
 
 
 def test_lost_race_for_the_same_attempt_spends_once() -> None:

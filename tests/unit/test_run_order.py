@@ -13,7 +13,7 @@ import pytest
 
 from store_doubles import MemoryLinks
 from synthward.config.site import load_site
-from synthward.errors import GateFailed, PolicyRefused
+from synthward.errors import BudgetExceeded, GateFailed, PolicyRefused
 from synthward.fit import joint
 from synthward.fit.model import Model
 from synthward.governance.policy import load_policy
@@ -241,6 +241,23 @@ def test_a_failed_gate_stops_before_registry_and_target(world: World) -> None:
     assert world.events.count("stage") == 1
     assert world.kinds() == ["opened", "sealed", "fitted", "validated"]
     assert world.charges() == 1
+
+
+def test_the_tiers_cap_holds_against_a_charge_made_after_the_plan(world: World) -> None:
+    TestSite(world.root, policy={"tiers": {"T0": {"max_epsilon_per_scope": 100}}})
+    world.ask()
+
+    def overtake(step: str) -> None:
+        if step == "open":
+            facts = {"policy_digest": "p", "site_digest": "s", "delta_report": Decimal("1e-6")}
+            world.accounts().charge(
+                SCOPE, run_id="rival", attempt=1, request_digest="r", release_id="r", cost=world.plan.charge, **facts
+            )
+
+    with pytest.raises(BudgetExceeded, match="tier T0 allows epsilon 100 "):
+        world.drive(overtake)
+    assert world.charges() == 1
+    assert world.events == []
 
 
 def test_another_run_key_needs_an_approval_for_another_run(world: World) -> None:

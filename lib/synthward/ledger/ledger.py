@@ -21,9 +21,11 @@ from synthward.ledger.scopes import (
     HistoryLine,
     ScopeState,
     ScopeTerms,
+    TierCap,
     find,
     fold,
     history,
+    refuse_beyond_tier,
     refuse_extra_run,
     refuse_overspending,
     scope_states,
@@ -221,6 +223,7 @@ class Ledger:
         release_id: str,
         delta_report: Decimal,
         runs_allowed: int | None = None,
+        tier_cap: TierCap | None = None,
     ) -> ChargeReceipt:
         """Charge a scope, once per (run, attempt): a retry gets the receipt again and spends nothing.
 
@@ -237,10 +240,11 @@ class Ledger:
             release_id: The release it pays for.
             delta_report: The delta at which the release states its epsilon.
             runs_allowed: How many runs of the request the approvals cover; None for any number.
+            tier_cap: What policy allows the scope for a release of this tier; None leaves the scope's own cap alone.
 
         Raises:
             PolicyRefused: The approvals do not cover one more run of the request; nothing was spent.
-            BudgetExceeded: The scope's total would be above its cap; nothing was spent.
+            BudgetExceeded: The scope's total would be above its cap or the tier's; nothing was spent.
             BudgetError: The scope is not open.
             IntegrityError: The same run and attempt were charged for another request or cost.
             LedgerCorrupt: The scope's chain is broken.
@@ -267,6 +271,7 @@ class Ledger:
                     return made.receipt(state.genesis_hash, is_new=False)
                 refuse_extra_run(state, request_digest, runs_allowed)
                 refuse_overspending(state, cost)
+                refuse_beyond_tier(state, cost, tier_cap)
                 try:
                     link = self._chain.append(scope, CHARGE, body, None, state.head)
                 except HeadMoved:

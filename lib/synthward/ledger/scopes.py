@@ -87,6 +87,21 @@ class ScopeState:
 
 
 @dataclass(frozen=True)
+class TierCap:
+    """What policy allows a scope in all when a release of one tier is charged to it; the scope's own cap stays as well.
+
+    Attributes:
+        tier: Name of the tier.
+        max_epsilon: Cap on the epsilon of everything charged to the scope, at `max_delta`.
+        max_delta: The delta of that statement.
+    """
+
+    tier: str
+    max_epsilon: Decimal
+    max_delta: Decimal
+
+
+@dataclass(frozen=True)
 class HistoryLine:
     """One charge with the scope's account after it.
 
@@ -197,6 +212,22 @@ def refuse_overspending(state: ScopeState, cost: Charge) -> None:
         f"together: {_shown(accounting.epsilon_of(after, terms.max_delta))}; cap: {_shown(terms.max_epsilon)}; "
         f"left: {_shown(state.remaining)} (all at delta {terms.max_delta}). Nothing was spent. Ask for a smaller "
         "epsilon, or have the privacy officer decide on a scope for another population; spent budget does not come back"
+    )
+
+
+def refuse_beyond_tier(state: ScopeState, cost: Charge, cap: TierCap | None) -> None:
+    """Check that the scope's total with `cost` stays within what policy allows for the tier of the release.
+
+    Raises:
+        BudgetExceeded: It does not; nothing was spent. The message has spent, together and cap.
+    """
+    if cap is None or accounting.fits(state.spent + cost, cap.max_epsilon, cap.max_delta):
+        return
+    raise BudgetExceeded(
+        f"scope '{state.scope}': tier {cap.tier} allows epsilon {_shown(cap.max_epsilon)} for all releases of a scope "
+        f"together; spent: {_shown(accounting.epsilon_of(state.spent, cap.max_delta))}; with this charge: "
+        f"{_shown(accounting.epsilon_of(state.spent + cost, cap.max_delta))} (all at delta {cap.max_delta}). "
+        "Nothing was spent. Ask for a smaller epsilon"
     )
 
 

@@ -17,14 +17,14 @@ from synthward.config.canonical import canonical_json
 from synthward.domain.codes import CodeBook, codebooks
 from synthward.domain.spec import Domain
 from synthward.domain.wanted import wanted_shares
-from synthward.errors import BudgetExceeded, ConfigError, PolicyRefused, Problem
+from synthward.errors import ConfigError, PolicyRefused, Problem
 from synthward.fit.base import Synthesizer, Task
 from synthward.fit.catalog import synthesizer
 from synthward.fit.zeros import impossible_wishes, read_zeros
 from synthward.governance.assess import Assessment, assess
 from synthward.governance.policy import Policy
 from synthward.governance.request_file import RequestFile
-from synthward.ledger.scopes import ScopeState, refuse_overspending
+from synthward.ledger.scopes import ScopeState, TierCap, refuse_beyond_tier, refuse_overspending
 from synthward.measure.answers import cells_of, refuse_too_many_cells
 from synthward.measure.curator import public_tasks
 from synthward.pipeline.learning import (
@@ -36,7 +36,7 @@ from synthward.pipeline.learning import (
     part_of,
     widest_domain,
 )
-from synthward.privacy.accounting import ATTO, NANO, Charge, epsilon_of, fits
+from synthward.privacy.accounting import ATTO, NANO, Charge, epsilon_of
 from synthward.privacy.gaussian import gaussian_epsilon_of
 from synthward.privacy.queries import Marginal
 from synthward.privacy.sensitivity import check_overflow
@@ -114,6 +114,12 @@ class Plan:
         """The requested attributes."""
         return self.task.domain
 
+    @property
+    def tier_cap(self) -> TierCap:
+        """What policy allows the scope, all releases together, in the tier of this one."""
+        found = self.assessment
+        return TierCap(found.tier, found.max_epsilon_per_scope, found.max_delta_per_scope)
+
     def on(self, learned: Domain) -> Plan:
         """The same plan on the domain that was learned."""
         return replace(self, task=replace(self.task, domain=learned, widest=self.task.domain))
@@ -128,7 +134,9 @@ class Plan:
             raise PolicyRefused(list(self.assessment.refusals))
 
     def require_budget(self, scope: ScopeState) -> None:
-        """Checks the charge against the scope's cap and the policy's cap for scopes; the ledger checks its own again.
+        """Checks the charge against the scope's cap and the policy's for its tier, before anything is read.
+
+        What counts is the ledger's own check of both, on the account that the charge is appended to.
 
         Raises:
             BudgetExceeded: It does not fit.
@@ -148,13 +156,7 @@ class Plan:
         if any(charge.run_id == self.identity.run_id for charge in scope.charges):
             return
         refuse_overspending(scope, self.charge)
-        cap, cap_delta = self.assessment.max_epsilon_per_scope, self.assessment.max_delta_per_scope
-        if not fits(scope.spent + self.charge, cap, cap_delta):
-            raise BudgetExceeded(
-                f"scope '{scope.scope}': tier {self.assessment.tier} allows epsilon {cap} at delta {cap_delta} for all "
-                f"releases of a scope together; spent are {scope.epsilon_spent}. Nothing was spent. Ask for a smaller "
-                "epsilon"
-            )
+        refuse_beyond_tier(scope, self.charge, self.tier_cap)
 
 
 def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -> Plan:

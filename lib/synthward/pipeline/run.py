@@ -155,6 +155,7 @@ class MainJob:
             release_id=plan.identity.release_id,
             delta_report=plan.delta,
             runs_allowed=self._runs_allowed,
+            tier_cap=plan.tier_cap,
         )
 
     def _measure(self, pinned: PinnedSource, receipt: ChargeReceipt) -> Measured:
