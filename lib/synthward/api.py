@@ -233,8 +233,8 @@ class Ward:
         verdict = self.verdict(plan)
         if not verdict.ok:
             raise PolicyRefused(list(verdict.reasons))
-        plan.require_budget(self.ledger.state(plan.file.request.population.scope))
         runs_allowed = min((approval.runs for approval in verdict.counted), default=None)
+        plan.require_budget(self.ledger.state(plan.file.request.population.scope), runs_allowed)
         outcome = MainJob(self._environment(), plan, verdict.counted, runs_allowed).execute()
         report = self.registry.artifact(outcome.release_id, REPORT).decode()
         return Release(outcome, report)

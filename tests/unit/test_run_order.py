@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from store_doubles import MemoryLinks
+from synthward import api
 from synthward.config.site import load_site
 from synthward.errors import BudgetExceeded, GateFailed, PolicyRefused
 from synthward.fit import joint
@@ -30,7 +31,7 @@ from synthward.privacy.accounting import epsilon_of, rho_for
 from synthward.release.manifest import Manifest
 from synthward.store.chain import Chain
 from synthward.store.places import TableRef, Zone
-from trial import SCOPE, Clock, CountingNoise, Stopped, TestSite, open_budget, plan_of, stop_after
+from trial import SCOPE, Clock, CountingNoise, Stopped, TestSite, approve, open_budget, plan_of, stop_after
 
 STEPS = (
     "preflight",
@@ -63,6 +64,7 @@ class World:
     root: Path
     ledger: MemoryLinks = field(default_factory=MemoryLinks)
     journal: MemoryLinks = field(default_factory=MemoryLinks)
+    approvals: MemoryLinks = field(default_factory=MemoryLinks)
     noise: CountingNoise = field(default_factory=CountingNoise)
     clock: Clock = field(default_factory=Clock)
     events: list[str] = field(default_factory=list)
@@ -108,6 +110,18 @@ class World:
             on_step=on_step,
         )
         return MainJob(env, plan, (), 1).execute()
+
+    def ward(self, on_step: Callable[[str], None] = lambda _: None, runs: int = 1) -> api.Ward:
+        """What a notebook or a job opens, with the request approved."""
+        seams = {"noise": self.noise, "clock": self.clock, "on_step": on_step}
+        opened = api.Ward(None, load_site(self.site.file), **seams)  # type: ignore[arg-type]
+        approve(opened, self.plan.file, runs)
+        return opened
+
+    def chain(self, _: Any, ref: TableRef, **__: Any) -> Chain:
+        """Stands for a chain of the protected zone."""
+        stores = {"journal": self.journal, "approvals": self.approvals}
+        return Chain(None, ref, store=stores[str(ref).rsplit("/", 1)[-1]], clock=self.clock)
 
     def open(self, _: Any, plan: Any, __: Any, journal: Journal) -> PinnedSource:
         """Stands for `open_source`."""
@@ -163,6 +177,10 @@ class _Registry:
     def create_view(self, *_: Any) -> None:
         """Stands for the ready view."""
 
+    def artifact(self, *_: Any) -> bytes:
+        """Stands for a stored report."""
+        return b""
+
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
@@ -174,7 +192,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(module, "render", lambda _: "<html></html>")
     monkeypatch.setattr(module.tracking, "reachable", lambda _: "")
     monkeypatch.setattr(module.tracking, "log_release", lambda *_, **__: None)
-    monkeypatch.setattr(module, "Registry", _Registry)
+    for place in (module, api):
+        monkeypatch.setattr(place, "Registry", _Registry)
+    monkeypatch.setattr(api, "Chain", made.chain)
+    monkeypatch.setattr(api, "Ledger", lambda *_, **__: made.accounts())
+    monkeypatch.setattr(api.Runs, "add", lambda *_: True)
     monkeypatch.setattr(module, "open_source", made.open)
     monkeypatch.setattr(module.source, "source_rows", lambda *_: None)
     monkeypatch.setattr(module.source, "check_unchanged", lambda *_: None)
@@ -266,6 +288,33 @@ def test_another_run_key_needs_an_approval_for_another_run(world: World) -> None
         world.drive(run_key="next")
     assert world.charges() == 1
     assert world.events.count("pass after 1 charge(s)") == 1
+
+
+def test_an_extra_run_is_refused_before_anything_is_read(world: World) -> None:
+    steps: list[str] = []
+    ward = world.ward(steps.append)
+    assert ward.run(world.plan.file).outcome.is_new
+    links = list(world.journal.links)
+    steps.clear()
+    with pytest.raises(PolicyRefused, match=r"cover 1 run\(s\), and 1 are charged"):
+        ward.run(world.plan.file, run_key="next")
+    assert steps == []
+    assert world.journal.links == links
+    assert not ward.run(world.plan.file).outcome.is_new
+
+
+def test_a_charge_beyond_the_tiers_cap_is_refused_before_anything_is_read(world: World) -> None:
+    TestSite(world.root, policy={"tiers": {"T0": {"max_epsilon_per_scope": 100}}})
+    world.ask()
+    steps: list[str] = []
+    ward = world.ward(steps.append, runs=2)
+    ward.run(world.plan.file)
+    links = list(world.journal.links)
+    steps.clear()
+    with pytest.raises(BudgetExceeded, match="tier T0 allows epsilon 100 "):
+        ward.run(world.plan.file, run_key="next")
+    assert steps == []
+    assert world.journal.links == links
 
 
 ADAPTIVE = {

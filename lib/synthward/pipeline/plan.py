@@ -24,7 +24,7 @@ from synthward.fit.zeros import impossible_wishes, read_zeros
 from synthward.governance.assess import Assessment, assess
 from synthward.governance.policy import Policy
 from synthward.governance.request_file import RequestFile
-from synthward.ledger.scopes import ScopeState, TierCap, refuse_beyond_tier, refuse_overspending
+from synthward.ledger.scopes import ScopeState, TierCap, refuse_beyond_tier, refuse_extra_run, refuse_overspending
 from synthward.measure.answers import cells_of, refuse_too_many_cells
 from synthward.measure.curator import public_tasks
 from synthward.pipeline.learning import (
@@ -133,14 +133,19 @@ class Plan:
         if self.assessment.refusals:
             raise PolicyRefused(list(self.assessment.refusals))
 
-    def require_budget(self, scope: ScopeState) -> None:
-        """Checks the charge against the scope's cap and the policy's for its tier, before anything is read.
+    def require_budget(self, scope: ScopeState, runs_allowed: int | None) -> None:
+        """Checks what the ledger will refuse to charge, before anything is read: caps, number of runs.
 
-        What counts is the ledger's own check of both, on the account that the charge is appended to.
+        What counts is the ledger's own check of them, on the account that the charge is appended to.
+
+        Args:
+            scope: The account as it stands.
+            runs_allowed: How many runs of the request the approvals cover; None for any number.
 
         Raises:
-            BudgetExceeded: It does not fit.
-            PolicyRefused: The scope was opened for other people or another unit.
+            BudgetExceeded: The charge does not fit.
+            PolicyRefused: The approvals do not cover one more run, or the scope was opened for other people or another
+                unit.
         """
         declared, request = scope.terms.declared_patients, self.file.request
         if scope.terms.unit != request.patient.unit:
@@ -155,6 +160,7 @@ class Plan:
             raise PolicyRefused([reason])
         if any(charge.run_id == self.identity.run_id for charge in scope.charges):
             return
+        refuse_extra_run(scope, self.file.digest, runs_allowed)
         refuse_overspending(scope, self.charge)
         refuse_beyond_tier(scope, self.charge, self.tier_cap)
 
