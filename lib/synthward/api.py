@@ -277,7 +277,17 @@ class Ward:
 
     def verify(self, scope: str) -> list[str]:
         """Everything wrong with a scope's ledger, with the receipts that seals and releases keep; empty when sound."""
-        return self.ledger.verify(scope, self._receipts(scope))
+        return self.ledger.verify(scope, self._receipts().get(scope, ()))
+
+    def verify_all(self) -> dict[str, list[str]]:
+        """The same for every scope that the ledger, a run's journal or a release names; by name.
+
+        The ledger's own list would leave out a scope that it has lost.
+        """
+        kept = self._receipts()
+        return {
+            scope: self.ledger.verify(scope, kept.get(scope, ())) for scope in sorted({*self.ledger.names(), *kept})
+        }
 
     def manifest(self, release_id: str) -> Manifest:
         """The stored manifest of a release.
@@ -337,13 +347,16 @@ class Ward:
     def _today(self) -> dt.date:
         return self._clock().astimezone(dt.UTC).date()
 
-    def _receipts(self, scope: str) -> list[tuple[int, str, str]]:
-        found: set[tuple[int, str, str]] = set()
+    def _receipts(self) -> dict[str, list[tuple[int, str, str]]]:
+        """Receipts by scope, of all seals and releases; none where a run has opened its source and got no further."""
+        found: dict[str, set[tuple[int, str, str]]] = {}
         for links in self._journal.read_all(payloads=False).values():
-            if links[0].facts.get("scope") == scope:
-                paid = [link.facts["ledger"] for link in links if link.kind == SEALED]
-                found |= {(receipt["seq"], receipt["head"], receipt["genesis"]) for receipt in paid}
-        return sorted(found | set(self.registry.receipts(scope)))
+            here = found.setdefault(links[0].facts["scope"], set())
+            paid = [link.facts["ledger"] for link in links if link.kind == SEALED]
+            here |= {(receipt["seq"], receipt["head"], receipt["genesis"]) for receipt in paid}
+        for scope, receipt in self.registry.receipts():
+            found.setdefault(scope, set()).add(receipt)
+        return {scope: sorted(receipts) for scope, receipts in found.items()}
 
 
 def _facts(approval: Approval) -> dict[str, Any]:

@@ -32,7 +32,9 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     history.add_argument("scope")
     history.set_defaults(command=show_history)
 
-    verify = actions.add_parser("verify", parents=[common], help="check a scope's chain against seals and releases")
+    verify = actions.add_parser(
+        "verify", parents=[common], help="check the chain of one scope, or of all, against seals and releases"
+    )
     verify.add_argument("scope", nargs="?", default=None)
     verify.set_defaults(command=verify_scopes)
 
@@ -93,11 +95,11 @@ def verify_scopes(options: argparse.Namespace) -> int:
     from synthward.errors import LedgerCorrupt
 
     with ward(options, "synthward budget verify") as opened:
-        scopes = [options.scope] if options.scope else [state.scope for state in opened.ledger.scopes()]
-        problems = [(scope, problem) for scope in scopes for problem in opened.verify(scope)]
+        found = {options.scope: opened.verify(options.scope)} if options.scope else opened.verify_all()
+    problems = [(scope, problem) for scope, wrong in found.items() for problem in wrong]
     for scope, problem in problems:
         print(f"{scope}: {problem}", file=sys.stderr)
     if problems:
         return LedgerCorrupt.exit_code
-    print(f"{len(scopes)} scope(s) verified: chains whole, every seal and release is paid for")
+    print(f"{len(found)} scope(s) verified: chains whole, every seal and release is paid for")
     return 0

@@ -184,6 +184,10 @@ class Ledger:
         genesis = chains.get(GENESIS_KEY)
         return scope_states(chains, genesis[0].hash) if genesis else ()
 
+    def names(self) -> tuple[str, ...]:
+        """Names of all scopes that stand in the ledger, unverified: also those whose chain is broken."""
+        return tuple(key for key in self._chain.all_keys() if not key.startswith("_"))
+
     def state(self, scope: str) -> ScopeState:
         """One scope, verified.
 

@@ -99,13 +99,13 @@ class Registry:
         found = read(self._spark, self.releases).where(F.col("scope") == scope).collect()
         return sorted((row.asDict() for row in found), key=lambda row: row["ledger_seq"])
 
-    def receipts(self, scope: str) -> list[tuple[int, str, str]]:
-        """(seq, head hash, genesis hash) of the charges that paid for a scope's releases."""
+    def receipts(self) -> list[tuple[str, tuple[int, str, str]]]:
+        """Scope and receipt (seq, head hash, genesis hash) of each release: of the charge that paid for it."""
         if not exists(self._spark, self.releases):
             return []
-        found = read(self._spark, self.releases).where(F.col("scope") == scope)
-        rows = found.select("ledger_seq", "ledger_head", "ledger_genesis").collect()
-        return [(int(row[0]), str(row[1]), str(row[2])) for row in rows]
+        columns = ("scope", "ledger_seq", "ledger_head", "ledger_genesis")
+        rows = read(self._spark, self.releases).select(*columns).collect()
+        return [(str(row[0]), (int(row[1]), str(row[2]), str(row[3]))) for row in rows]
 
     def artifact(self, release_id: str, name: str) -> bytes:
         """Content of an artifact, checked against its digest.

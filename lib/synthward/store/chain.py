@@ -189,6 +189,10 @@ class Chain:
         """
         return self._verified(key, self.rows(key, payloads))
 
+    def all_keys(self) -> tuple[str, ...]:
+        """Keys of all chains of the table as they stand, unverified."""
+        return tuple(sorted({link.key for link in self.store.fetch(None, 0, payloads=False)}))
+
     def read_all(self, payloads: bool = True) -> dict[str, tuple[Link, ...]]:
         """Every chain of the table, by key, verified; one scan.
 
