@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from decimal import Context, Decimal, localcontext
 from fractions import Fraction
+from random import Random
 
 import pytest
 
@@ -65,6 +67,18 @@ def test_exponentials_are_enclosed() -> None:
     assert exp_below(Fraction(10**7)) == 0 < exp_above(Fraction(10**7)) < Fraction(1, 10**400)
     known = Fraction("0.367879441171442321595523770161460867445811131031767834507836801697")
     assert exp_below(Fraction(1)) < known < exp_above(Fraction(1))
+
+
+@pytest.mark.parametrize("ambient", [6, 28])
+def test_exponentials_are_enclosed_whatever_context_the_caller_has(ambient: int) -> None:
+    exact = Context(prec=120)
+    random = Random(7)
+    with localcontext() as context:
+        context.prec = ambient
+        for _ in range(300):
+            x = Fraction(random.getrandbits(60), random.getrandbits(54) + 1)
+            true = Fraction(exact.exp(exact.divide(Decimal(x.numerator), Decimal(x.denominator)).copy_negate()))
+            assert exp_below(x) < true < exp_above(x)
 
 
 def test_the_key_decides_which_categories_are_kept() -> None:

@@ -139,15 +139,15 @@ def tail(call: NoiseCall, least: int) -> Fraction:
 
 def exp_above(x: Fraction) -> Fraction:
     """exp(-x) for x >= 0, rounded up."""
-    # `exp` is correctly rounded to nearest, so the next decimal is above.
-    return Fraction(_DECIMALS.next_plus(_DECIMALS.exp(-_below(min(x, SMALL_ENOUGH)))))
+    # `exp` is correctly rounded to nearest, so the next decimal is above. A minus sign would use the caller's context.
+    return Fraction(_DECIMALS.next_plus(_DECIMALS.exp(_below(min(x, SMALL_ENOUGH)).copy_negate())))
 
 
 def exp_below(x: Fraction) -> Fraction:
     """exp(-x) for x >= 0, rounded down; 0 beyond `SMALL_ENOUGH`."""
     if x > SMALL_ENOUGH:
         return Fraction(0)
-    return Fraction(_DECIMALS.next_minus(_DECIMALS.exp(-_DECIMALS.next_plus(_below(x)))))
+    return Fraction(_DECIMALS.next_minus(_DECIMALS.exp(_DECIMALS.next_plus(_below(x)).copy_negate())))
 
 
 def _below(x: Fraction) -> Decimal:
