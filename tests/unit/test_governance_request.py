@@ -238,17 +238,23 @@ def test_a_missing_domain_is_named(tmp_path: Path) -> None:
 
 
 def test_the_digest_covers_request_and_domain_and_not_their_place(tmp_path: Path) -> None:
-    first = load_request(write(tmp_path / "a"))
-    moved = load_request(write(tmp_path / "b", "# a comment\n" + REQUEST))
-    edit = load_request(write(tmp_path / "c", edited(("epsilon: 1.0", "epsilon: 1.5"))))
-    domain = load_request(write(tmp_path / "d", domain=DOMAIN.replace("[F, M]", "[F, M, X]")))
-    assert first.digest == moved.digest == request_digest(first.request, first.domain.digest)
+    fixed = ("data/x.csv", "/data/x.csv")
+    first = load_request(write(tmp_path / "a", edited(fixed)))
+    moved = load_request(write(tmp_path / "b", "# a comment\n" + edited(fixed)))
+    edit = load_request(write(tmp_path / "c", edited(fixed, ("epsilon: 1.0", "epsilon: 1.5"))))
+    domain = load_request(write(tmp_path / "d", edited(fixed), domain=DOMAIN.replace("[F, M]", "[F, M, X]")))
+    assert first.digest == moved.digest == request_digest(first.request, first.domain.digest, tmp_path)
     assert len({first.digest, edit.digest, domain.digest}) == 3
 
 
+def test_a_relative_source_is_approved_for_its_folder(tmp_path: Path) -> None:
+    """The same words in another folder are about another table."""
+    assert load_request(write(tmp_path / "a")).digest != load_request(write(tmp_path / "b")).digest
+
+
 def test_equal_numbers_written_differently_are_one_request(tmp_path: Path) -> None:
-    first = load_request(write(tmp_path / "a"))
-    second = load_request(write(tmp_path / "b", edited(("epsilon: 1.0", "epsilon: 1"))))
+    first = load_request(write(tmp_path))
+    second = load_request(write(tmp_path, edited(("epsilon: 1.0", "epsilon: 1"))))
     assert first.digest == second.digest
 
 

@@ -23,7 +23,7 @@ class RequestFile:
         path: The file.
         request: Its content as written, with the source override applied.
         domain: The domain it names, code books included, with all declared attributes.
-        digest: Digest of request and domain; what approvals are bound to.
+        digest: Digest of request, domain and where the sources lie; what approvals are bound to.
     """
 
     path: Path
@@ -67,12 +67,17 @@ def load_request(path: Path, *, source_override: str | None = None) -> RequestFi
         unknown += [document.problem(place, text) for place, text in section.faults(request, domain)]
     if unknown:
         raise ConfigError(unknown)
-    return RequestFile(path, request, domain, request_digest(request, domain.digest))
+    return RequestFile(path, request, domain, request_digest(request, domain.digest, path.parent))
 
 
-def request_digest(request: Request, domain_digest: str) -> str:
-    """Digest of a request, as written, together with the domain it names."""
-    return digest({"request": request, "domain": domain_digest})
+def request_digest(request: Request, domain_digest: str, folder: Path) -> str:
+    """Digest of a request together with the domain it names and the places it reads.
+
+    A relative path is another table in another folder, so that it is approved for the folder it counts from.
+    """
+    sources = (request.source, *(step.source for step in request.patient.path))
+    reads = [source.table if source.path is None else resolve(folder, source.path) for source in sources]
+    return digest({"request": request, "domain": domain_digest, "reads": reads})
 
 
 def _override(request: Request, location: str, file: Path) -> Request:
