@@ -114,8 +114,10 @@ class Ward:
         self._on_step = on_step
         self._noise = noise if noise is not None else SecureNoise()
         protected = Zone(site.protected)
-        self._approvals = Chain(spark, protected.table("approvals"), clock=clock)
-        self._journal = Chain(spark, protected.table("journal"), clock=clock)
+        self._approvals, self._journal = (
+            Chain(spark, protected.table(name), single_writer=site.single_writer, clock=clock)
+            for name in ("approvals", "journal")
+        )
         self.registry = Registry(spark, Zone(site.releases))
         self.runs = Runs(spark, protected)
         self.result: RunResult | None = None

@@ -53,6 +53,7 @@ def charge(ledger: Ledger, run_id: str, cost: Charge = TENTH) -> ChargeReceipt:
         request_digest="r",
         policy_digest="p",
         site_digest="s",
+        opening="o",
         cost=cost,
         release_id=run_id,
         delta_report=Decimal("1e-6"),

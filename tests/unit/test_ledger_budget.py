@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store_doubles import Conflict, MemoryLinks
+from synthward.api import Ward
+from synthward.config.site import load_site
 from synthward.errors import (
     BudgetError,
     BudgetExceeded,
@@ -28,6 +31,7 @@ from synthward.privacy.accounting import ZERO, Charge, epsilon_of
 from synthward.store.chain import Link
 from synthward.store.links import next_link
 from synthward.store.places import Zone
+from trial import TestSite
 
 NOON = dt.datetime(2026, 1, 31, 12, 0, tzinfo=dt.UTC)
 TERMS: dict[str, Any] = {
@@ -59,6 +63,7 @@ def charge(ledger: Ledger, run_id: str, attempt: int = 0, cost: Charge = ONE, **
         "request_digest": "r",
         "policy_digest": "p",
         "site_digest": "s",
+        "opening": "o",
         "release_id": f"rel-{run_id}",
         "delta_report": Decimal("1e-6"),
     }
@@ -418,23 +423,37 @@ def test_unreadable_links_are_named(body: dict[str, Any]) -> None:
         ledger.state("a")
 
 
+class _Conf:
+    def __init__(self, **values: str) -> None:
+        self.values = values
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        return self.values.get(name.rsplit(".", 2)[-2], default)
+
+
+class _Session:
+    """As much of a session as a look at its log stores needs."""
+
+    def __init__(self, **values: str) -> None:
+        self.conf = _Conf(**values)
+
+
 def test_unsafe_zone_is_refused_at_once() -> None:
-    class Conf:
-        def __init__(self, **values: str) -> None:
-            self.values = values
-
-        def get(self, name: str, default: str | None = None) -> str | None:
-            return self.values.get(name.rsplit(".", 2)[-2], default)
-
-    class Session:
-        def __init__(self, **values: str) -> None:
-            self.conf = Conf(**values)
-
     zone = Zone("s3a://bucket/ledger")
     with pytest.raises(EnvironmentProblem, match="single_writer"):
-        Ledger(Session(), zone)  # type: ignore[arg-type]
+        Ledger(_Session(), zone)  # type: ignore[arg-type]
     with pytest.raises(EnvironmentProblem, match="single_writer"):
-        Ledger(Session(s3a="io.delta.storage.S3SingleDriverLogStore"), zone)  # type: ignore[arg-type]
-    Ledger(Session(s3a="io.delta.storage.S3DynamoDBLogStore"), zone)  # type: ignore[arg-type]
-    Ledger(Session(), zone, single_writer=True)  # type: ignore[arg-type]
-    Ledger(Session(), Zone("abfss://c@a/ledger"))  # type: ignore[arg-type]
+        Ledger(_Session(s3a="io.delta.storage.S3SingleDriverLogStore"), zone)  # type: ignore[arg-type]
+    Ledger(_Session(s3a="io.delta.storage.S3DynamoDBLogStore"), zone)  # type: ignore[arg-type]
+    Ledger(_Session(), zone, single_writer=True)  # type: ignore[arg-type]
+    Ledger(_Session(), Zone("abfss://c@a/ledger"))  # type: ignore[arg-type]
+
+
+def test_seals_are_kept_as_safely_as_charges(tmp_path: Path) -> None:
+    """Of two drivers that both read back their own seal, each would use its own draw."""
+    zones = {"ledger": "hdfs://name/ledger", "protected": "s3a://bucket/protected"}
+    unsafe = TestSite(tmp_path / "unsafe", site=zones)
+    with pytest.raises(EnvironmentProblem, match="s3a://bucket/protected/approvals: s3a:// has no safe log store"):
+        Ward(_Session(), load_site(unsafe.file))  # type: ignore[arg-type]
+    promised = TestSite(tmp_path / "promised", site={**zones, "single_writer": True})
+    Ward(_Session(), load_site(promised.file))  # type: ignore[arg-type]

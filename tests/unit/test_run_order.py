@@ -14,7 +14,7 @@ import pytest
 from store_doubles import MemoryLinks
 from synthward import api
 from synthward.config.site import load_site
-from synthward.errors import BudgetExceeded, GateFailed, PolicyRefused
+from synthward.errors import BudgetExceeded, GateFailed, IntegrityError, PolicyRefused
 from synthward.fit import joint
 from synthward.fit.model import Model
 from synthward.governance.policy import load_policy
@@ -271,7 +271,7 @@ def test_the_tiers_cap_holds_against_a_charge_made_after_the_plan(world: World) 
 
     def overtake(step: str) -> None:
         if step == "open":
-            facts = {"policy_digest": "p", "site_digest": "s", "delta_report": Decimal("1e-6")}
+            facts = {"policy_digest": "p", "site_digest": "s", "opening": "o", "delta_report": Decimal("1e-6")}
             world.accounts().charge(
                 SCOPE, run_id="rival", attempt=1, request_digest="r", release_id="r", cost=world.plan.charge, **facts
             )
@@ -280,6 +280,21 @@ def test_the_tiers_cap_holds_against_a_charge_made_after_the_plan(world: World) 
         world.drive(overtake)
     assert world.charges() == 1
     assert world.events == []
+
+
+@pytest.mark.parametrize("step", ["charge", "seal", "validate"])
+def test_a_charge_pays_for_the_seals_of_one_journal(world: World, step: str) -> None:
+    """With the journal gone, every step would be drawn again under the same charge, and the noise averaged away."""
+    with pytest.raises(Stopped):
+        world.drive(stop_after(step))
+    drawn, passes = len(world.noise.drawn), len(world.events)
+    kept, world.journal = world.journal, MemoryLinks()
+    with pytest.raises(IntegrityError, match="was charged under another journal"):
+        world.drive()
+    assert (len(world.noise.drawn), len(world.events)) == (drawn, passes)
+    world.journal = kept
+    world.drive()
+    assert world.charges() == 1
 
 
 def test_another_run_key_needs_an_approval_for_another_run(world: World) -> None:

@@ -54,7 +54,8 @@ class SiteDocument:
         "clone", doc="clone: the published table shares files with staging; copy: it stands alone."
     )
     single_writer: bool = key(
-        False, doc="Only one job at a time ever writes the ledger; allows s3a:// without a multi-cluster LogStore."
+        False,
+        doc="Only one job at a time ever writes ledger and journals; allows s3a:// without a multi-cluster LogStore.",
     )
     target_file_rows: int = key(
         2**21, minimum=2**10, maximum=2**31, doc="Rows of one file of a release; decides the number of write tasks."

@@ -35,7 +35,7 @@ from synthward.ledger.scopes import (
 from synthward.privacy.accounting import Charge
 from synthward.store import delta
 from synthward.store.chain import KEY, Chain, DeltaLinks, HeadMoved, Link, LinkStore
-from synthward.store.lock import lock_for, multi_cluster_log_store, on_databricks, refuse_unsafe
+from synthward.store.lock import lock_for
 from synthward.store.places import Zone
 
 if TYPE_CHECKING:
@@ -78,33 +78,25 @@ class Ledger:
             EnvironmentProblem: The zone is not safe for several drivers.
         """
         ref = zone.table("charges")
-        self._spark = spark
         self._single_writer = single_writer
         self._retries = retries
         self._sleep = sleep
-        self._chain = Chain(spark, ref, lock=lock_for(ref), clock=clock, retries=retries, sleep=sleep, store=store)
-        self._safe = spark is None
+        self._chain = Chain(
+            spark,
+            ref,
+            lock=lock_for(ref),
+            single_writer=single_writer,
+            clock=clock,
+            retries=retries,
+            sleep=sleep,
+            store=store,
+        )
         self._genesis: Link | None = None
-        if ref.path is not None:
-            self._refuse_unsafe(ref.path)
-
-    def _refuse_unsafe(self, location: str) -> None:
-        if self._spark is not None:
-            refuse_unsafe(
-                location,
-                self._single_writer,
-                multi_cluster_log_store(self._spark, location),
-                on_databricks(self._spark),
-            )
 
     def _prepare(self) -> None:
         """Before the first write: the table is there with its safety properties, in a place that is safe."""
-        store = self._chain.store
-        if not self._safe and isinstance(store, DeltaLinks):
-            store.prepare()
-            # A catalog's table may lie on an object store after all.
-            self._refuse_unsafe(store.location)
-        self._safe = True
+        if isinstance(self._chain.store, DeltaLinks):
+            self._chain.store.prepare()
 
     def genesis(self) -> Link:
         """The ledger's first record, with a random 128-bit id; made on first use.
@@ -223,6 +215,7 @@ class Ledger:
         request_digest: str,
         policy_digest: str,
         site_digest: str,
+        opening: str,
         cost: Charge,
         release_id: str,
         delta_report: Decimal,
@@ -240,6 +233,7 @@ class Ledger:
             request_digest: Digest of the request.
             policy_digest: Digest of the policy.
             site_digest: Digest of the site configuration.
+            opening: Hash of the journal's link with which the run began. A charge pays for the seals of one journal.
             cost: What the run will spend, rounded up.
             release_id: The release it pays for.
             delta_report: The delta at which the release states its epsilon.
@@ -250,7 +244,7 @@ class Ledger:
             PolicyRefused: The approvals do not cover one more run of the request; nothing was spent.
             BudgetExceeded: The scope's total would be above its cap or the tier's; nothing was spent.
             BudgetError: The scope is not open.
-            IntegrityError: The same run and attempt were charged for another request or cost.
+            IntegrityError: The same run and attempt were charged for another request or cost, or under another journal.
             LedgerCorrupt: The scope's chain is broken.
             StoreConflict: Other writers won every time; running again is safe.
         """
@@ -262,6 +256,7 @@ class Ledger:
             request_digest=request_digest,
             policy_digest=policy_digest,
             site_digest=site_digest,
+            opening=opening,
             cost=cost,
             release_id=release_id,
             delta_report=delta_report,
@@ -270,7 +265,7 @@ class Ledger:
         for turn in range(self._retries + 1):
             with self._chain.exclusive():
                 state = self.state(scope)
-                made = find(state, run_id, attempt, request_digest, cost)
+                made = find(state, run_id, attempt, request_digest, cost, opening)
                 if made is not None:
                     return made.receipt(state.genesis_hash, is_new=False)
                 refuse_extra_run(state, request_digest, runs_allowed)

@@ -177,11 +177,16 @@ def fold(scope: str, links: Sequence[Link], genesis_hash: str) -> ScopeState:
     return ScopeState(scope, terms, charges, spent, links[-1], genesis_hash)
 
 
-def find(state: ScopeState, run_id: str, attempt: int, request_digest: str, cost: Charge) -> ChargeRecord | None:
+def find(
+    state: ScopeState, run_id: str, attempt: int, request_digest: str, cost: Charge, opening: str
+) -> ChargeRecord | None:
     """The charge of (run, attempt), if it was made.
 
+    A charge pays for one draw of each step, and what was drawn is known from the seals in the run's journal. Under
+    another journal every step would be drawn again, so that averaging would take the noise away.
+
     Raises:
-        IntegrityError: It was made for another request or another cost.
+        IntegrityError: It was made for another request or another cost, or under another journal.
     """
     for charge in state.charges:
         if (charge.run_id, charge.attempt) == (run_id, attempt):
@@ -190,6 +195,12 @@ def find(state: ScopeState, run_id: str, attempt: int, request_digest: str, cost
                 raise IntegrityError(
                     f"scope '{state.scope}': run {run_id}, attempt {attempt} was charged for another {what}; "
                     "an edited request is another run, give it its own run id"
+                )
+            if charge.opening != opening:
+                raise IntegrityError(
+                    f"scope '{state.scope}': run {run_id} was charged under another journal, which holds its seals; go "
+                    "on with the protected zone that it began in, as site.yaml named it. If that journal is lost, so "
+                    "is the charge: a new run key is a new run"
                 )
             return charge
     return None

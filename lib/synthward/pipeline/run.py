@@ -144,6 +144,8 @@ class MainJob:
 
     def _charge(self) -> ChargeReceipt:
         plan = self._plan
+        opened = self._journal.find(OPENED)
+        assert opened is not None, "a run is opened before it is charged"
         return self._env.ledger.charge(
             plan.file.request.population.scope,
             run_id=plan.identity.run_id,
@@ -151,6 +153,7 @@ class MainJob:
             request_digest=plan.file.digest,
             policy_digest=self._env.policy.digest,
             site_digest=self._env.site.digest,
+            opening=opened.hash,
             cost=plan.charge,
             release_id=plan.identity.release_id,
             delta_report=plan.delta,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from synthward.errors import IntegrityError, LedgerCorrupt, StoreConflict, UsageError
 from synthward.store import delta
 from synthward.store.links import ORIGIN, Link, next_link, verify_chain, verify_link
-from synthward.store.lock import Lock
+from synthward.store.lock import Lock, multi_cluster_log_store, on_databricks, refuse_unsafe
 from synthward.store.places import TableRef
 
 if TYPE_CHECKING:
@@ -64,24 +64,41 @@ class LinkStore(Protocol):
 class DeltaLinks:
     """Links as rows of one Delta table, made on first use."""
 
-    def __init__(self, spark: SparkSession, ref: TableRef) -> None:
-        self._spark = spark
-        self.ref = ref
-        self._there = False
-        self._ready = False
-        self.location = ""
+    def __init__(self, spark: SparkSession, ref: TableRef, *, single_writer: bool = False) -> None:
+        """Reads and makes nothing yet.
 
-    def prepare(self) -> None:
-        """Create the table if absent and check the properties that safety rests on, once a session.
+        Args:
+            spark: The session.
+            ref: The table.
+            single_writer: The site's promise for object stores without a safe log store.
 
         Raises:
-            EnvironmentProblem: The table was made by somebody else without them.
+            EnvironmentProblem: The place is not safe for several drivers.
+        """
+        self._spark = spark
+        self.ref = ref
+        self._single_writer = single_writer
+        self._there = False
+        self._ready = False
+        if ref.path is not None:
+            self._refuse_unsafe(ref.path)
+
+    def _refuse_unsafe(self, location: str) -> None:
+        configured = multi_cluster_log_store(self._spark, location)
+        refuse_unsafe(location, self._single_writer, configured, on_databricks(self._spark))
+
+    def prepare(self) -> None:
+        """Create the table if absent and check what safety rests on, its properties and its place, once a session.
+
+        Raises:
+            EnvironmentProblem: The table was made by somebody else without them, or lies where it is not safe.
         """
         if not self._ready:
             delta.create_if_absent(self._spark, self.ref, SCHEMA, ("key",), _PROPERTIES)
             delta.require_properties(self.ref, delta.properties(self._spark, self.ref) or {}, SAFETY)
-            # Only a catalog has to be asked where its table lies; the answer costs a look at all of the table's files.
-            self.location = self.ref.path or delta.detail(self._spark, self.ref).location
+            if self.ref.path is None:
+                # A catalog's table may lie on an object store after all; asking costs a look at all of its files.
+                self._refuse_unsafe(delta.detail(self._spark, self.ref).location)
             self._ready = self._there = True
 
     def fetch(self, key: str | None, since: int, payloads: bool) -> list[Link]:
@@ -129,6 +146,7 @@ class Chain:
         ref: TableRef,
         *,
         lock: Lock | None = None,
+        single_writer: bool = False,
         clock: Callable[[], dt.datetime] = _now,
         retries: int = delta.RETRIES,
         sleep: Callable[[float], None] = time.sleep,
@@ -140,15 +158,19 @@ class Chain:
             spark: The session; only a chain with its own `store` does without.
             ref: The table.
             lock: Makes the lock that is held around a compare-and-append (`store.lock.lock_for`); None for none.
+            single_writer: The site's promise for object stores without a safe log store.
             clock: The time that links carry; with a zone.
             retries: Bound on retries, after commit conflicts and after a moved head.
             sleep: For tests.
             store: Where links are kept instead of the Delta table `ref`.
+
+        Raises:
+            EnvironmentProblem: The table's place is not safe for several drivers.
         """
         if store is None:
             if spark is None:
                 raise UsageError(f"chain table {ref}: needs a Spark session")
-            store = DeltaLinks(spark, ref)
+            store = DeltaLinks(spark, ref, single_writer=single_writer)
         self.ref = ref
         self.store = store
         self._lock = lock

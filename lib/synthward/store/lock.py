@@ -98,7 +98,7 @@ def file_lock(path: Path, timeout: float) -> Iterator[None]:
 
 
 def refuse_unsafe(location: str, single_writer: bool, log_store_configured: bool, on_databricks: bool = False) -> None:
-    """Refuse a ledger where a later overwrite could erase a charge after it was read back.
+    """Refuse a place where a later overwrite could erase a charge or a seal after it was read back.
 
     Open-source Delta has no log store for `s3a://` that several drivers may use at once, unless one is configured.
 
@@ -115,7 +115,7 @@ def refuse_unsafe(location: str, single_writer: bool, log_store_configured: bool
     if scheme in _SAFE_SCHEMES or single_writer or log_store_configured or on_databricks:
         return
     raise EnvironmentProblem(
-        f"ledger at {location}: {scheme}:// has no safe log store for several drivers, a charge could be lost; "
+        f"{location}: {scheme}:// has no safe log store for several drivers, a charge or a seal could be lost; "
         f"set spark.delta.logStore.{scheme}.impl to a multi-cluster LogStore, or use a file:, hdfs:, abfss: or gs: "
         "directory or a catalog, or say `single_writer: true` in site.yaml if only one driver ever writes"
     )
