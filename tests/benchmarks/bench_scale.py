@@ -1,7 +1,8 @@
 """`make bench-scale`: whole runs, from the source to the published release, at several sizes and at the edges.
 
-One JSON line a figure on stdout. Options: `--sizes` in millions of rows, `--only` a part, `--memory` of the JVM, which
-in local mode is driver and executor at once. Python workers are measured apart, the driver's Python as well.
+One JSON line a figure on stdout. Options: `--sizes` in millions of rows, `--only` a part, `--memory` of the driver's
+JVM, which in local mode is driver and executor at once. `--cluster` gives executors JVMs of their own, so that the
+driver's memory can be told from theirs. Python workers are measured apart, the driver's Python as well.
 
 Targets on an idle machine: `cost_per_row_100m_vs_1m` at most 1.2, `overhead_small_s` at most 20.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import sys
 import tempfile
@@ -42,11 +44,13 @@ class Peaks:
 
     Attributes:
         worker: Of the largest Python worker.
-        jvm: Of the JVM.
+        executor: Of the largest executor's JVM, where it is not the driver's.
+        jvm: Of the driver's JVM.
         driver: Of this process.
     """
 
     worker: float = 0.0
+    executor: float = 0.0
     jvm: float = 0.0
     driver: float = 0.0
 
@@ -62,8 +66,10 @@ class Peaks:
             resident, pid = int(fields[21]) * page, int(stat.parent.name)
             if pid == os.getpid():
                 self.driver = max(self.driver, resident)
-            elif name == "java" and _descends(pid):
+            elif name == "java" and int(fields[1]) == os.getpid():
                 self.jvm = max(self.jvm, resident)
+            elif name == "java" and _descends(pid):
+                self.executor = max(self.executor, resident)
             elif name.startswith("python") and _descends(pid):
                 self.worker = max(self.worker, resident)
 
@@ -133,8 +139,9 @@ def whole_run(spark: SparkSession, site: TestSite, rows: int, listed: dict[str, 
         seconds, cpu = time.perf_counter() - started, tree_cpu() - before
     figure(f"e2e_{name}_s", seconds, "s")
     figure(f"cpu_{name}_s", cpu, "CPU-s")
-    for kind in ("driver", "worker", "jvm"):
-        figure(f"peak_{kind}_mb_{name}", getattr(peaks, kind), "MiB")
+    for kind, peak in dataclasses.asdict(peaks).items():
+        if peak:
+            figure(f"peak_{kind}_mb_{name}", peak, "MiB")
     return seconds, cpu
 
 
@@ -213,10 +220,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=lambda text: [int(word) for word in text.split(",")], default=[1, 10])
     parser.add_argument("--only", choices=PARTS, action="append", help="default: all parts")
-    parser.add_argument("--memory", default="3g")
+    parser.add_argument("--memory", default="3g", help="heap of the driver's JVM")
+    parser.add_argument("--cluster", action="store_true", help="two executors of one core and 2 GiB each")
     options = parser.parse_args()
     chosen = options.only or PARTS
-    spark = build_session("synthward bench-scale", master="local[2]", conf={"spark.driver.memory": options.memory})
+    master = "local-cluster[2,1,2048]" if options.cluster else "local[2]"
+    conf = {"spark.driver.memory": options.memory, "spark.executor.memory": "2g"}
+    spark = build_session("synthward bench-scale", master=master, conf=conf)
     try:
         with tempfile.TemporaryDirectory(prefix="synthward-bench-") as name:
             folder = Path(name)
