@@ -339,7 +339,7 @@ def test_more_cells_than_can_be_held_are_refused_before_any_pass(
     passes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those announced at once, others when they are asked about."""
-    monkeypatch.setattr("synthward.measure.answers.MAX_CELLS", 23)
+    monkeypatch.setattr("synthward.domain.cells.MAX_VECTOR_CELLS", 23)
     asked_all = rounds()
     with pytest.raises(ConfigError, match="have 24 cells"):
         build(MemorySeals(), Choosing(1), cliques=(PAIR,))

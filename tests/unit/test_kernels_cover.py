@@ -59,7 +59,7 @@ def test_a_marginal_or_a_pass_that_is_too_large_is_refused_with_its_numbers() ->
     assert table_fault([at_most] * 4) is None
     whole = table_fault([at_most] * 5)
     assert whole is not None
-    assert f"{5 * 2**22} cells in all, at most {MAX_VECTOR_CELLS}" in whole
+    assert f"{5 * 2**22} cells together, at most {MAX_VECTOR_CELLS}" in whole
     books = {name: CodeBook(name, Categorical(values=tuple(map(str, range(2**11))))) for name in "ab"}
     with pytest.raises(UsageError, match="cells"):
         count_plan(Packing.of(books), tables(books, [("a", "b")]), 1, 1)

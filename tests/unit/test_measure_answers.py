@@ -13,7 +13,6 @@ from synthward.config.loader import bind
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.errors import ConfigError
-from synthward.measure import answers
 from synthward.measure.answers import MAX_SCORE, cells_of, exact_answer, refuse_too_many_cells
 from synthward.privacy.queries import Marginal, Population, Scores, Selection
 from synthward.privacy.sensitivity import WEIGHT_UNIT, bound
@@ -110,7 +109,7 @@ def test_answers_have_the_announced_number_of_cells() -> None:
 
 def test_too_many_cells_are_refused_with_the_largest_table(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse_too_many_cells(CLIQUES, BOOKS)
-    monkeypatch.setattr(answers, "MAX_CELLS", 28)
+    monkeypatch.setattr("synthward.domain.cells.MAX_VECTOR_CELLS", 28)
     with pytest.raises(ConfigError, match=r"have 29 cells together, at most 28.*\(a, b\), has 20"):
         refuse_too_many_cells(CLIQUES, BOOKS)
 

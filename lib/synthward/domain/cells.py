@@ -22,7 +22,8 @@ MAX_TABLE_CELLS = 2**22
 """Public cap on the cells of one marginal: a task counts it in 32 MiB."""
 
 MAX_VECTOR_CELLS = 2**24
-"""Public cap on the cells of all marginals of one pass: every task yields that many numbers, which Spark adds up."""
+"""Public cap on the cells of all marginals of a run: every task of a pass yields that many numbers, which Spark adds up
+and the driver holds (128 MiB)."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,10 @@ def tables(books: Mapping[str, CodeBook], cliques: Sequence[tuple[str, ...]], st
 
 
 def table_fault(laid: Sequence[Table]) -> str | None:
-    """Why these marginals cannot be counted in one pass, or None; a function of public numbers only."""
+    """Why these marginals cannot be counted and held, or None; a function of public numbers only.
+
+    Cells are all codes, those included that a release never has.
+    """
     for table in laid:
         if table.cells > MAX_TABLE_CELLS:
             return (
@@ -134,8 +138,10 @@ def table_fault(laid: Sequence[Table]) -> str | None:
             )
     whole = sum(table.cells for table in laid)
     if whole > MAX_VECTOR_CELLS:
+        widest = max(laid, key=lambda table: table.cells)
         return (
-            f"{len(laid)} marginals of one pass have {whole} cells in all, at most {MAX_VECTOR_CELLS} are possible; "
-            "ask for fewer of them, or give attributes fewer values or bins"
+            f"the {len(laid)} marginals to be counted have {whole} cells together, at most {MAX_VECTOR_CELLS} are "
+            f"possible; the largest one, ({', '.join(widest.clique)}), has {widest.cells}. Use fewer columns, fewer "
+            "values or bins, or smaller cliques"
         )
     return None

@@ -12,14 +12,12 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from synthward.domain.cells import table_fault, tables
 from synthward.domain.codes import CodeBook
 from synthward.errors import ConfigError, Problem
 from synthward.privacy.queries import Base, Clique, Marginal, Query, Scores, Selection, needs
 
 Integers = npt.NDArray[np.int64]
-
-MAX_CELLS = 2**24
-"""Cells of all exact vectors together: 128 MiB on the driver, and as much in each Python worker of the pass."""
 
 MAX_SCORE = 2**62
 """Where scores to choose from are clipped, in exact integers and on both sides: a clipped score moves no more than an
@@ -38,21 +36,18 @@ def cells_of(query: Query, books: Mapping[str, CodeBook]) -> int:
 
 
 def refuse_too_many_cells(cliques: Iterable[Clique], books: Mapping[str, CodeBook]) -> None:
-    """Public check, before any data is read, that the exact vectors fit the driver's memory.
+    """Public check, before any data is read, that a pass can count the marginals and the driver hold them.
+
+    Args:
+        cliques: All that are counted, the columns by themselves included; different ones.
+        books: Code books of their columns.
 
     Raises:
-        ConfigError: They do not.
+        ConfigError: One is too large, or all of them together are.
     """
-    sizes = {clique: cells_of(Marginal(clique), books) for clique in cliques}
-    whole = sum(sizes.values())
-    if whole <= MAX_CELLS:
-        return
-    widest = max(sizes, key=lambda clique: sizes[clique])
-    text = (
-        f"the {len(sizes)} marginals to be counted have {whole} cells together, at most {MAX_CELLS} are possible; the "
-        f"largest one, ({', '.join(widest)}), has {sizes[widest]}. Use fewer columns, fewer bins or smaller cliques"
-    )
-    raise ConfigError([Problem("columns", text)])
+    fault = table_fault(tables(books, tuple(cliques)))
+    if fault is not None:
+        raise ConfigError([Problem("columns", fault)])
 
 
 def exact_answer(query: Query, vectors: Mapping[Base, Integers]) -> Integers:

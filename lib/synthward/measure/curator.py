@@ -89,7 +89,7 @@ class Curator:
                 call must meet its conditions (PROOFS.md, section 4.8).
 
         Raises:
-            ConfigError: The announced marginals are too large to be held.
+            ConfigError: The announced marginals are too large to be counted or held.
         """
         self._rows = rows
         self._domain = domain
@@ -111,7 +111,7 @@ class Curator:
         """Sealed noisy answers of a round, in its order.
 
         Raises:
-            ConfigError: Marginals that were not announced make the exact vectors too large to be held.
+            ConfigError: Marginals that were not announced make the exact vectors too large to be counted or held.
             IntegrityError: The round is outside of the charge, understates a sensitivity, or contradicts its seal.
             SourceError: The source changed.
         """

@@ -243,7 +243,10 @@ def _shares_by_code(book: CodeBook, value: object) -> dict[int, float]:
 
 
 def with_curve(task: Task, chosen: Synthesizer, least: int = 1) -> Task:
-    """Checks the size of what is announced; says how large an answer can be where the exact Gaussian curve applies.
+    """Checks the size of what will be counted; says how large an answer can be where the exact Gaussian curve applies.
+
+    What is counted is what the synthesizer announces, and every column by itself. It is checked here by the rule that
+    the pass goes by, because the pass comes after the charge.
 
     Args:
         task: The task.
@@ -251,15 +254,15 @@ def with_curve(task: Task, chosen: Synthesizer, least: int = 1) -> Task:
         least: The same of the rounds before (see `learning.largest_answer`).
 
     Raises:
-        ConfigError: The announced marginals are too large to be held.
+        ConfigError: The marginals are too large to be counted or held.
     """
     books = codebooks(task.domain)
     while True:
         announced = chosen.cliques(task)
-        refuse_too_many_cells(announced, books)
+        asked = dict.fromkeys([*announced, *((name,) for name in books)])
+        refuse_too_many_cells(asked, books)
         if task.mechanism != "gaussian" or not chosen.exact_curve:
             return task
-        asked = [*announced, *((name,) for name in books)]
         largest = max(least, len(announced), *(cells_of(Marginal(clique), books) for clique in asked))
         if task.curve_cells is not None and largest <= task.curve_cells:
             return task
