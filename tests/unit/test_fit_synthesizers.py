@@ -22,6 +22,7 @@ from synthward.fit.choosing import Choosing
 from synthward.fit.joint import Joint
 from synthward.fit.model import Model
 from synthward.fit.outlook import UNTOLD, Outlook
+from synthward.fit.structure import weights_of
 from synthward.governance.request import Synthesizer, WorkloadEntry
 from synthward.privacy.accounting import total
 from synthward.privacy.measurement import Measurement, Round
@@ -78,6 +79,11 @@ def task(name: str, epsilon: str = "1", mechanism: Any = "gaussian", **settings:
     delta = Decimal("1e-9") if mechanism == "gaussian" else Decimal(0)
     options = Synthesizer(name=name, **settings)
     return Task(DOMAIN, PrivacyUnit("row", 1), mechanism, Decimal(epsilon), delta, ROWS, options)
+
+
+def weigh(*columns: str, weight: int = 1) -> WorkloadEntry:
+    """An entry of the workload."""
+    return WorkloadEntry(columns=columns, weight=weight)
 
 
 def run(asked: Task, seed: int = 0, rows: pd.DataFrame | None = None) -> tuple[Model, list[Round], list[Any]]:
@@ -273,6 +279,34 @@ def test_weights_and_the_target_get_more_of_the_budget() -> None:
     assert deviation(heavy, ("x", "y")) < plain
 
 
+def test_the_target_multiplies_what_a_pair_weighs() -> None:
+    """Larger tables weigh what their entries say; the order of an entry's columns does not matter."""
+    own = (weigh("z", "x", weight=5), weigh("age", "z", weight=7), weigh("z", "y", "x", weight=2))
+    assert weights_of(task("few_round", target="x", workload=own)) == {
+        ("x", "y"): 3,
+        ("x", "z"): 15,
+        ("x", "age"): 3,
+        ("y", "z"): 1,
+        ("y", "age"): 1,
+        ("z", "age"): 7,
+        ("x", "y", "z"): 2,
+    }
+
+
+@pytest.mark.parametrize("name", ["few_round", "aim"])
+def test_a_table_of_the_workload_that_noise_drowns_is_named(name: str) -> None:
+    columns = ("age", "x", "y", "z")
+    asked = task(name, "0.1", workload=(weigh("x", "y"), weigh(*columns)))
+    chosen = synthesizer(name)
+    assert chosen.check(asked) == []
+    [text] = [each for each in chosen.warnings(asked) if "workload" in each]
+    assert text.startswith("workload[1], (age, x, y, z), will not be measured: at epsilon 0.1 its noise")
+    assert tuple(DOMAIN.attributes) not in chosen.cliques(asked)
+    enough = replace(asked, epsilon=Decimal(1))
+    assert tuple(DOMAIN.attributes) in chosen.cliques(enough)
+    assert not any("workload" in each for each in chosen.warnings(enough))
+
+
 def test_the_scores_of_aim_are_less_the_noise_of_measuring() -> None:
     asked = task("aim", target="y")
     _, rounds, _ = run(asked)
@@ -315,6 +349,12 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("moments", {"max_cells": 5000}, "synthesizer moments has no setting 'max_cells'"),
     ("independent", {"workload": (WorkloadEntry(columns=("x", "y")),)}, "has no setting 'workload'"),
     ("few_round", {"workload": (WorkloadEntry(columns=("x", "w")),)}, "workload[0] names column 'w'"),
+    ("few_round", {"workload": (weigh("x", "y"), weigh("y", "x", weight=5))}, "the same columns twice"),
+    (
+        "aim",
+        {"workload": (weigh("x", "y"), weigh(*DOMAIN.attributes)), "max_cells": 863},
+        "workload[1], (x, y, z, age), has 864 cells, max_cells is 863",
+    ),
     ("few_round", {"zeros": ({"x": ("Q",)},)}, "zeros[0] names 'Q', which is not a declared value of 'x'"),
     ("independent", {"zeros": ({"x": ("A", "B")}, {"x": ("C",)})}, "contradict each other"),
     ("fixed", {"cliques": (("x", "y", "z", "age"),), "max_cells": 500}, "need a junction tree of 864 cells"),

@@ -8,8 +8,16 @@ from fractions import Fraction
 from synthward.domain.codes import codebooks
 from synthward.fit.base import Task, budget_of
 from synthward.fit.outlook import Outlook, mean_distance
-from synthward.fit.settings import FIT, joint_problems, needs_gaussian, unknown_columns, unused, useless
-from synthward.fit.structure import allocation, weights_of
+from synthward.fit.settings import (
+    FIT,
+    joint_problems,
+    needs_gaussian,
+    unknown_columns,
+    unused,
+    useless,
+    workload_problems,
+)
+from synthward.fit.structure import allocation, drowned, weights_of
 from synthward.fit.tables import columns_outlook, joint_noise, tables_round
 from synthward.privacy.accounting import NANO, Charge
 from synthward.privacy.measurement import Round
@@ -32,7 +40,7 @@ class Choosing(ABC):
     def check(self, task: Task) -> list[str]:
         """Settings, candidates, zeros, caps, and whether the release could be of any use."""
         problems = [*needs_gaussian(task), *unused(task, FIT | {"target", "workload"}), *unknown_columns(task)]
-        problems = problems or joint_problems(task)
+        problems = problems or workload_problems(task) or joint_problems(task)
         return problems or useless(task, self.outlook)
 
     def charge(self, task: Task) -> Charge:
@@ -62,5 +70,5 @@ class Choosing(ABC):
         return self.outlook(task).expected
 
     def warnings(self, task: Task) -> list[str]:
-        """See `fit.outlook`."""
-        return self.outlook(task).warnings()
+        """See `fit.outlook`; and tables of the workload that will not be measured."""
+        return drowned(task) + self.outlook(task).warnings()

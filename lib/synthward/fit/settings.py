@@ -11,7 +11,7 @@ from synthward.fit.conditionals import drawn_cells
 from synthward.fit.junction import Clique, Graph
 from synthward.fit.model import MAX_CELLS
 from synthward.fit.outlook import Outlook
-from synthward.fit.zeros import contradiction, possible_cells, read_zeros
+from synthward.fit.zeros import cells_of, contradiction, possible_cells, read_zeros
 from synthward.governance.request import Synthesizer as Settings
 
 EVERYWHERE = frozenset({"name"})
@@ -60,6 +60,20 @@ def unknown_columns(task: Task) -> list[str]:
         for place, names in named
         for name in names
         if name not in known
+    ]
+
+
+def workload_problems(task: Task) -> list[str]:
+    """Entries of the workload that would undo each other, or could never be candidates; its columns are known."""
+    options, books = task.options, codebooks(task.domain)
+    if len({frozenset(entry.columns) for entry in options.workload}) < len(options.workload):
+        return ["workload names the same columns twice; keep one entry"]
+    cells = [cells_of(entry.columns, books) for entry in options.workload]
+    return [
+        f"workload[{number}], ({', '.join(entry.columns)}), has {size} cells, max_cells is {options.max_cells}; name "
+        "fewer columns, give them fewer values or bins, or raise max_cells"
+        for number, (entry, size) in enumerate(zip(options.workload, cells, strict=True))
+        if size > options.max_cells
     ]
 
 

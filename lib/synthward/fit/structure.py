@@ -32,25 +32,38 @@ SIGNIFICANT = 2.0
 
 
 def weights_of(task: Task) -> dict[Clique, int]:
-    """Weight of every candidate, in the order of the domain; tables that noise would drown are left out.
+    """Weight of every candidate; tables that noise would drown or that exceed the cap by themselves are left out.
+
+    Candidates are all pairs, which weigh 1, then the larger tables of the workload. An entry's weight takes the place
+    of the 1, and whatever a pair weighs counts `TARGET_WEIGHT` times if it has the target.
 
     A table is drowned when its noise would exceed all declared rows even if the whole budget went to it and one other
     table for each column. Where the domain was learned, candidates are those of the plan, whose tables were larger.
     """
     options, names = task.options, tuple(task.domain.attributes)
-    place = {name: number for number, name in enumerate(names)}
-    found: dict[Clique, int] = {pair: TARGET_WEIGHT if options.target in pair else 1 for pair in combinations(names, 2)}
-    for entry in options.workload:
-        found[tuple(sorted(entry.columns, key=lambda name: place[name]))] = entry.weight
+    found = dict.fromkeys(combinations(names, 2), 1) | {
+        tuple(sorted(entry.columns, key=names.index)): entry.weight for entry in options.workload
+    }
     books = codebooks(task.domain if task.widest is None else task.widest)
     share = budget_of(task) // max(len(names), 1)
     call = calibrated(Marginal(names[:1]), task.unit, task.domain, task.mechanism, share)
     noise = call.mean_absolute / WEIGHT_UNIT / 2
     return {
-        clique: weight
+        clique: weight * (TARGET_WEIGHT if len(clique) == 2 and options.target in clique else 1)
         for clique, weight in found.items()
         if cells_of(clique, books) * noise <= task.declared_rows and cells_of(clique, books) <= options.max_cells
     }
+
+
+def drowned(task: Task) -> list[str]:
+    """Tables that the workload names and `weights_of` leaves out because of their noise, in words."""
+    kept = {frozenset(clique) for clique in weights_of(task)}
+    return [
+        f"workload[{number}], ({', '.join(entry.columns)}), will not be measured: at epsilon {task.epsilon} its noise "
+        f"is larger than {task.declared_rows} declared rows; give its columns fewer values or bins, or leave it out"
+        for number, entry in enumerate(task.options.workload)
+        if frozenset(entry.columns) not in kept
+    ]
 
 
 def worth_measuring(

@@ -184,7 +184,11 @@ class WorkloadEntry:
 
     columns: tuple[str, ...] = key(doc="Two or more columns; a table of three or more becomes a candidate this way.")
     weight: int = key(
-        1, minimum=1, maximum=1000, doc="How much an error of this table counts; pairs count 1 unless said."
+        1,
+        minimum=1,
+        maximum=1000,
+        doc="How much an error of this table counts; pairs count 1 unless said, and three times what is said if they "
+        "have the target.",
     )
 
     def problems(self) -> Findings:
@@ -205,7 +209,7 @@ class Synthesizer:
         "the tables that matter; both need gaussian noise).",
     )
     target: str | None = key(
-        None, doc="Column that will be predicted from the others; its pairs weigh more (few_round, aim)."
+        None, doc="Column that will be predicted from the others; its pairs weigh three times as much (few_round, aim)."
     )
     cliques: tuple[tuple[str, ...], ...] = key((), doc="Columns of each joint table to measure (fixed).")
     workload: tuple[WorkloadEntry, ...] = key((), doc="Weights of joint tables (few_round, aim).")
