@@ -53,6 +53,13 @@ def test_noise_moves_quantiles_little() -> None:
     assert all(abs(place - goal) <= 1 for place, goal in zip(places, (5, 10, 15), strict=True))
 
 
+def test_noise_that_makes_the_sums_fall_does_not_mislead_the_search() -> None:
+    """Where noisy sums fall again, a search in them as they are could end anywhere, or find no cut at all."""
+    np.testing.assert_array_equal(rising(np.array([6.0, 2.0, 8.0])), [4, 4, 8])
+    assert quantile_places(np.array([6.0, -4.0, 6.0]), 2) == (1,)
+    assert quantile_places(np.array([1.0, 8.0, -6.0, 1.0, 6.0, 0.0]), 2) == (2,)
+
+
 def test_wrong_counts_are_refused() -> None:
     with pytest.raises(ValueError, match="3 counts for 20 bins"):
         quantile_bins(stay(), np.ones(3), 2)
