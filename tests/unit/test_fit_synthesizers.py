@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.fidelity_numpy import CodeCurator, drawn_codes
+from joint_fits import BOOKS, DOMAIN, PAIRS, ROWS, SeededNoise, data, run, task, weigh
 from synthward.config.loader import bind
-from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.fit.base import Task, budget_of
 from synthward.fit.catalog import SYNTHESIZERS, synthesizer
@@ -25,80 +25,12 @@ from synthward.fit.outlook import UNTOLD, Outlook
 from synthward.fit.structure import weights_of
 from synthward.governance.request import Synthesizer, WorkloadEntry
 from synthward.privacy.accounting import total
-from synthward.privacy.measurement import Measurement, Round
-from synthward.privacy.noise import NoiseCall
+from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Marginal, Population, Scores, Selection
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
 
-DOMAIN = bind(
-    """\
-version: 1
-attributes:
-  x: {type: categorical, required: true, values: [A, B, C]}
-  y: {type: categorical, required: true, values: [A, B, C, D]}
-  z: {type: categorical, values: [A, B, C, D]}
-  age: {type: numeric, integer: true, bounds: [0, 99], bins: 10}
-""",
-    Domain,
-)
-BOOKS = codebooks(DOMAIN)
-ROWS = 20_000
 JOINT = ["independent", "fixed", "few_round", "aim"]
-PAIRS = (("x", "y"), ("x", "z"), ("z", "age"))
-
-
-@dataclass
-class SeededNoise:
-    """Rounded Gaussian noise of the call's scale; the arg max of noisy scores for selections."""
-
-    seed: int = 0
-    calls: list[str] = field(default_factory=list)
-
-    def draw(self, label: str, exact: np.ndarray, call: NoiseCall) -> np.ndarray:
-        random = np.random.default_rng([self.seed, len(self.calls)])
-        self.calls.append(label)
-        if call.mechanism == "exponential":
-            return np.array([int(np.argmax(exact / call.scale + random.gumbel(size=len(exact))))])
-        return exact + np.rint(random.normal(0, call.deviation, len(exact))).astype(np.int64)
-
-
-def data(seed: int = 1) -> pd.DataFrame:
-    """Y and z depend on x and not on each other given x; age depends on z; some z is missing."""
-    random = np.random.default_rng(seed)
-    x = random.choice(3, ROWS, p=[0.5, 0.3, 0.2])
-    y = np.where(random.random(ROWS) < 0.7, x, random.integers(0, 4, ROWS))
-    z = np.where(random.random(ROWS) < 0.6, 3 - x, random.integers(0, 4, ROWS))
-    age = np.clip(random.normal(2 + 2 * z, 1.5), 0, 9.99).astype(int)
-    return pd.DataFrame({"x": x, "y": y, "z": np.where(random.random(ROWS) < 0.05, 5, z), "age": age})
-
-
-def task(name: str, epsilon: str = "1", mechanism: Any = "gaussian", **settings: Any) -> Task:
-    if name == "fixed" and "cliques" not in settings:
-        settings["cliques"] = PAIRS
-    delta = Decimal("1e-9") if mechanism == "gaussian" else Decimal(0)
-    options = Synthesizer(name=name, **settings)
-    return Task(DOMAIN, PrivacyUnit("row", 1), mechanism, Decimal(epsilon), delta, ROWS, options)
-
-
-def weigh(*columns: str, weight: int = 1) -> WorkloadEntry:
-    """An entry of the workload."""
-    return WorkloadEntry(columns=columns, weight=weight)
-
-
-def run(asked: Task, seed: int = 0, rows: pd.DataFrame | None = None) -> tuple[Model, list[Round], list[Any]]:
-    """Model, rounds and sealed answers."""
-    chosen = synthesizer(asked.options.name)
-    assert chosen.check(asked) == []
-    curator = CodeCurator(asked, data() if rows is None else rows, SeededNoise(seed))
-    rounds, answers, asked_rounds, sealed = chosen.rounds(asked), None, [], []
-    while True:
-        try:
-            asked_rounds.append(rounds.send(answers))
-        except StopIteration as stop:
-            return stop.value, asked_rounds, sealed
-        answers = curator.answer(asked_rounds[-1])
-        sealed.append(answers)
 
 
 def distance(model: Model, clique: tuple[str, ...], rows: pd.DataFrame) -> float:
@@ -307,19 +239,16 @@ def test_a_table_of_the_workload_that_noise_drowns_is_named(name: str) -> None:
     assert not any("workload" in each for each in chosen.warnings(enough))
 
 
-def test_the_scores_of_aim_are_less_the_noise_of_measuring() -> None:
-    asked = task("aim", target="y")
-    _, rounds, _ = run(asked)
-    for selecting, measuring in itertools.pairwise(rounds[1:]):
-        query = selecting.asked[0].query
-        if not isinstance(query, Selection):
-            continue
-        noise = measuring.asked[0].call.mean_absolute
-        for clique, weight, offset in zip(query.cliques, query.weights, query.offsets, strict=True):
-            assert weight == (3 if "y" in clique else 1)
-            cells = math.prod(BOOKS[name].cells - 2 * BOOKS[name].attribute.required for name in clique)
-            assert offset % WEIGHT_UNIT == 0
-            assert offset == pytest.approx(-weight * cells * noise, rel=0.02, abs=weight * WEIGHT_UNIT)
+def test_the_scores_decide_what_few_round_measures() -> None:
+    """Whichever pair is related, its table comes first; where noise hides the others, they are left out."""
+    related = data()
+    for pair in (("x", "y"), ("z", "age")):
+        rows = related.apply(np.random.default_rng(1).permutation)
+        rows[list(pair)] = related[list(pair)]
+        _, rounds, _ = run(task("few_round", "0.3"), rows=rows)
+        measured = [item.query for item in rounds[-1].asked]
+        assert measured[0] == Marginal(pair)
+        assert len(measured) <= 3
 
 
 def test_larger_tables_of_the_workload_are_candidates() -> None:

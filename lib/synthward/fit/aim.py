@@ -1,9 +1,16 @@
 """`aim`: the adaptive and iterative mechanism of McKenna, Mullins, Sheldon and Miklau (2022), algorithm 2.
 
 Every step chooses, by the exponential mechanism, the candidate that the current model predicts worst, measures it, and
-fits again. A score is weight x (L1 error - expected L1 noise of measuring that table in this step): what measuring it
-will teach. Steps start small, 16 for each column; when a measurement has hardly moved the model, the noise is halved.
-Tables may take as much of the cap on cells as of the budget is spent.
+fits again. Candidates are all parts of the workload's tables, columns by themselves included, and any of them may be
+measured again. A score is weight x (L1 error - expected L1 noise of measuring that table in this step), which is what
+measuring it will teach; a part r weighs the sum over the workload's tables s of w_s |r and s in common|. Steps start
+small, 16 for each column; when a measurement has hardly moved the model, the noise is halved. The tree may take as much
+of the cap on cells as of the budget is spent; tables that it holds already are always open.
+
+What differs from the authors' code (ryan112358/private-pgm): the workload is all pairs and what the request names, less
+the tables that noise would drown; the fit is `fit.estimate`, on groups of cells, so that what moved is compared with
+the noise on groups; the first round counts the population as well; the cap is one on cells, and holds for tables inside
+of the model, too, where measuring them asks for a larger tree.
 
 It needs many rounds and fits, each sealed; `few_round` is as good or better on pairs at a fraction of the time. It is
 here for workloads whose weights are very uneven, and for comparison with the literature.
@@ -17,6 +24,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from itertools import combinations
 from math import prod
 
 from synthward.fit.base import Rounds, Task, budget_of, share_out
@@ -54,7 +62,7 @@ class Aim(Choosing):
 
     def rounds(self, task: Task) -> Rounds:
         """One round for the columns, then two for each step, then the last fit."""
-        weights, budget = weights_of(task), budget_of(task)
+        weights, budget = candidates(task), budget_of(task)
         step, first = _step(task), self.columns(task)
         joint = Joint(task, (yield first))
         graph, tables, left = joint.graph(), list[Measurement](), budget - first.charge.nano_rho
@@ -64,8 +72,6 @@ class Aim(Choosing):
             number += 1
             step = left if left < 2 * step else step
             open_to = _open(graph, joint, weights, 1 - (left - step) / budget)
-            if not open_to:
-                break
             asked = _selection(task, joint, fitted, open_to, step, number)
             [answer] = yield asked
             left -= asked.charge.nano_rho
@@ -82,6 +88,10 @@ class Aim(Choosing):
         fitted = joint.fit(graph.tree(), tables, task.options.max_iterations, fitted)
         return directed(self.name, joint, fitted)
 
+    def cliques(self, task: Task) -> tuple[Clique, ...]:
+        """All candidates."""
+        return tuple(candidates(task))
+
     def columns(self, task: Task) -> Round:
         """The first round: what a step gives a measurement, for every column."""
         measured = _step(task) * len(task.domain.attributes) * (SELECTION - 1) // SELECTION
@@ -97,28 +107,48 @@ def _step(task: Task) -> int:
     return budget_of(task) // (STEPS_PER_COLUMN * len(task.domain.attributes))
 
 
+def candidates(task: Task) -> dict[Clique, int]:
+    """Weight of every part of the workload's tables, small ones first; none where the workload is empty.
+
+    The sum over tables s of w_s |r and s in common| is taken column by column: each column of r adds the weights of the
+    tables that have it.
+    """
+    workload = weights_of(task)
+    column = {
+        name: sum(weight for clique, weight in workload.items() if name in clique) for name in task.domain.attributes
+    }
+    parts = dict.fromkeys(
+        part for clique in workload for size in range(1, len(clique) + 1) for part in combinations(clique, size)
+    )
+    return {part: sum(column[name] for name in part) for part in sorted(parts, key=len)}
+
+
 def _open(graph: Graph, joint: Joint, weights: Mapping[Clique, int], spent: float) -> dict[Clique, int]:
-    """Candidates whose tree fits the part of the cap that is open by now."""
-    cap = joint.task.options.max_cells * spent
+    """Candidates that the tree holds already, and those whose tree fits the part of the cap that is open by now.
+
+    A table that the tree holds only by a chord may need a larger tree to stay there; that has to fit the whole cap.
+    """
     cells = {name: book.cells for name, book in joint.books.items()}
     found = {}
     for clique, weight in weights.items():
         larger = graph.with_clique(clique)
-        if larger.cells <= cap and drawn_cells(larger.tree(), joint.sizes, cells) <= MAX_CELLS:
+        cap = joint.task.options.max_cells * (1 if graph.covers(clique) else spent)
+        # A column by itself changes no tree, so that there is always something to measure.
+        if len(clique) == 1 or (larger.cells <= cap and drawn_cells(larger.tree(), joint.sizes, cells) <= MAX_CELLS):
             found[clique] = weight
     return found
 
 
 def _selection(
-    task: Task, joint: Joint, fitted: Fitted, candidates: Mapping[Clique, int], step: int, number: int
+    task: Task, joint: Joint, fitted: Fitted, open_to: Mapping[Clique, int], step: int, number: int
 ) -> Round:
-    cliques, budget = tuple(candidates), step // SELECTION
+    cliques, budget = tuple(open_to), step // SELECTION
     predictions = joint.predictions(cliques, fitted)
     [expected] = _measuring(task, cliques[0], step - budget, number).asked
     # In whole rows, like predictions; every table has the same sensitivity and so the same noise in a cell.
     noise = [round(cells_of(clique, joint.books) * noise_of(expected)) * WEIGHT_UNIT for clique in cliques]
-    offsets = tuple(-weight * each for weight, each in zip(candidates.values(), noise, strict=True))
-    query = Selection(cliques, predictions, tuple(candidates.values()), offsets)
+    offsets = tuple(-weight * each for weight, each in zip(open_to.values(), noise, strict=True))
+    query = Selection(cliques, predictions, tuple(open_to.values()), offsets)
     return Round(f"aim_{number:03d}_select", (Asked(query, share_out(task, {query: 1.0}, budget)[query]),))
 
 
