@@ -13,7 +13,7 @@ from synthward.cli.logs import log_to_stderr
 from synthward.cli.run import result_line, write_report
 from synthward.demo.simulator import write_demo
 from synthward.demo.tour import Stop, farewell, guide, say
-from synthward.errors import SynthwardError
+from synthward.errors import Told
 from synthward.spark.session import build_session, stop_session
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,9 +45,10 @@ def main() -> int:
         report = write_report(release, HOME / "reports", ward.site.releases)
         farewell(ward, release, report)
         print(json.dumps(result_line(release, report)))
-    except SynthwardError as error:
-        say(f"{type(error).__name__}: {error}")
-        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the text of an unexpected error may quote a cell
+        told = Told.of(error)
+        say(told.text)
+        return told.code
     finally:
         if spark is not None:
             stop_session(spark)

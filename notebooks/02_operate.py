@@ -11,7 +11,7 @@ import html
 import json
 
 from synthward.api import open_ward
-from synthward.errors import JobFailed, SynthwardError
+from synthward.errors import JobFailed
 from synthward.pipeline.journal import advice
 
 try:
@@ -101,8 +101,8 @@ print(advice(links, charged=ward.is_charged(scope, run_id)))
 
 try:
     release = ward.run(request, run_key=RUN_KEY)
-except SynthwardError as error:
-    raise JobFailed.of(error) from error
+except Exception as error:  # noqa: BLE001 - the text of an error that is not Synthward's may quote a cell
+    raise JobFailed.of(error) from None
 print(f"release {release.release_id}: {'published now' if release.outcome.is_new else 'was published before'}")
 task_value("release_id", release.release_id)
 task_value("table", release.table)

@@ -21,14 +21,73 @@ class SynthwardError(Exception):
     retryable = False
 
 
-class JobFailed(RuntimeError):
-    """Ends a notebook, or a job whose runner has no exit codes; its message begins with the code."""
+def condition_of(error: BaseException) -> str:
+    """Spark's error condition, for instance `DELTA_CONCURRENT_APPEND.WITH_HINT`; empty where there is none.
+
+    Exception classes and messages differ between classic Spark, Connect and vendors; the condition does not. Over
+    Connect a lost commit is an exception of pyspark with a condition; a classic session passes py4j's own exception on,
+    and the condition is at the Java exception inside.
+    """
+    thrown = getattr(error, "java_exception", None) or error
+    for name in ("getCondition", "getErrorClass"):
+        try:
+            return str(getattr(thrown, name)() or "")
+        except Exception:  # noqa: BLE001, S112  an exception without conditions; py4j has its own error for that
+            continue
+    return ""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What may be told of an error outside of the protected zone.
+
+    Of an error that is not of this module only the class and Spark's condition are told: its text may quote a cell.
+
+    Attributes:
+        name: Class of the error.
+        code: Exit code.
+        retryable: Whether the same command again, with nothing changed, may end better.
+        message: What was wrong and how to mend it.
+    """
+
+    name: str
+    code: int
+    retryable: bool
+    message: str
 
     @classmethod
-    def of(cls, error: SynthwardError) -> JobFailed:
+    def of(cls, error: BaseException) -> Told:
+        """Of whatever ended a command."""
+        name = type(error).__name__
+        if isinstance(error, SynthwardError):
+            return cls(name, error.exit_code, error.retryable, str(error))
+        if isinstance(error, Exception):
+            condition = condition_of(error)
+            cause = f"unexpected, condition {condition}" if condition else "unexpected"
+            return cls(name, 1, True, f"{cause}; {_MORE}")
+        return cls(name, 1, True, "stopped by a signal; running the same command again resumes the run")
+
+    @property
+    def text(self) -> str:
+        """Class and message, for people."""
+        return f"{self.name}: {self.message}"
+
+
+_MORE = "the text is withheld, it may quote protected values; --debug prints it for operators in the protected zone"
+
+
+class JobFailed(RuntimeError):
+    """Ends a notebook, or a job whose runner has no exit codes; its message begins with the code.
+
+    Raise it `from None`: a traceback that shows what it came from would show texts that may quote a cell.
+    """
+
+    @classmethod
+    def of(cls, error: BaseException) -> JobFailed:
         """The exception to raise for an error."""
-        again = "try again" if error.retryable else "trying again unchanged will not help"
-        return cls(f"exit code {error.exit_code} ({type(error).__name__}; {again}): {error}")
+        told = Told.of(error)
+        again = "try again" if told.retryable else "trying again unchanged will not help"
+        return cls(f"exit code {told.code} ({told.name}; {again}): {told.message}")
 
 
 class UsageError(SynthwardError):

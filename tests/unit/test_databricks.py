@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import traceback
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from packaging.requirements import Requirement
+
+from synthward.errors import JobFailed
 
 NOTEBOOKS = ("01_quickstart.py", "02_operate.py")
 
@@ -41,6 +44,22 @@ def test_notebooks_are_in_source_format_and_ask_nothing_that_is_refused(root: Pa
     assert text.count("# COMMAND ----------") >= 5
     assert not [word for word in REFUSED if word in text]
     compile(text, name, "exec")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_the_cell_that_runs_tells_no_text_of_an_unexpected_error(root: Path, name: str) -> None:
+    """Cells' outputs are stored with the notebook and shown to everybody who may view the job."""
+
+    class Failing:
+        def run(self, *_: object, **__: object) -> None:
+            raise ValueError("Jane Doe")
+
+    text = (root / "notebooks" / name).read_text("utf-8")
+    [cell] = [part for part in text.split("# COMMAND ----------") if "ward.run(" in part]
+    scope = {"ward": Failing(), "request": None, "RUN_KEY": "", "JobFailed": JobFailed}
+    with pytest.raises(JobFailed, match=r"^exit code 1 \(ValueError; try again\): unexpected") as failed:
+        exec(compile(cell, name, "exec"), scope)  # noqa: S102 - a cell has no other door
+    assert "Jane" not in "".join(traceback.format_exception(failed.value))
 
 
 def test_the_jobs_parameters_are_the_notebooks_widgets(root: Path, bundle: dict[str, Any]) -> None:

@@ -10,12 +10,14 @@ import os
 import signal
 import threading
 import time
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from synthward.cli import check
 from synthward.cli.logs import JsonLines, Terminated, terminable
 from synthward.cli.main import main, run_job
 from synthward.cli.result import ResultFile
@@ -29,6 +31,7 @@ from synthward.store.links import Link
 from trial import TestSite, heard, plan_of
 
 START = dt.datetime(2026, 1, 15, 9, 0, tzinfo=dt.UTC)
+WITHHELD = "the text is withheld, it may quote protected values; --debug prints it for operators in the protected zone"
 LATER = START + dt.timedelta(minutes=3)
 
 
@@ -46,10 +49,13 @@ class SparkSays(Exception):
         (BudgetExceeded("nothing left"), ("over_budget", 4, False, "BudgetExceeded", "nothing left")),
         (GateFailed("too far"), ("quarantined", 5, False, "GateFailed", "too far")),
         (StoreConflict("lost"), ("failed", 1, True, "StoreConflict", "lost")),
-        (SparkSays("'Jane Doe' cannot be cast"), ("failed", 1, True, "SparkSays", "CAST_INVALID_INPUT")),
+        (
+            SparkSays("'Jane Doe' cannot be cast"),
+            ("failed", 1, True, "SparkSays", f"unexpected, condition CAST_INVALID_INPUT; {WITHHELD}"),
+        ),
         (
             ValueError("Jane Doe"),
-            ("failed", 1, True, "ValueError", "unexpected; the driver's log has the rest"),
+            ("failed", 1, True, "ValueError", f"unexpected; {WITHHELD}"),
         ),
         (
             KeyboardInterrupt(),
@@ -139,6 +145,70 @@ def test_a_job_ends_with_its_code_or_where_there_is_none_with_an_exception(
         with pytest.raises(JobFailed, match=r"^exit code 2 \(ConfigError; trying again unchanged will not help\): "):
             run_job(words)
     assert JobFailed.of(StoreConflict("lost")).args == ("exit code 1 (StoreConflict; try again): lost",)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command `check` fails with an error from elsewhere, under an error from elsewhere; both quote a cell."""
+
+    def fail(_: Path) -> str:
+        try:
+            raise KeyError("Jane Roe")
+        except KeyError as error:
+            raise SparkSays("'Jane Doe' cannot be cast") from error
+
+    monkeypatch.setattr(check, "check_file", fail)
+    monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION", raising=False)
+
+
+@pytest.mark.usefixtures("broken")
+def test_an_unexpected_error_is_told_by_class_and_condition_only(capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["check", "file.yaml"]
+    told = f"SparkSays: unexpected, condition CAST_INVALID_INPUT; {WITHHELD}"
+    with heard():
+        assert main(words) == 1
+        assert capfd.readouterr() == ("", f"synthward: {told}\n")
+        assert main([*words, "--log-format", "json"]) == 1
+        out, err = capfd.readouterr()
+    [line] = err.splitlines()
+    found = json.loads(line)
+    assert (out, found["message"], found["event"], found["code"]) == ("", told, "end", 1)
+
+
+@pytest.mark.usefixtures("broken")
+def test_an_unexpected_error_of_a_job_carries_its_code_and_no_text(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with heard():
+        with pytest.raises(SystemExit) as left:
+            run_job(["check", "file.yaml"])
+        assert left.value.code == 1
+        monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
+        with pytest.raises(JobFailed, match=r"^exit code 1 \(SparkSays; try again\): unexpected, condition ") as failed:
+            run_job(["check", "file.yaml", "--log-format", "json"])
+    shown = "".join(traceback.format_exception(failed.value))
+    out, err = capfd.readouterr()
+    assert "Jane" not in shown + out + err
+    assert json.loads(err.splitlines()[-1])["code"] == 1
+
+
+@pytest.mark.usefixtures("broken")
+def test_the_traceback_is_there_for_those_who_ask(capfd: pytest.CaptureFixture[str]) -> None:
+    with heard():
+        assert main(["check", "file.yaml", "--debug"]) == 1
+    _, err = capfd.readouterr()
+    assert "Traceback" in err
+    assert "'Jane Doe' cannot be cast" in err
+
+
+def test_a_signal_ends_a_job_on_databricks_with_a_code_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path) -> str:
+        raise Terminated
+
+    monkeypatch.setattr(check, "check_file", fail)
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
+    with heard(), pytest.raises(JobFailed, match=r"^exit code 1 \(Terminated; try again\): stopped by a signal"):
+        run_job(["check", "file.yaml"])
 
 
 @pytest.mark.parametrize("name", ["synthesize", "init_scope"])

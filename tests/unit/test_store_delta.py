@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pyspark.errors import PySparkException
 
-from synthward.errors import EnvironmentProblem, StoreConflict, UsageError
+from synthward.errors import EnvironmentProblem, StoreConflict, UsageError, condition_of
 from synthward.store import delta
 from synthward.store.lock import file_lock, lock_for, refuse_unsafe
 from synthward.store.places import TableRef, Zone, local_path
@@ -100,7 +100,7 @@ def test_condition_of_an_exception_that_py4j_passes_on() -> None:
 
     assert delta.is_conflict(Py4J(Java()))
     assert delta.is_conflict(Py4J(Old()))
-    assert delta.condition_of(Py4J(object())) == ""
+    assert condition_of(Py4J(object())) == ""
 
 
 def test_pauses_grow_are_bounded_and_differ() -> None:

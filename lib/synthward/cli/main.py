@@ -10,15 +10,19 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from synthward import __version__
 from synthward.cli.logs import STYLES, Terminated, log_to_stderr, terminable
-from synthward.errors import JobFailed, SynthwardError, UsageError
+from synthward.errors import JobFailed, Told, UsageError
 
 logger = logging.getLogger(__name__)
+
+ENDINGS = (Exception, KeyboardInterrupt, Terminated)
+"""What never leaves a command as it is: Python would print its text, which may quote a cell."""
 
 SITE_VARIABLE = "SYNTHWARD_SITE"
 Command = Callable[[argparse.Namespace], int]
@@ -33,16 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    options = build_parser().parse_args(arguments)
-    log_to_stderr(quiet=options.quiet, style=options.log_format)
+    options = _options(arguments)
     try:
         return _execute(options)
-    except SynthwardError as error:
-        _say(options, f"{type(error).__name__}: {error}", error.exit_code)
-        return error.exit_code
-    except (KeyboardInterrupt, Terminated):
-        _say(options, "stopped; running the same command again resumes the run", 1)
-        return 1
+    except ENDINGS as error:
+        return _say(options, error)
 
 
 def run_job(arguments: Sequence[str]) -> None:
@@ -59,14 +58,20 @@ def run_job(arguments: Sequence[str]) -> None:
         if code:
             sys.exit(code)
         return
-    options = build_parser().parse_args(arguments)
-    log_to_stderr(quiet=options.quiet, style=options.log_format)
+    options = _options(arguments)
     try:
         code = _execute(options)
-    except SynthwardError as error:
-        raise JobFailed.of(error) from error
+    except ENDINGS as error:
+        _say(options, error)
+        raise JobFailed.of(error) from None
     if code:
         raise JobFailed(f"exit code {code}: what was wrong is on stderr")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    options = build_parser().parse_args(arguments)
+    log_to_stderr(quiet=options.quiet, style=options.log_format)
+    return options
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -75,12 +80,20 @@ def _execute(options: argparse.Namespace) -> int:
         return command(options)
 
 
-def _say(options: argparse.Namespace, text: str, code: int) -> None:
-    """The last words of a command that failed, on stderr."""
+def _say(options: argparse.Namespace, error: BaseException) -> int:
+    """The last words of a command that failed, on stderr; the traceback only where it was asked for.
+
+    Returns:
+        The exit code.
+    """
+    told = Told.of(error)
+    if options.debug:
+        traceback.print_exception(error, file=sys.stderr)
     if options.log_format == "json":
-        logger.error(text, extra={"facts": {"event": "end", "code": code}})
+        logger.error(told.text, extra={"facts": {"event": "end", "code": told.code}})
     else:
-        print(f"synthward: {text}", file=sys.stderr)
+        print(f"synthward: {told.text}", file=sys.stderr)
+    return told.code
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -102,6 +115,11 @@ def _common() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("-q", "--quiet", action="store_true", help="no progress lines on stderr")
     common.add_argument("--log-format", choices=STYLES, default=STYLES[0], help="form of the lines on stderr")
+    common.add_argument(
+        "--debug",
+        action="store_true",
+        help="on failure the traceback on stderr; it may show PROTECTED VALUES: in the protected zone only",
+    )
     common.add_argument("--site", type=Path, default=None, help=f"site file (default: ${SITE_VARIABLE})")
     common.add_argument("--master", default=None, help="Spark master (default: what spark-submit says, or local[*])")
     common.add_argument("--remote", default=None, help="Spark Connect address, or local[N] for a server of its own")

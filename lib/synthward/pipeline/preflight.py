@@ -9,12 +9,11 @@ import numpy as np
 from pyspark.errors import PySparkException
 
 import synthward
-from synthward.errors import EnvironmentProblem, SynthwardError
+from synthward.errors import EnvironmentProblem, SynthwardError, condition_of
 from synthward.kernels.compiled import METHOD_LIMIT, METHOD_LIMIT_KEY
 from synthward.pipeline import _worker
 from synthward.release.publication import published_state
 from synthward.release.registry import Registry
-from synthward.store.delta import condition_of
 from synthward.store.places import TableRef
 
 if TYPE_CHECKING:

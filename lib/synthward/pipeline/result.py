@@ -13,7 +13,7 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from synthward.errors import SynthwardError
+from synthward.errors import Told
 from synthward.pipeline.plan import Plan
 
 FORMAT = 1
@@ -74,22 +74,12 @@ class RunResult:
     def failure(cls, error: BaseException, plan: Plan | None, *, started: dt.datetime, ended: dt.datetime) -> RunResult:
         """A run that ended with an error, or before it had a plan."""
         times = (_iso(started), _iso(ended))
-        name = type(error).__name__
-        if isinstance(error, SynthwardError):
-            status = _STATUS.get(error.exit_code, "failed")
-            told = (status, error.exit_code, error.retryable, str(error))
-        elif isinstance(error, Exception):
-            told = ("failed", 1, True, _condition(error) or "unexpected; the driver's log has the rest")
-        else:
-            told = ("stopped", 1, True, "stopped by a signal; running the same command again resumes the run")
-        ended_so = cls(secrets.token_hex(8), *told[:3], *times, error=name, message=told[3])
+        told = Told.of(error)
+        status = _STATUS.get(told.code, "failed") if isinstance(error, Exception) else "stopped"
+        ended_so = cls(
+            secrets.token_hex(8), status, told.code, told.retryable, *times, error=told.name, message=told.message
+        )
         return ended_so if plan is None else replace(ended_so, **_ids(plan))
-
-
-def _condition(error: Exception) -> str:
-    from synthward.store.delta import condition_of
-
-    return condition_of(error)
 
 
 def _ids(plan: Plan) -> dict[str, Any]:

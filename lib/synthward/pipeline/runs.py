@@ -14,8 +14,9 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from synthward.errors import condition_of
 from synthward.pipeline.result import RunResult
-from synthward.store.delta import condition_of, exists, is_conflict, pause, read
+from synthward.store.delta import exists, is_conflict, pause, read
 from synthward.store.places import TableRef, Zone
 
 logger = logging.getLogger(__name__)

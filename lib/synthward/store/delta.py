@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.errors import PySparkException
 from pyspark.sql import types as T
 
-from synthward.errors import EnvironmentProblem, IntegrityError, StoreConflict, UsageError
+from synthward.errors import EnvironmentProblem, IntegrityError, StoreConflict, UsageError, condition_of
 from synthward.store.places import TableRef, local_path, quoted
 
 if TYPE_CHECKING:
@@ -53,22 +53,6 @@ class Detail:
     location: str
     partition_by: tuple[str, ...]
     properties: Mapping[str, str]
-
-
-def condition_of(error: BaseException) -> str:
-    """Spark's error condition, for instance `DELTA_CONCURRENT_APPEND.WITH_HINT`; empty where there is none.
-
-    Exception classes and messages differ between classic Spark, Connect and vendors; the condition does not. Over
-    Connect a lost commit is an exception of pyspark with a condition; a classic session passes py4j's own exception on,
-    and the condition is at the Java exception inside.
-    """
-    thrown = getattr(error, "java_exception", None) or error
-    for name in ("getCondition", "getErrorClass"):
-        try:
-            return str(getattr(thrown, name)() or "")
-        except Exception:  # noqa: BLE001, S112  an exception without conditions; py4j has its own error for that
-            continue
-    return ""
 
 
 def is_conflict(error: BaseException) -> bool:
