@@ -15,7 +15,7 @@
 from decimal import Decimal
 from pathlib import Path
 
-from synthward.api import open_ward
+import synthward
 from synthward.demo.simulator import write_demo
 from synthward.errors import JobFailed
 
@@ -66,7 +66,8 @@ IS_DEMO = Path(REQUEST).name == "demo_encounters.yaml" and not SOURCE
 
 # COMMAND ----------
 
-ward = open_ward(spark, SITE)
+synthward.show_progress()  # one line a step, under the cell that runs
+ward = synthward.open(spark, SITE)
 if IS_DEMO:
     write_demo(spark, str(Path(SITE).absolute().parent.parent / ".synthward" / "demo" / "encounters"))
 request = ward.request(REQUEST, source=SOURCE or None)

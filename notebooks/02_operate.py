@@ -10,7 +10,7 @@
 import html
 import json
 
-from synthward.api import open_ward
+import synthward
 from synthward.errors import JobFailed
 from synthward.pipeline.journal import advice
 
@@ -58,7 +58,8 @@ RUN_KEY = setting("run_key", "quickstart", "4 Run key")
 FIRST = setting("first_release", "", "5 First release to compare (empty: the last but one)")
 SECOND = setting("second_release", "", "6 Second release to compare (empty: the last)")
 
-ward = open_ward(spark, SITE)
+synthward.show_progress()  # one line a step, under the cell that runs
+ward = synthward.open(spark, SITE)
 request = ward.request(REQUEST, source=SOURCE or None)
 scope = request.request.population.scope
 

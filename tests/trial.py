@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import yaml
@@ -25,7 +25,7 @@ from synthward.domain.codes import codebooks
 from synthward.governance.policy import load_policy
 from synthward.governance.request_file import RequestFile, load_request
 from synthward.measure import source
-from synthward.measure.curator import Curator
+from synthward.measure.curator import Curator, RunStep
 from synthward.measure.source import PinnedSource
 from synthward.pipeline.plan import Plan, make_plan
 from synthward.privacy.noise import Integers, NoiseCall, SecureNoise
@@ -33,6 +33,7 @@ from synthward.privacy.noise import Integers, NoiseCall, SecureNoise
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+T = TypeVar("T")
 START = dt.datetime(2026, 1, 15, 9, 0, tzinfo=dt.UTC)
 EXPIRES = dt.date(2026, 3, 31)
 SCOPE = "clinic"
@@ -267,6 +268,17 @@ def charges(ward: Ward, scope: str = SCOPE) -> int:
     return len(ward.budget(scope).charges)
 
 
+def stepping(on_step: Callable[[str], None] = lambda _: None) -> RunStep:
+    """What runs the parts of a round, for a curator without a run; the callback comes after each."""
+
+    def run(name: str, action: Callable[[], T], /) -> T:
+        result = action()
+        on_step(name)
+        return result
+
+    return run
+
+
 class MemorySeals:
     """Seals in a dictionary, for a curator without a run."""
 
@@ -294,7 +306,7 @@ def exact_answers(spark: SparkSession, plan: Plan, pinned: PinnedSource | None =
         noise=NoNoise(),
         tasks=plan.tasks,
         check_source=lambda: source.check_unchanged(spark, state),
-        on_step=lambda step: None,
+        step=stepping(),
     )
     asked = next(plan.synthesizer.rounds(plan.task))
     return {answer.asked.query.label: answer.values.tolist() for answer in curator.answer(asked)}

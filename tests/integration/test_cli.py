@@ -58,6 +58,9 @@ def test_a_run_prints_one_json_line_and_nothing_else(shown: Showcase) -> None:
 def test_progress_goes_to_stderr_by_stage(shown: Showcase) -> None:
     for stage in ("preflight", "open", "charge", "measure moments", "validate", "register", "publish", "track"):
         assert f": {stage} done in" in shown.stderr["run"], stage
+    for step in ("aggregate", "draw", "seal"):
+        assert f": measure moments: {step} done in" in shown.stderr["run"], step
+    assert ": validate: sample done in" in shown.stderr["run"]
 
 
 def test_a_second_run_adds_nothing_and_says_so(shown: Showcase) -> None:

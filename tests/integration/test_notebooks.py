@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from synthward.errors import JobFailed
+from trial import heard
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -59,6 +61,13 @@ def execute(workspace: Path, name: str, spark: SparkSession, utilities: Utilitie
     return {**scope, "shown": shown}
 
 
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """The notebooks set up the package's logger for good; here it is put back."""
+    with heard():
+        yield
+
+
 @pytest.fixture(scope="module")
 def workspace(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout of what the notebooks need, so that everything they write lies there."""
@@ -76,7 +85,9 @@ def test_quickstart_then_operate(
     assert first["release"].outcome.is_new
     assert "<html" in first["shown"][0]
     assert first["rows"].count() == first["request"].request.output.rows
-    capsys.readouterr()
+    progress = capsys.readouterr().err
+    for step in ("measure moments: aggregate", "validate: sample", "publish"):
+        assert f": {step} done in" in progress, step
 
     utilities = Utilities(run_key="next")
     second = execute(workspace, "02_operate.py", spark, utilities)

@@ -21,7 +21,7 @@ from synthward.privacy.measurement import Asked, Measurement, Round
 from synthward.privacy.noise import NoiseSource
 from synthward.privacy.queries import Clique, Marginal, Population, Query, Scores, Selection, Sum
 from synthward.privacy.sensitivity import WEIGHT_UNIT
-from trial import VISITS, MemorySeals, NoNoise, TestSite, plan_of, visits
+from trial import VISITS, MemorySeals, NoNoise, TestSite, plan_of, stepping, visits
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -91,7 +91,7 @@ class Drive:
             noise=noise,
             tasks=2,
             check_source=lambda: source.check_unchanged(spark, pinned),
-            on_step=lambda step: None,
+            step=stepping(),
             cliques=CLIQUES,
         )
 

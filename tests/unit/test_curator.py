@@ -29,7 +29,7 @@ from synthward.privacy.queries import Marginal, Population, Scores, Selection
 from synthward.privacy.unit import PrivacyUnit
 from synthward.store.chain import Chain
 from synthward.store.places import TableRef
-from trial import Clock, MemorySeals, Stopped, heard, stop_after
+from trial import Clock, MemorySeals, Stopped, heard, stepping, stop_after
 
 DOMAIN = bind(
     "version: 1\nattributes:\n  sex: {type: categorical, values: [F, M]}\n"
@@ -78,7 +78,7 @@ def build(seals: SealStore, noise: Plus, events: list[str] | None = None, **chan
         "noise": noise,
         "tasks": 2,
         "check_source": lambda: heard_of.append("compared"),
-        "on_step": heard_of.append,
+        "step": stepping(heard_of.append),
     }
     return Curator(**{**given, **changes})
 
@@ -175,7 +175,7 @@ def test_no_exact_number_is_logged_or_raised(passes: list[str]) -> None:
         build(MemorySeals(), Plus(5)).answer(asked())
         for step in ("aggregate", "draw", "seal"):
             with pytest.raises(Stopped) as stopped:
-                build(MemorySeals(), Plus(5), on_step=stop_after(step)).answer(asked())
+                build(MemorySeals(), Plus(5), step=stepping(stop_after(step))).answer(asked())
             messages.append(str(stopped.value))
     assert messages
     assert str(PLANTED) not in "\n".join(messages).replace(",", "")

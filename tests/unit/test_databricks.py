@@ -43,6 +43,7 @@ def test_notebooks_are_in_source_format_and_ask_nothing_that_is_refused(root: Pa
     assert text.startswith("# Databricks notebook source\n")
     assert text.count("# COMMAND ----------") >= 5
     assert not [word for word in REFUSED if word in text]
+    assert text.index("synthward.show_progress()") < text.index("ward.run(")
     compile(text, name, "exec")
 
 

@@ -18,7 +18,7 @@ from synthward.privacy.noise import NoiseCall, gaussian_for, laplace_for
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.thresholds import Threshold, count_bound, threshold_for
 from synthward.privacy.unit import PrivacyUnit
-from trial import MemorySeals, NoNoise, Stopped, heard, stop_after
+from trial import MemorySeals, NoNoise, Stopped, heard, stepping, stop_after
 
 K0, DELTA = 3, 10**8
 
@@ -73,7 +73,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def build(seals: MemorySeals, noise: Any, charge: Charge | None = None, **changes: Any) -> Discovery:
-    given = {"check_source": lambda: None, "on_step": lambda _: None, "curve_cells": None, **changes}
+    given = {"check_source": lambda: None, "step": stepping(), "curve_cells": None, **changes}
     unit = given.pop("unit", PrivacyUnit("patient", 2))
     paid = asked().charge if charge is None else charge
     return Discovery(lambda: None, unit, paid, seals, noise, **given)  # type: ignore[arg-type, return-value]
@@ -141,7 +141,7 @@ def test_a_sealed_answer_is_never_drawn_again(passes: list[Any]) -> None:
 def test_a_draw_that_was_not_sealed_is_forgotten(passes: list[Any]) -> None:
     seals = MemorySeals()
     with pytest.raises(Stopped):
-        build(seals, Plus(3), on_step=stop_after("draw")).answer(asked())
+        build(seals, Plus(3), step=stepping(stop_after("draw"))).answer(asked())
     assert seals.find("learn_categories") is None
     [found] = build(seals, Plus(0)).answer(asked())
     assert "Bound" not in found.counts

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import importlib.util
 import json
 import logging
 import os
+import re
 import signal
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+import synthward
 from synthward.cli import check
 from synthward.cli.logs import JsonLines, Terminated, terminable
 from synthward.cli.main import main, run_job
@@ -216,8 +220,9 @@ def test_the_jobs_end_as_their_runner_understands(root: Path, name: str) -> None
     assert job(root, name).run_job is run_job
 
 
-def test_json_lines_carry_the_facts_of_a_step() -> None:
-    lines: list[str] = []
+@contextlib.contextmanager
+def recorded() -> Iterator[list[logging.LogRecord]]:
+    """What the steps tell the log."""
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = records.append  # type: ignore[method-assign]
@@ -225,15 +230,20 @@ def test_json_lines_carry_the_facts_of_a_step() -> None:
     level = logger.level
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
-    done: list[str] = []
     try:
+        yield records
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def test_json_lines_carry_the_facts_of_a_step() -> None:
+    done: list[str] = []
+    with recorded() as records:
         steps = Steps(RunIdentity.of("digest", "2026-01"), done.append, pulse=0.05)
         assert steps.run("measure", lambda: time.sleep(0.2) or 7) == 7
         with pytest.raises(ValueError, match="Jane"):
             steps.run("sample", _fail)
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
     lines = [JsonLines().format(record) for record in records]
     found = [json.loads(line) for line in lines]
     assert done == ["measure"]
@@ -246,8 +256,46 @@ def test_json_lines_carry_the_facts_of_a_step() -> None:
     assert "ValueError" in lines[-1]
 
 
+def test_a_step_within_a_step_tells_under_its_own_name() -> None:
+    """While it runs, the step that waits for it gives no sign of life of its own."""
+    done: list[str] = []
+    with recorded() as records:
+        steps = Steps(RunIdentity.of("digest", "2026-01"), done.append, pulse=0.2)
+
+        def whole() -> None:
+            steps.run("aggregate", lambda: time.sleep(0.5))
+            with pytest.raises(ValueError, match="Jane"):
+                steps.run("draw", _fail)
+            time.sleep(0.5)
+
+        steps.run("measure", whole)
+    found = [json.loads(JsonLines().format(record)) for record in records]
+    told = [(entry.get("within"), entry["step"], entry["state"]) for entry in found]
+    aggregate = [entry for entry in told if entry[1] == "aggregate"]
+    assert told[: len(aggregate)] == aggregate
+    assert aggregate[0] == ("measure", "aggregate", "running")
+    assert aggregate[-1] == ("measure", "aggregate", "done")
+    assert told[len(aggregate)] == ("measure", "draw", "failed")
+    assert told[len(aggregate) + 1 :][0] == (None, "measure", "running")
+    assert told[-1] == (None, "measure", "done")
+    assert done == ["aggregate", "measure"]
+    assert re.search(r": measure: aggregate done in \d+\.\d s$", found[len(aggregate) - 1]["message"])
+
+
 def _fail() -> None:
     raise ValueError("Jane Doe")
+
+
+def test_progress_in_a_notebook_is_a_line_a_step_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    identity = RunIdentity.of("digest", "")
+    with heard():
+        synthward.show_progress()
+        synthward.show_progress()
+        Steps(identity, lambda _: None).run("open", lambda: None)
+    out, err = capfd.readouterr()
+    [line] = err.splitlines()
+    assert out == ""
+    assert f"INFO run {identity.run_id}: open done in 0.0 s" in line
 
 
 def test_no_pulse_outlives_its_step() -> None:

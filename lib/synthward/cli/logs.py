@@ -40,6 +40,15 @@ def log_to_stderr(*, quiet: bool, style: str = "text") -> None:
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
+def show_progress() -> None:
+    """Shows the progress of runs in a notebook, as the command line does: one line a step, on stderr.
+
+    For notebooks, where nobody else sets up the log; to be called once, and harmless when called again. A program with
+    a log of its own leaves it out: the logger `synthward` is an ordinary one.
+    """
+    log_to_stderr(quiet=False)
+
+
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
     """SIGTERM raises `Terminated` in the main thread, so that sessions are stopped and results written on the way out.

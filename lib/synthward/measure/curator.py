@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 ROWS_PER_TASK = 2**19
 """Declared rows for each task of the pass: tasks hold their rows as words and codes, about 20 bytes a row."""
@@ -54,6 +55,14 @@ class SealStore(Protocol):
         ...
 
 
+class RunStep(Protocol):
+    """Runs a named part of a round: tells the log about it, and stops the run after it where a test says so."""
+
+    def __call__(self, name: str, action: Callable[[], T], /) -> T:
+        """What the action returns; what it raises is passed on."""
+        ...
+
+
 class Curator:
     """Answers rounds of queries about one pinned source under one charge."""
 
@@ -68,7 +77,7 @@ class Curator:
         *,
         tasks: int,
         check_source: Callable[[], None],
-        on_step: Callable[[str], None],
+        step: RunStep,
         cliques: Sequence[Clique] = (),
         curve_cells: int | None = None,
     ) -> None:
@@ -83,7 +92,7 @@ class Curator:
             noise: Noise source; tests inject theirs here.
             tasks: Partitions by unit, a public number.
             check_source: Raises if the source has changed since it was pinned.
-            on_step: Called with a step's name after it; tests stop the run there.
+            step: Runs the parts of a round: aggregate, draw, seal.
             cliques: Announced: whose marginals later rounds may ask about.
             curve_cells: Integers in the largest answer, where the exact Gaussian curve accounts for the run; then every
                 call must meet its conditions (PROOFS.md, section 4.8).
@@ -100,7 +109,7 @@ class Curator:
         self._noise = noise
         self._tasks = tasks
         self._check_source = check_source
-        self._on_step = on_step
+        self._step = step
         self._spent: list[Charge] = []
         self._announced = dict.fromkeys(Marginal(clique) for clique in cliques)
         self._curve_cells = curve_cells
@@ -120,11 +129,9 @@ class Curator:
         sealed = self._seals.find(asked.step)
         if sealed is None:
             self._measure(asked)
-            payload = pack([self._draw(item) for item in asked.asked])
-            self._on_step("draw")
+            drawn = self._step("draw", lambda: pack([self._draw(item) for item in asked.asked]))
             facts = {"digest": asked.digest, "asked": [item.to_json() for item in asked.asked], "cells": cells}
-            sealed = self._seals.put(asked.step, facts, payload)
-            self._on_step("seal")
+            sealed = self._step("seal", lambda: self._seals.put(asked.step, facts, drawn))
         body, payload = sealed
         if _shape(body["asked"]) != _shape([item.to_json() for item in asked.asked]) or body["cells"] != cells:
             raise IntegrityError(
@@ -188,13 +195,15 @@ class Curator:
         refuse_too_many_cells(held, self._books)
         layout = Layout.of(missing, self._books)
         logger.info("step %s: one pass over the source for %d exact answers", asked.step, len(missing))
-        with compared_after(self._check_source):
-            vector = collect_vector(
-                exact_vector_frame(self._rows(), self._books, layout, self._unit, self._tasks), layout.cells
-            )
+        vector = self._step("aggregate", lambda: self._aggregate(layout))
         vector.flags.writeable = False  # it is answered from more than once
         self._exact |= {base: vector[layout.part(base)] for base in missing}
-        self._on_step("aggregate")
+
+    def _aggregate(self, layout: Layout) -> np.ndarray:
+        with compared_after(self._check_source):
+            return collect_vector(
+                exact_vector_frame(self._rows(), self._books, layout, self._unit, self._tasks), layout.cells
+            )
 
     def _draw(self, item: Asked) -> Measurement:
         exact = exact_answer(item.query, self._exact)

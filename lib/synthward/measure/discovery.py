@@ -23,7 +23,7 @@ import numpy as np
 
 from synthward.errors import IntegrityError
 from synthward.kernels.categories import PATIENTS, PLACE, TEXT, TextColumn, kept_counts
-from synthward.measure.curator import SealStore
+from synthward.measure.curator import RunStep, SealStore
 from synthward.measure.source import compared_after
 from synthward.privacy.accounting import Charge
 from synthward.privacy.discovery import AskedCategories, CategoryRound, Found, pack, unpack
@@ -54,7 +54,7 @@ class Discovery:
         noise: NoiseSource,
         *,
         check_source: Callable[[], None],
-        on_step: Callable[[str], None],
+        step: RunStep,
         curve_cells: int | None,
     ) -> None:
         """Holds no data, now or later.
@@ -66,7 +66,7 @@ class Discovery:
             seals: Where rounds are sealed.
             noise: Noise source; tests inject theirs here.
             check_source: Raises if the source has changed since it was pinned.
-            on_step: Called with a step's name after it; tests stop the run there.
+            step: Runs the parts of the round: draw, which counts as well, and seal.
             curve_cells: See `Curator`.
         """
         self._rows = rows
@@ -75,7 +75,7 @@ class Discovery:
         self._seals = seals
         self._noise = noise
         self._check_source = check_source
-        self._on_step = on_step
+        self._step = step
         self._curve_cells = curve_cells
 
     def answer(self, asked: CategoryRound) -> tuple[Found, ...]:
@@ -88,12 +88,9 @@ class Discovery:
         self._admit(asked)
         sealed = self._seals.find(asked.step)
         if sealed is None:
-            with compared_after(self._check_source):
-                payload = pack(self._draw(asked))
-            self._on_step("draw")
+            drawn = self._step("draw", lambda: self._counted(asked))
             body = {"digest": asked.digest, "asked": [item.to_json() for item in asked.asked]}
-            sealed = self._seals.put(asked.step, body, payload)
-            self._on_step("seal")
+            sealed = self._step("seal", lambda: self._seals.put(asked.step, body, drawn))
         body, payload = sealed
         if body["digest"] != asked.digest:
             raise IntegrityError(
@@ -114,6 +111,10 @@ class Discovery:
                 threshold.call.mechanism != "gaussian" or threshold.categories > self._curve_cells
             ):
                 raise IntegrityError(f"{item.query.label} is outside of what the exact Gaussian curve was computed for")
+
+    def _counted(self, asked: CategoryRound) -> bytes:
+        with compared_after(self._check_source):
+            return pack(self._draw(asked))
 
     def _draw(self, asked: CategoryRound) -> list[dict[str, int]]:
         """One pass; noise for every text that somebody keeps, and what is above the threshold so far."""

@@ -209,7 +209,7 @@ class MainJob:
                 seals=self._seals(receipt),
                 noise=self._env.noise,
                 check_source=lambda: source.check_unchanged(spark, pinned),
-                on_step=self._env.on_step,
+                step=self._steps.run,
                 curve_cells=plan.task.curve_cells,
             )
             found = self._steps.run(f"measure {categories.step}", lambda: discovery.answer(categories))
@@ -242,7 +242,7 @@ class MainJob:
             noise=self._env.noise,
             tasks=plan.tasks,
             check_source=lambda: source.check_unchanged(spark, pinned),
-            on_step=self._env.on_step,
+            step=self._steps.run,
             cliques=cliques,
             curve_cells=plan.task.curve_cells,
         )
@@ -263,7 +263,9 @@ class MainJob:
             origin = Origin(opened.facts, at, self._approvals, receipt, measured.learned)
             self._journal.once(
                 VALIDATED,
-                lambda: stage_and_check(self._env, plan, self._places, model, measured.sealed, origin).record(),
+                lambda: stage_and_check(
+                    self._env, plan, self._places, model, measured.sealed, origin, self._steps
+                ).record(),
             )
         manifest = self._recorded_manifest()
         if manifest.body["model"]["digest"] != measured.model.digest:

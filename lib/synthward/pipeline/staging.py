@@ -17,6 +17,7 @@ from synthward.pipeline.learning import Learned
 from synthward.pipeline.opening import opened_types
 from synthward.pipeline.plan import Plan
 from synthward.pipeline.records import Facts, manifest_of
+from synthward.pipeline.steps import Steps
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Population
 from synthward.release import table
@@ -76,7 +77,13 @@ class Checked:
 
 
 def stage_and_check(
-    env: Environment, plan: Plan, places: Places, model: Model, sealed: Sequence[Measurement], origin: Origin
+    env: Environment,
+    plan: Plan,
+    places: Places,
+    model: Model,
+    sealed: Sequence[Measurement],
+    origin: Origin,
+    steps: Steps,
 ) -> Checked:
     """Samples, stages, inspects and gates; reads synthetic rows and sealed measurements only."""
     request, books = plan.file.request, codebooks(plan.domain)
@@ -90,10 +97,8 @@ def stage_and_check(
         return table.release_rows(drawn, books, types, keys, lineage)
 
     rows = rows_of(_drawing(ModelFile(model, plan.domain), request.output))
-    version = table.stage(
-        rows, places.staged, table.constraints(books, types), {"release_id": lineage.release_id, "status": "staged"}
-    )
-    env.on_step("sample")
+    told = {"release_id": lineage.release_id, "status": "staged"}
+    version = steps.run("sample", lambda: table.stage(rows, places.staged, table.constraints(books, types), told))
     noisy = with_pairs(noisy_tables(sealed, books))
     cliques = [columns for columns in noisy if len(columns) > 1]
     counted = [*cliques, *drawn_pairs(model, books)]

@@ -22,7 +22,7 @@ PULSE_SECONDS = 30.0
 
 
 class Steps:
-    """Runs the steps of one run and tells about them."""
+    """Runs the steps of one run and tells about them; a step may have steps of its own."""
 
     def __init__(self, identity: RunIdentity, on_step: Callable[[str], None], pulse: float = PULSE_SECONDS) -> None:
         """Nothing happens yet.
@@ -35,37 +35,46 @@ class Steps:
         self._ids = {"run_id": identity.run_id, "release_id": identity.release_id}
         self._on_step = on_step
         self._pulse = pulse
+        self._running: list[str] = []
 
     def run(self, name: str, action: Callable[[], T]) -> T:
         """Runs a step; what it raises is passed on."""
+        self._running.append(name)
+        names = tuple(self._running)
         started = time.monotonic()
         over = threading.Event()
-        beat = threading.Thread(target=self._beat, args=(name, started, over), name=f"pulse of {name}", daemon=True)
+        beat = threading.Thread(target=self._beat, args=(names, started, over), name=f"pulse of {name}", daemon=True)
         beat.start()
         try:
             result = action()
         except BaseException as error:
             # The class only: the text of an error that is not ours may quote a cell.
-            self._tell(logging.ERROR, name, "failed", started, f"failed ({type(error).__name__}) after")
+            self._tell(logging.ERROR, names, "failed", started, f"failed ({type(error).__name__}) after")
             raise
         finally:
             over.set()
             beat.join()
-        self._tell(logging.INFO, name, "done", started, "done in")
+            self._running.pop()
+        self._tell(logging.INFO, names, "done", started, "done in")
         self._on_step(name)
         return result
 
-    def _beat(self, name: str, started: float, over: threading.Event) -> None:
+    def _beat(self, names: tuple[str, ...], started: float, over: threading.Event) -> None:
         while not over.wait(self._pulse):
-            self._tell(logging.INFO, name, "running", started, "still running after")
+            # Of a step that waits for one of its own, that one tells.
+            if names == tuple(self._running):
+                self._tell(logging.INFO, names, "running", started, "still running after")
 
-    def _tell(self, level: int, step: str, state: str, started: float, words: str) -> None:
+    def _tell(self, level: int, names: tuple[str, ...], state: str, started: float, words: str) -> None:
         seconds = time.monotonic() - started
+        *outer, step = names
         facts: dict[str, Any] = {
             "event": "step",
             **self._ids,
             "step": step,
+            **({"within": outer[-1]} if outer else {}),
             "state": state,
             "seconds": round(seconds, 3),
         }
-        logger.log(level, "run %s: %s %s %.1f s", self._ids["run_id"], step, words, seconds, extra={"facts": facts})
+        label = ": ".join(names)
+        logger.log(level, "run %s: %s %s %.1f s", self._ids["run_id"], label, words, seconds, extra={"facts": facts})
