@@ -15,6 +15,7 @@ from airflow.sdk import dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 HOME = Path("/opt/synthward")
+RESULTS = Path("/tmp")  # noqa: S108 - ids and codes only
 SITE = "/etc/synthward/site.yaml"
 REQUEST = "/etc/synthward/requests/encounters.yaml"
 
@@ -42,9 +43,12 @@ def synthward_encounters() -> None:
     def synthesize() -> str:
         """Runs the job; what a retry cannot mend fails at once, and the release's table goes to XCom."""
         due = get_current_context()["dag_run"].run_after
-        result = Path(f"/tmp/synthward-{due:%Y-%m}.json")  # noqa: S108 - ids and codes only
+        result = RESULTS / f"synthward-{due:%Y-%m}.json"
+        result.unlink(missing_ok=True)  # what an earlier try left says nothing about this one
         words = ["--site", SITE, "--request", REQUEST, "--run-key", f"{due:%Y-%m}", "--result", str(result)]
         code = subprocess.run([*SUBMIT, *words], check=False).returncode
+        if not result.exists():
+            raise RuntimeError(f"exit code {code}, and no result: the driver was killed, the next try resumes the run")
         ended = json.loads(result.read_text(encoding="utf-8"))
         if code == 0:
             return str(ended["table"])

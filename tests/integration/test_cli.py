@@ -89,6 +89,42 @@ def test_a_dry_run_shows_plan_cost_and_targets_and_reads_nothing(shown: Showcase
         assert word in shown.stderr["dry"], word
 
 
+def test_plan_is_the_dry_run_under_a_name_of_its_own(
+    spark: SparkSession, shown: Showcase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {}
+    for words in (
+        ("plan", str(shown.request), "--run-key", "k"),
+        ("run", str(shown.request), "--dry-run", "--run-key", "k"),
+    ):
+        said[words[0]] = synthward(capsys, shown.site, *words)
+    assert said["plan"] == said["run"]
+    code, out, err = said["plan"]
+    assert code == 0
+    assert json.loads(out)["run_id"] != shown.line["run_id"]
+    assert "core-seconds" in err
+
+
+def test_a_uri_gets_the_result_of_a_request_that_is_wrong(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the command has a session: one is opened for the result, which is not on the driver's machine."""
+    site = TestSite(tmp_path)
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("version: 1\n", encoding="utf-8")
+    link = "fs.viewfs.mounttable.results.link./zone"
+    (tmp_path / "results").mkdir()
+    spark.conf.set(link, f"file://{tmp_path}/results")
+    try:
+        target = "viewfs://results/zone/run-1"
+        assert synthward(capsys, site, "run", str(broken), "--result", target)[:2] == (2, "")
+    finally:
+        spark.conf.unset(link)
+    [part] = (tmp_path / "results" / "run-1").glob("part-*")
+    found = json.loads(part.read_text(encoding="utf-8"))
+    assert (found["status"], found["code"], found["error"]) == ("invalid", 2, "ConfigError")
+
+
 def test_an_unapproved_request_is_refused_with_3(shown: Showcase) -> None:
     assert shown.codes["unapproved"] == 3
     assert shown.stdout["unapproved"] == ""

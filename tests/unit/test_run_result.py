@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,10 +23,20 @@ import pytest
 
 import synthward
 from synthward.cli import check
+from synthward.cli import result as result_module
 from synthward.cli.logs import JsonLines, Terminated, terminable
 from synthward.cli.main import main, run_job
 from synthward.cli.result import ResultFile
-from synthward.errors import BudgetExceeded, GateFailed, JobFailed, PolicyRefused, StoreConflict, SynthwardError
+from synthward.errors import (
+    BudgetExceeded,
+    EnvironmentProblem,
+    GateFailed,
+    JobFailed,
+    PolicyRefused,
+    StoreConflict,
+    SynthwardError,
+    UsageError,
+)
 from synthward.pipeline.journal import advice
 from synthward.pipeline.plan import RunIdentity
 from synthward.pipeline.result import RunResult
@@ -98,16 +109,60 @@ def test_a_success_names_its_table_and_whether_it_is_new(tmp_path: Path) -> None
     assert new.execution != old.execution
 
 
+def no_session() -> AbstractContextManager[Any]:
+    raise EnvironmentProblem("no Java")
+
+
+class Opened:
+    """A session that is opened for the result alone, and what became of it."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[Any]:
+        self.events.append("opened")
+        yield "spark"
+        self.events.append("closed")
+
+    def write(self, spark: Any, text: str, target: str) -> None:
+        """Stands for Spark's writing."""
+        self.events.append(f"{json.loads(text)['status']} by {spark} to {target}")
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
+    double = Opened()
+    monkeypatch.setattr(result_module, "_write_by", double.write)
+    return double
+
+
+def test_a_uri_gets_the_result_of_a_command_that_never_had_a_session(opened: Opened) -> None:
+    file = ResultFile("hdfs://host/result", opened)
+    file.write_failure(UsageError("wrong request"))
+    file.write_failure(UsageError("again"))
+    assert opened.events == ["opened", "invalid by spark to hdfs://host/result", "closed"]
+
+
+def test_no_session_is_opened_without_need(opened: Opened, tmp_path: Path) -> None:
+    ResultFile(None, opened).write_failure(UsageError("wrong request"))
+    ResultFile(str(tmp_path / "result.json"), opened).write_failure(UsageError("wrong request"))
+    with heard() as messages:
+        ResultFile("hdfs://host/result", opened).write_failure(Terminated())
+    assert opened.events == []
+    assert [text for text in messages if "there is no session that could" in text]
+
+
 def test_the_file_is_written_once_and_whole(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "result.json"
-    file = ResultFile(f"file:{target}")
+    file = ResultFile(f"file:{target}", no_session)
     file.write_failure(PolicyRefused(["first"]))
     file.write_failure(PolicyRefused(["second"]))
     assert json.loads(target.read_text(encoding="utf-8"))["message"] == "first"
     assert [path.name for path in target.parent.iterdir()] == ["result.json"]
     with heard() as messages:
-        ResultFile("s3a://bucket/result.json").write_failure(PolicyRefused(["third"]))
-        ResultFile(str(target / "below" / "a" / "file")).write_failure(PolicyRefused(["fourth"]))
+        ResultFile("s3a://bucket/result.json", no_session).write_failure(PolicyRefused(["third"]))
+        ResultFile(str(target / "below" / "a" / "file"), no_session).write_failure(PolicyRefused(["fourth"]))
     assert len([text for text in messages if "was not written" in text]) == 2
 
 

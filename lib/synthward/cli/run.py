@@ -1,4 +1,4 @@
-"""`synthward run`, `approve`, `check`: from a request to a release."""
+"""`synthward run`, `plan`, `approve`, `check`: from a request to a release."""
 
 from __future__ import annotations
 
@@ -25,11 +25,16 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     """Adds the commands."""
     run = commands.add_parser("run", parents=[common], help="run an approved request to a published release")
     _request_arguments(run)
-    run.add_argument("--run-key", default="", help="the scheduler's key of this period; a retry uses the same one")
-    run.add_argument("--dry-run", action="store_true", help="print plan, cost and targets; reads no data")
+    _key_argument(run)
+    run.add_argument("--dry-run", action="store_true", help="the same as `synthward plan`")
     run.add_argument("--report-dir", type=Path, default=None, help="folder for report and manifest")
     run.add_argument("--result", metavar="URI", default=None, help="JSON file that says how the run ended")
     run.set_defaults(command=run_request)
+
+    plan = commands.add_parser("plan", parents=[common], help="print plan, cost and targets of a run; reads no data")
+    _request_arguments(plan)
+    _key_argument(plan)
+    plan.set_defaults(command=plan_request)
 
     approve = commands.add_parser("approve", parents=[common], help="record a decision on a request")
     _request_arguments(approve)
@@ -50,16 +55,20 @@ def _request_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default=None, help="replaces the source's location; part of what is approved")
 
 
+def _key_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run-key", default="", help="the scheduler's key of this period; a retry uses the same one")
+
+
 def run_request(options: argparse.Namespace) -> int:
     """Runs or, with --dry-run, shows the plan; one JSON line on stdout."""
     if options.dry_run:
         if options.result is not None:
             raise UsageError("--result says how a run ended, and --dry-run runs nothing; leave one of them out")
-        return _dry_run(options)
+        return plan_request(options)
     from synthward.cli.result import ResultFile
-    from synthward.cli.sessions import ward
+    from synthward.cli.sessions import session, ward
 
-    ending = ResultFile(options.result)
+    ending = ResultFile(options.result, lambda: session(options, "synthward result"))
     try:
         file = load(options)
         with ward(options, "synthward run") as opened:
@@ -117,7 +126,8 @@ def write_report(release: Release, folder: Path | None, releases: str) -> str:
     return str(target)
 
 
-def _dry_run(options: argparse.Namespace) -> int:
+def plan_request(options: argparse.Namespace) -> int:
+    """Shows plan, cost and targets on stderr and one JSON line on stdout; reads no data and writes nothing."""
     from synthward.cli.sessions import ward
 
     file = load(options)
