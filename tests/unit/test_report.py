@@ -75,7 +75,8 @@ def test_says_what_the_release_is(body: dict[str, Any]) -> None:
         body["request"]["title"],
         body["release_id"],
         "ε = 1 δ = 0",
-        "unit: patient",
+        "Privacy unit patient Neighbouring data",
+        "Claim unit: patient , property synthward.privacy_unit",
         "8 rows a patient",
         "factor of at most 2.72",
         "data steward",
@@ -171,7 +172,9 @@ def test_another_unit_has_a_red_banner(body: dict[str, Any]) -> None:
     alerts = [a for _, a in shown.tags if a.get("role") == "alert"]
     assert len(alerts) == 1
     assert alerts[0]["class"] == "banner"
-    assert shown.text.count("unit: row, NOT patient") == 2
+    assert shown.text.count("unit: row, NOT patient") == 3
+    assert "Privacy unit unit: row, NOT patient Neighbouring data" in shown.text
+    assert "Claim unit: row, NOT patient , property synthward.privacy_unit" in shown.text
     assert "NOT a patient" in shown.text
     assert re.search(r"\.banner \{ background: var\(--alarm\)", module._resource("style.css"))
 
