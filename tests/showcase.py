@@ -119,7 +119,7 @@ def showcase(spark: SparkSession, folder: Path) -> Showcase:
 
 
 def _make(spark: SparkSession, folder: Path) -> Showcase:
-    site = TestSite(folder, site={"tracking": {"uri": "sqlite:///mlflow.db"}}, policy={"tiers": {"T1": LOOSE}})
+    site = TestSite(folder, site={"tracking": None}, policy={"tiers": {"T1": LOOSE}})
     site.write(spark, planted_rows(), SCHEMA, **{"delta.columnMapping.mode": "name"})
     (folder / "icd.csv").write_text("code,label\n" + "".join(f"{code},text\n" for code in ICD), encoding="utf-8")
     site.domain(ATTRIBUTES)

@@ -185,7 +185,8 @@ class TestSite:
         self.root = root
         write_yaml(root / "policy.yaml", merged(POLICY, policy or {}))
         zones = {"ledger": "./zones/ledger", "protected": "./zones/protected", "releases": "./zones/releases"}
-        base = {"version": 1, "name": "Test site", "policy": "policy.yaml", **zones}
+        # MLflow takes seconds for a new database; tests that are about it switch it on.
+        base = {"version": 1, "name": "Test site", "policy": "policy.yaml", **zones, "tracking": {"enabled": False}}
         self.file = write_yaml(root / "site.yaml", merged(base, site or {}))
         self.domain()
 

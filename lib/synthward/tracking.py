@@ -82,7 +82,7 @@ class LoggedModel:
 
 
 def log_release(
-    tracking: Tracking | None,
+    tracking: Tracking,
     manifest: Manifest,
     report_html: str,
     *,
@@ -93,7 +93,7 @@ def log_release(
     """Logs a release, once: a run of MLflow that has the tag `synthward.run_id` of this run is completed, not doubled.
 
     Args:
-        tracking: The site's tracking section; None or disabled logs nothing.
+        tracking: The site's tracking section; disabled it logs nothing.
         manifest: The release's manifest, kept as artifact `manifest.json`.
         report_html: The report, kept as artifact `report.html`.
         metrics: Publishable numbers by name.
@@ -103,7 +103,7 @@ def log_release(
     Returns:
         Id of MLflow's run; None when nothing was logged, or not all of it, after a warning.
     """
-    if tracking is None or not tracking.enabled:
+    if not tracking.enabled:
         return None
     trouble = reachable(tracking)
     if trouble:
@@ -123,12 +123,12 @@ def log_release(
         return None
 
 
-def reachable(tracking: Tracking | None) -> str:
+def reachable(tracking: Tracking) -> str:
     """Why MLflow could not be written, in a few words without addresses; an empty text when nothing speaks against it.
 
     Nothing is created or sent: MLflow is looked for, servers are asked for a connection.
     """
-    if tracking is None or not tracking.enabled:
+    if not tracking.enabled:
         return ""
     try:
         with _quiet(), _environment(_SETTINGS):

@@ -115,7 +115,7 @@ def observe(
     monkeypatch.setattr("secrets.token_hex", Ids())
     site = TestSite(
         root,
-        site={"tracking": {"uri": "sqlite:///mlflow.db"}},
+        site={"tracking": None},
         policy={"tiers": {"T0": {"min_declared_patients": POPULATION}}},
     )
     site.write(spark, list(world.visits), VISITS)

@@ -84,7 +84,7 @@ def test_a_release_zone_that_cannot_be_written_any_more(
 def test_a_tracking_server_that_dies_before_the_end_costs_a_warning(spark: SparkSession, tmp_path: Path) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    site = TestSite(tmp_path, site={"tracking": {"uri": f"http://127.0.0.1:{server.server_port}"}})
+    site = TestSite(tmp_path, site={"tracking": {"enabled": True, "uri": f"http://127.0.0.1:{server.server_port}"}})
     site.write(spark)
     died: list[str] = []
 

@@ -45,7 +45,6 @@ def test_relative_locations_resolve_against_the_folder_of_the_file(
     folder = (tmp_path / "conf").as_posix()
     assert (site.policy, site.ledger) == (f"{folder}/policy.yaml", f"{folder}/ledger")
     assert (site.protected, site.releases) == (f"{folder}/zones/protected", "main.synthward")
-    assert site.tracking is not None
     assert site.tracking.uri == f"{folder}/mlruns"
     assert (site.publish, site.single_writer, site.target_file_rows) == ("clone", False, 2**21)
 
@@ -61,7 +60,6 @@ def test_the_digest_is_of_the_content_and_not_of_the_place(tmp_path: Path) -> No
 def test_the_shipped_site_and_its_policy() -> None:
     site = load_site(ROOT / "conf" / "site.yaml")
     assert Path(site.policy).is_file()
-    assert site.tracking is not None
     assert site.tracking.uri == f"sqlite:///{ROOT.as_posix()}/.synthward/mlflow.db"
 
 
@@ -131,6 +129,20 @@ def test_policy_is_a_file_of_the_driver(tmp_path: Path) -> None:
     [(line, path, message)] = refused(tmp_path, SITE.replace("policy.yaml", "s3a://bucket/policy.yaml"))
     assert (line, path) == (3, "policy")
     assert "not a URI" in message
+
+
+def test_without_a_word_runs_are_logged_in_a_database_beside_the_file(tmp_path: Path) -> None:
+    silent = load_site(write(tmp_path / "a", SITE.replace("tracking: {uri: ./mlruns}\n", "")))
+    assert (silent.tracking.enabled, silent.tracking.experiment) == (True, "synthward")
+    assert silent.tracking.uri == f"sqlite:///{(tmp_path / 'a').as_posix()}/mlflow.db"
+    off = load_site(write(tmp_path / "b", SITE.replace("{uri: ./mlruns}", "{enabled: false}")))
+    assert not off.tracking.enabled
+    named = load_site(write(tmp_path / "c", SITE.replace("{uri: ./mlruns}", "{experiment: pilot}")))
+    assert (named.tracking.enabled, named.tracking.experiment) == (True, "pilot")
+    assert named.tracking.uri == f"sqlite:///{(tmp_path / 'c').as_posix()}/mlflow.db"
+    [(line, path, message)] = refused(tmp_path / "d", SITE.replace("{uri: ./mlruns}", "null"))
+    assert (line, path) == (7, "tracking")
+    assert "expected a mapping" in message
 
 
 def test_restricted_numbers_need_an_experiment_of_their_own(tmp_path: Path) -> None:

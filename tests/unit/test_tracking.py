@@ -48,7 +48,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tracking") / "deep" / "er" / "mlflow.db"
 
 
-def log(where: Tracking | None, manifest: Manifest, metrics: dict[str, float] = METRICS) -> str | None:
+def log(where: Tracking, manifest: Manifest, metrics: dict[str, float] = METRICS) -> str | None:
     return tracking.log_release(where, manifest, "<html>report</html>", metrics=metrics, parameters=PARAMETERS)
 
 
@@ -178,9 +178,9 @@ def test_many_columns_go_in_batches(database: Path, manifest: Manifest) -> None:
     assert len(client(where).get_run(done).data.metrics) == 450
 
 
-@pytest.mark.parametrize("where", [None, Tracking(uri="http://127.0.0.1:1", enabled=False)])
+@pytest.mark.parametrize("where", [Tracking(enabled=False), Tracking(uri="http://127.0.0.1:1", enabled=False)])
 def test_nothing_is_logged_where_the_site_says_so(
-    where: Tracking | None, manifest: Manifest, caplog: pytest.LogCaptureFixture
+    where: Tracking, manifest: Manifest, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert tracking.reachable(where) == ""
     assert log(where, manifest) is None

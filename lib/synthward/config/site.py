@@ -21,7 +21,11 @@ ZONES = ("ledger", "protected", "releases")
 class Tracking:
     """Where runs are logged in MLflow."""
 
-    uri: str = key(doc="MLflow tracking URI, for instance databricks, https://..., sqlite:///mlflow.db, ./mlruns.")
+    uri: str = key(
+        "sqlite:///mlflow.db",
+        doc="MLflow tracking URI, for instance databricks, https://..., sqlite:///mlflow.db, ./mlruns; a relative one "
+        "counts from this file.",
+    )
     experiment: str = key("synthward", doc="Experiment for publishable numbers.")
     restricted_experiment: str | None = key(
         None, doc="Experiment for numbers that touch real rows; restrict access to it. Without it none are logged."
@@ -49,7 +53,9 @@ class SiteDocument:
     ledger: str = key(doc="Zone of the privacy ledger: a folder, a URI or catalog.schema.")
     protected: str = key(doc="Zone of seals, approvals, restricted records and staging: a folder, URI or schema.")
     releases: str = key(doc="Zone of published releases: a folder, a URI or catalog.schema.")
-    tracking: Tracking | None = key(None, doc="MLflow; without it nothing is logged.")
+    tracking: Tracking = key(
+        Tracking(), doc="MLflow; without it a database beside this file. {enabled: false} logs nothing."
+    )
     publish: Literal["clone", "copy"] = key(
         "clone", doc="clone: the published table shares files with staging; copy: it stands alone."
     )
@@ -94,9 +100,7 @@ def load_site(path: Path) -> Site:
     conflicts = [document.problem(name, message) for name, message in overlapping(zones)]
     if conflicts:
         raise ConfigError(conflicts)
-    tracking = written.tracking
-    if tracking is not None:
-        tracking = dataclasses.replace(tracking, uri=resolve_tracking(base, tracking.uri))
+    tracking = dataclasses.replace(written.tracking, uri=resolve_tracking(base, written.tracking.uri))
     values = {item.name: getattr(written, item.name) for item in dataclasses.fields(SiteDocument)}
     values |= {**zones, "policy": resolve(base, written.policy), "tracking": tracking}
     return Site(**values, digest=digest(written))

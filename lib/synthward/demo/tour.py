@@ -82,7 +82,7 @@ def farewell(ward: Ward, release: Release, report: str) -> None:
     say("")
     say(f"table    {release.table}")
     say(f"report   {report}")
-    say(f"mlflow   {tracking.uri if tracking else 'not configured'}  run {outcome.mlflow_run or 'not logged'}")
+    say(f"mlflow   {tracking.uri if tracking.enabled else 'switched off'}  run {outcome.mlflow_run or 'not logged'}")
     say(f"budget   scope {outcome.scope.scope}: epsilon {outcome.scope.remaining} left")
     if not outcome.is_new:
         say("This run was published before: nothing was spent, nothing was written. `make clean-demo` starts over.")

@@ -126,7 +126,10 @@ def tracking(uri: str | None) -> Finding:
         return Finding(name, True, "none: runs are not logged to MLflow")
     if jars.installed_version("mlflow") is None and jars.installed_version("mlflow-skinny") is None:
         return Finding(
-            name, False, f"{_without_password(uri)}, but mlflow is not installed", "pip install 'mlflow>=3,<4'"
+            name,
+            False,
+            f"{_without_password(uri)}, but mlflow is not installed",
+            "pip install 'mlflow>=3,<4', or `tracking: {enabled: false}` in the site file",
         )
     parts = urllib.parse.urlsplit(uri)
     if parts.scheme in ("http", "https"):
@@ -153,7 +156,10 @@ def _answers(uri: str) -> Finding:
         return Finding("tracking", False, f"{shown} answers {error.code}", "look at the tracking server's log")
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        fix = "start it, correct `tracking.uri` in the site file, or leave `tracking` out: runs work without MLflow"
+        fix = (
+            "start it, correct `tracking.uri` in the site file, or switch it off there (`tracking: {enabled: false}`): "
+            "runs work without MLflow"
+        )
         return Finding("tracking", False, f"{shown}: {reason}", fix)
 
 
@@ -301,7 +307,7 @@ def _site(path: Path | None) -> tuple[str | None, list[Finding]]:
         site = load_site(path)
     except (SynthwardError, OSError) as error:
         return None, [failure("site", error)]
-    uri = site.tracking.uri if site.tracking is not None and site.tracking.enabled else None
+    uri = site.tracking.uri if site.tracking.enabled else None
     return uri, [Finding("site", True, f"{site.name} ({path})")]
 
 
