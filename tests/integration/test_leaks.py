@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import io
 import json
 import re
 import sqlite3
@@ -14,6 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from showcase import ID_PLANT, PATIENTS, ROWS, VALUE_PLANTS, Showcase, showcase
+from synthward.api import Release, Ward
+from synthward.cli.main import main
+from synthward.config.site import Site
+from synthward.governance.request_file import RequestFile
 from synthward.privacy.measurement import unpack
 from synthward.store.chain import Chain
 from synthward.store.places import Zone
@@ -73,35 +79,32 @@ def content(value: Any) -> Any:
     return value
 
 
-def published_texts(spark: SparkSession, shown: Showcase) -> dict[str, str]:
-    """All that a reader of the release zone, the ledger, MLflow or the driver's output can see."""
-    root = shown.site.root
-    texts = {f"stdout of {name}": text for name, text in shown.stdout.items()}
-    texts |= {f"stderr of {name}": text for name, text in shown.stderr.items()}
-    texts["log"] = "\n".join(shown.messages)
-    for file in (root / "out").iterdir():
+def published_texts(spark: SparkSession, root: Path) -> dict[str, str]:
+    """All that a reader of the release zone, the ledger, MLflow or the results of a site can see, where it is there."""
+    texts: dict[str, str] = {}
+    for file in [*(root / "out").glob("*"), *root.glob("*result.json"), *root.glob("zones/releases/reports/*")]:
         texts[file.name] = file.read_text(encoding="utf-8")
     for zone in ("releases", "ledger"):
         for place, (name, text) in enumerate(delta_logs(root / "zones" / zone)):
             texts[f"{name} {place}"] = text
-    for table in ("releases", "artifacts"):
-        for place, row in enumerate(
-            spark.read.format("delta").load(str(root / "zones" / "releases" / table)).collect()
-        ):
+    for name in ("releases/releases", "releases/artifacts", "ledger/charges"):
+        table = root / "zones" / name
+        for place, row in enumerate(spark.read.format("delta").load(str(table)).collect() if table.is_dir() else []):
             facts = {k: v.decode() if isinstance(v, bytes | bytearray) else v for k, v in row.asDict().items()}
-            texts[f"{table} {place}"] = json.dumps(facts)
-    for place, row in enumerate(spark.read.format("delta").load(str(root / "zones" / "ledger" / "charges")).collect()):
-        texts[f"charges {place}"] = row["body"]
+            texts[f"{table.name} {place}"] = json.dumps(facts)
     for file in (file for file in (root / "mlartifacts").rglob("*") if file.is_file()):
         texts[f"mlflow {file.name}"] = file.read_text(encoding="utf-8")
-    with sqlite3.connect(root / "mlflow.db") as store:
-        texts["mlflow.db"] = "\n".join(store.iterdump())
+    if (root / "mlflow.db").is_file():
+        with sqlite3.connect(root / "mlflow.db") as store:
+            texts["mlflow.db"] = "\n".join(store.iterdump())
     return texts
 
 
 @pytest.fixture(scope="module")
 def texts(spark: SparkSession, shown: Showcase) -> dict[str, str]:
-    return published_texts(spark, shown)
+    said = {f"stdout of {name}": text for name, text in shown.stdout.items()}
+    said |= {f"stderr of {name}": text for name, text in shown.stderr.items()}
+    return {**said, "log": "\n".join(shown.messages), **published_texts(spark, shown.site.root)}
 
 
 def test_the_plants_are_in_the_source(spark: SparkSession, shown: Showcase) -> None:
@@ -114,7 +117,9 @@ def test_the_plants_are_in_the_source(spark: SparkSession, shown: Showcase) -> N
 
 def test_no_planted_value_or_id_is_published(texts: dict[str, str]) -> None:
     assert len(texts) > 25
-    assert {"mlflow manifest.json", "mlflow report.html", "mlflow.db"} <= set(texts)
+    seen = {"mlflow manifest.json", "mlflow report.html", "mlflow.db", "result.json", "unapproved.result.json"}
+    assert seen <= set(texts)
+    assert {"charges 1", "releases 0", "artifacts 0"} <= set(texts)
     assert hits(PLANTS, texts) == []
 
 
@@ -139,17 +144,19 @@ def test_the_source_reference_tells_nothing_of_the_source(spark: SparkSession, s
 
 
 class Failing:
-    """Noise that fails in the middle of a round, when exact numbers are at hand."""
+    """Noise that fails in the middle of a round, when exact numbers are at hand, and says so with a cell and counts."""
 
     def draw(self, label: str, exact: Integers, call: NoiseCall) -> Integers:
         """See `NoiseSource.draw`."""
-        raise RuntimeError(f"no entropy for {label} at scale {call.scale}, {len(exact)} cells")
+        raise RuntimeError(
+            f"no entropy for {label}: {ID_PLANT}000001 of {PATIENTS} with {ROWS} rows, {exact[0]}, {call}"
+        )
 
 
-def bad_site(spark: SparkSession, root: Path, format: str = "delta") -> TestSite:  # noqa: A002 - Spark's own word
-    site = TestSite(root)
+def bad_site(spark: SparkSession, root: Path) -> TestSite:
+    site = TestSite(root, site={"tracking": None})
     rows = [(f"{ID_PLANT}{k % PATIENTS}", "PLANTED-SEX" if k % 3 else "F", 98765) for k in range(ROWS)]
-    site.write(spark, rows, VISITS.replace("BIGINT", "STRING"), format=format)
+    site.write(spark, rows, VISITS.replace("BIGINT", "STRING"))
     return site
 
 
@@ -161,39 +168,71 @@ def break_file(site: TestSite) -> None:
     file.write_bytes(content)
 
 
-BAD = ["missing column", "failed gate", "failing noise", "broken file"]
-
-
-@pytest.mark.parametrize("what", [BAD[0], *(pytest.param(what, marks=pytest.mark.slow) for what in BAD[1:])])
-def test_no_message_of_a_failed_run_has_a_planted_thing(
-    spark: SparkSession, tmp_path: Path, capfd: pytest.CaptureFixture[str], what: str, counts: re.Pattern[str]
-) -> None:
-    site = bad_site(spark, tmp_path)
-    changes: dict[str, Any] = {}
-    if what == "missing column":
-        site.domain({"Sex": {"type": "categorical", "values": ["F", "M"]}})
-        changes = {"columns": ["Sex"]}
-    if what == "failed gate":
-        changes = {"utility": {"max_out_of_domain_share": 0}}
+def failing_ward(site: TestSite, what: str, failures: list[BaseException]) -> type[Ward]:
+    """What the command line opens the site as: it fails as told, and keeps what was raised."""
 
     def on_step(step: str) -> None:
         if what == "broken file" and step == "charge":
             break_file(site)
 
     seams: dict[str, Any] = {"noise": Failing()} if what == "failing noise" else {}
-    opened = site.open(spark, on_step=on_step, **seams)
-    request = ready(opened, site.request(**changes))
+
+    class FailingWard(Ward):
+        def __init__(self, spark: SparkSession, opened: Site) -> None:
+            super().__init__(spark, opened, on_step=on_step, **seams)
+
+        def run(self, request: RequestFile, *, run_key: str = "") -> Release:
+            try:
+                return super().run(request, run_key=run_key)
+            except BaseException as error:
+                failures.append(error)
+                raise
+
+    return FailingWard
+
+
+BAD = {"missing column": 2, "failed gate": 5, "failing noise": 1, "broken file": 1}
+"""What goes wrong, and the exit code."""
+
+
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=[] if code == 2 else pytest.mark.slow) for what, code in BAD.items()]
+)
+def test_no_message_of_a_failed_run_has_a_planted_thing(
+    spark: SparkSession,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    counts: re.Pattern[str],
+) -> None:
+    """Nothing that a failed command leaves outside of the protected zone: output, result, zones, ledger, MLflow."""
+    site, failures = bad_site(spark, tmp_path), []
+    today = dt.datetime.now(dt.UTC)
+    changes: dict[str, Any] = {"expires": today.date() + dt.timedelta(days=3)}
+    if what == "missing column":
+        site.domain({"Sex": {"type": "categorical", "values": ["F", "M"]}})
+        changes["columns"] = ["Sex"]
+    if what == "failed gate":
+        changes["utility"] = {"max_out_of_domain_share": 0}
+    path = site.request(**changes)
+    ready(site.open(spark, clock=Clock(today)), path)
+    monkeypatch.setattr("synthward.api.Ward", failing_ward(site, what, failures))
+    words = ["run", str(path), "--site", str(site.file), "--result", str(tmp_path / "result.json")]
     capfd.readouterr()
-    with heard() as messages, pytest.raises(Exception) as failed:  # noqa: PT011 - of whatever kind: its text counts
-        opened.run(request)
-    out, err = capfd.readouterr()
-    texts = {
-        "messages": "\n".join(messages),
-        "error": str(failed.value),
-        "traceback": "".join(traceback.format_exception(failed.value)),
-        "stdout": out,
-    }
-    # A JVM that runs a worker says on stderr what failed; that is Spark's own log, inside of the protected zone.
+    said = io.StringIO()
+    with heard() as messages, contextlib.redirect_stderr(said):
+        assert main(words) == BAD[what]
+    out, of_java = capfd.readouterr()
+    texts = {"log": "\n".join(messages), "stdout": out, "stderr": said.getvalue(), **published_texts(spark, tmp_path)}
+    assert out == ""
+    assert type(failures[0]).__name__ in texts["stderr"]
+    assert {"result.json", "charges 0"} <= set(texts)
     assert hits(PLANTS, texts) == []
     assert hits(counts, texts) == []
-    assert hits(PLANTS, {"stderr": err}) == []
+    # A JVM that runs a worker says on stderr what failed; that is Spark's own log, inside of the protected zone.
+    assert hits(PLANTS, {"stderr of Java": of_java}) == []
+    if what != "failing noise":  # whose text is ours, to be withheld; of all others it has nothing to withhold
+        raised = {"error": str(failures[0]), "traceback": "".join(traceback.format_exception(failures[0]))}
+        assert hits(PLANTS, raised) == []
+        assert hits(counts, raised) == []
