@@ -49,12 +49,13 @@ def clean_environment() -> dict[str, str]:
 
 
 def program(root: Path, script: str, *words: str, package: Path, master: str, conf: Mapping[str, str]) -> list[str]:
-    """The spark-submit command of a job, with Delta's JARs and the package's zip."""
+    """The spark-submit command of a job, as docs/running.md has it, with the settings of the tests on top."""
     jars = ",".join(str(path) for path in sorted((root / "jars").glob("*.jar")))
     settings = [word for name, value in {**SETTINGS, **conf}.items() for word in ("--conf", f"{name}={value}")]
     return [
         str(Path(sys.executable).with_name("spark-submit")),
-        *("--master", master, "--jars", jars, "--py-files", str(package), *settings),
+        *("--master", master, "--jars", jars, "--properties-file", str(root / "conf" / "spark-defaults.conf")),
+        *("--py-files", str(package), *settings),
         str(root / "jobs" / script),
         *words,
     ]

@@ -126,3 +126,32 @@ def test_sigterm_ends_in_order_and_the_same_command_resumes(
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(result.read_text(encoding="utf-8"))["status"] == "published"
     whole(site, spark, request, result_line(done.stdout)["release_id"])
+
+
+def test_sigterm_at_spark_submit_reaches_java_alone_and_the_same_command_resumes(
+    spark: SparkSession, tmp_path: Path, root: Path, package: Path
+) -> None:
+    """The driver's Python is a child of Java, which gets the signal: the run ends as in a crash."""
+    site, request = prepared(spark, tmp_path)
+    result = tmp_path / "result.json"
+    words = ("--site", str(site.file), "--request", str(request), "--result", str(result), "--log-format", "json")
+    command = program(root, "synthesize.py", *words, package=package, master="local[2]", conf={})
+    driver = subprocess.Popen(
+        command, cwd=tmp_path, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert driver.stdout is not None
+    for line in driver.stdout:
+        told = json.loads(line) if line.startswith('{"at"') else {}
+        if (told.get("step"), told.get("state")) == ("charge", "done"):
+            driver.send_signal(signal.SIGTERM)
+            break
+    # The pipe ends when Python has ended as well.
+    rest, _ = driver.communicate(timeout=LIMIT)
+    assert driver.returncode == 143, rest[-3000:]
+    if result.exists():  # Python may have been in the middle of something else than a call of Java
+        ended = json.loads(result.read_text(encoding="utf-8"))
+        assert (ended["status"], ended["code"], ended["retryable"]) == ("failed", 1, True)
+    done = submit(root, package, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert json.loads(result.read_text(encoding="utf-8"))["status"] == "published"
+    whole(site, spark, request, result_line(done.stdout)["release_id"])
