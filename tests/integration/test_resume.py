@@ -150,8 +150,9 @@ def test_files_that_change_under_a_run_are_refused_without_a_seal(
     assert noise.drawn == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("step", ["charge", "seal", "sample"])
+@pytest.mark.parametrize(
+    "step", ["charge", *(pytest.param(step, marks=pytest.mark.slow) for step in ("seal", "sample"))]
+)
 def test_rows_appended_after_the_pin_are_not_read_by_a_resumed_run(
     spark: SparkSession, tmp_path: Path, step: str
 ) -> None:
@@ -161,8 +162,12 @@ def test_rows_appended_after_the_pin_are_not_read_by_a_resumed_run(
     with pytest.raises(Stopped):
         site.open(spark, on_step=stop_after(step)).run(request)
     site.write(spark, [(5000 + k, "nobody declared this", 1) for k in range(100)], mode="append")
-    release = site.open(spark).run(request)
+    opened = site.open(spark)
+    release = opened.run(request)
+    assert release.outcome.is_new
     assert all(gate["passed"] for gate in release.manifest.body["gates"])
+    assert charges(opened) == 1
+    assert kinds(opened, release.outcome.run_id) == ["opened", "sealed", "validated", "published"]
 
 
 @pytest.mark.slow
