@@ -1,4 +1,5 @@
-# `make help` lists the targets. Only `setup` needs the network; every other target runs from what it left in .venv and jars.
+# `make help` lists the targets. Only `setup` and `extras` need the network; every other target runs from what they left in
+# .venv, jars and .extras.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -11,6 +12,7 @@ VENV  := .venv
 PY    := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 PIP   := $(PY) -m pip --disable-pip-version-check --retries 5 --timeout 60 install --quiet --constraint constraints.txt
+EXTRAS := $(CURDIR)/.extras
 TESTS := tests/integration tests/property tests/e2e
 FAST  := not slow
 # Two workers, each with a JVM of its own; a test module stays on one of them.
@@ -56,10 +58,18 @@ test: setup check test-unit ## what every change must pass: check, then all test
 test-unit: $(STAMP) ## unit tests: no JVM, seconds
 	$(PY) -m pytest tests/unit $(TWO)
 
-test-all: setup check test-unit ## everything: slow tests too, both lanes, mutants
+test-all: export SYNTHWARD_MOTO_PYTHON := $(EXTRAS)/moto/bin/python
+test-all: export SYNTHWARD_S3_JARS := $(EXTRAS)/s3jars
+test-all: export SYNTHWARD_AIRFLOW_PYTHON := $(EXTRAS)/airflow/bin/python
+test-all: export SYNTHWARD_MBI := $(EXTRAS)/mbi
+test-all: export SYNTHWARD_BUNDLES := $(EXTRAS)/bundles
+test-all: setup extras check test-unit ## everything: slow tests too, both lanes, mutants
 	$(PY) -m pytest $(TESTS) $(TWO)
 	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect $(TWO)
 	$(MAKE) mutants
+
+extras: setup ## what only test-all needs, in .extras: S3 server and client, Airflow, oracles (network, once, 2 GB)
+	@.ci/extras $(PY)
 
 mutants: setup ## break each guarantee on purpose; a test must notice
 	$(PY) tests/mutants/run.py
@@ -94,8 +104,8 @@ wheel: $(STAMP) ## dist/*.whl, for Databricks and for pip
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*.whl
 
-clean: ## remove build results and caches; keeps .venv and jars
+clean: ## remove build results and caches; keeps .venv, jars and .extras
 	rm -rf build dist spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find lib tests jobs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all mutants check fmt bench-kernels bench-fidelity bench-scale zip env-pack wheel clean
+.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all extras mutants check fmt bench-kernels bench-fidelity bench-scale zip env-pack wheel clean

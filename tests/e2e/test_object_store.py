@@ -1,6 +1,6 @@
 """Source, ledger and zones in an S3 bucket, against moto's server: nothing leaves this machine.
 
-Needs what the test environment does not have, named by two variables: SYNTHWARD_MOTO_PYTHON, the Python of an
+Needs what `make extras` makes and `make test-all` names by two variables: SYNTHWARD_MOTO_PYTHON, the Python of an
 environment with `moto[server]`, and SYNTHWARD_S3_JARS, a folder with hadoop-aws of Spark's own Hadoop version, the AWS
 bundle that it asks for, and analyticsaccelerator-s3.
 """
@@ -28,7 +28,7 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
     """A server with one empty bucket."""
     python = os.environ.get("SYNTHWARD_MOTO_PYTHON")
     if python is None:
-        pytest.skip("no S3 server; set SYNTHWARD_MOTO_PYTHON to the Python of an environment with moto[server]")
+        pytest.skip("no S3 server; `make extras`, then set SYNTHWARD_MOTO_PYTHON to .extras/moto/bin/python")
     port = free_port()
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     with (tmp_path / "moto.log").open("wb") as log:
@@ -49,7 +49,7 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
 def test_a_whole_run_in_a_bucket_and_a_ledger_that_is_refused(root: Path, tmp_path: Path, endpoint: str) -> None:
     jars = os.environ.get("SYNTHWARD_S3_JARS")
     if jars is None:
-        pytest.skip("no S3 client for Spark; set SYNTHWARD_S3_JARS to a folder with hadoop-aws and what it needs")
+        pytest.skip("no S3 client for Spark; `make extras`, then set SYNTHWARD_S3_JARS to .extras/s3jars")
     environment = clean_environment() | {
         "PYTHONPATH": os.pathsep.join([str(root / "lib"), str(root / "tests")]),
         "SYNTHWARD_JARS_DIR": str(root / "jars"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import os
 import re
 import subprocess
 import sys
@@ -81,6 +84,55 @@ def test_the_bundle_runs_once_at_a_time_under_a_key_that_a_retry_shares(bundle: 
     assert {entry["level"] for entry in job["permissions"]} == {"CAN_MANAGE_RUN", "CAN_VIEW"}
     used = set(re.findall(r"\$\{var\.([a-z_]+)\}", str(bundle["resources"]) + str(bundle["targets"])))
     assert used == set(bundle["variables"])
+
+
+READ = """
+import json, sys
+from databricks.bundles.jobs import Job
+found = []
+for job in json.load(sys.stdin):
+    try:
+        Job.from_dict(job)
+        found.append("")
+    except ValueError as error:
+        found.append(str(error))
+print(json.dumps(found))
+"""
+
+
+def refusals(jobs: list[dict[str, Any]]) -> list[str]:
+    """What Databricks' own classes say to jobs of a bundle; empty where they take one.
+
+    SYNTHWARD_BUNDLES is a folder with the package databricks-bundles.
+    """
+    packages = os.environ.get("SYNTHWARD_BUNDLES")
+    if packages is None:
+        pytest.skip("no databricks-bundles; `make extras`, then set SYNTHWARD_BUNDLES to .extras/bundles")
+    # A process of its own: databricks-sdk, which MLflow brings, has a package of the same name.
+    done = subprocess.run(
+        [sys.executable, "-c", READ],
+        input=json.dumps(jobs),
+        env={**os.environ, "PYTHONPATH": packages},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+def test_databricks_own_classes_take_the_bundles_jobs(bundle: dict[str, Any]) -> None:
+    jobs = bundle["resources"]["jobs"]
+    assert list(jobs) == ["synthesize"]
+    job = jobs["synthesize"]
+    spoilt = copy.deepcopy(job)
+    spoilt["tasks"][0]["notebook_task"]["notebok_path"] = "x"
+    assert refusals([job, {**job, "max_concurrent_run": 1}, spoilt]) == [
+        "",
+        "Unexpected field 'max_concurrent_run' for class Job",
+        "Unexpected field 'notebok_path' for class NotebookTask",
+    ]
 
 
 @pytest.fixture(scope="module")

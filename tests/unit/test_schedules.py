@@ -112,7 +112,7 @@ def test_airflow_loads_the_dag(root: Path, tmp_path: Path) -> None:
     """SYNTHWARD_AIRFLOW_PYTHON is the Python of an environment of Airflow's own, with apache-airflow 3."""
     python = os.environ.get("SYNTHWARD_AIRFLOW_PYTHON")
     if python is None:
-        pytest.skip("no Airflow; set SYNTHWARD_AIRFLOW_PYTHON to the Python of an environment with apache-airflow 3")
+        pytest.skip("no Airflow; `make extras`, then set SYNTHWARD_AIRFLOW_PYTHON to .extras/airflow/bin/python")
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
         [python, "-c", LOAD, str(root / "conf" / "schedules")],

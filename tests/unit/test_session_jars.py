@@ -340,6 +340,23 @@ class TestFetch:
         with pytest.raises(EnvironmentProblem, match="not in the lock"):
             fetch.fetch(tmp_path / "jars", tmp_path / "no.lock", {})
 
+    def test_others_by_their_coordinates(self, tmp_path: Path, cache: Path) -> None:
+        """Only what is named is kept, each from its own organisation."""
+        for name in ("org.one_a-1.0.jar", "org.two_b-2.0.jar", "org.two_c-3.0.jar"):
+            (cache / name).write_bytes(name.encode())
+        lock = tmp_path / "others.lock"
+        digests = {"a-1.0.jar": "org.one_a-1.0.jar", "b-2.0.jar": "org.two_b-2.0.jar"}
+        lock.write_text("".join(f"{fetch.sha256(cache / there)}  {name}\n" for name, there in digests.items()))
+        found = fetch.fetch(tmp_path / "others", lock, {}, ["org.one:a:1.0", "org.two:b:2.0"])
+        assert [path.name for path in found] == sorted(digests)
+        assert sorted((tmp_path / "others").iterdir()) == found
+        (cache / "org.two_b-2.0.jar").write_bytes(b"something else")
+        found[1].unlink()
+        with pytest.raises(EnvironmentProblem, match="sha256 is not the locked"):
+            fetch.fetch(tmp_path / "others", lock, {}, ["org.one:a:1.0", "org.two:b:2.0"])
+        with pytest.raises(UsageError, match=r"'org.one:a' is no Maven coordinate"):
+            fetch.fetch(tmp_path / "others", lock, {}, ["org.one:a"])
+
     def test_checked_in_lock_knows_the_pinned_versions(self, root: Path) -> None:
         pins = dict(line.split("==") for line in (root / "constraints.txt").read_text().splitlines() if "==" in line)
         lock = fetch.read_lock(root / "conf" / "jars.lock")

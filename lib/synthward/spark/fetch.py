@@ -1,7 +1,8 @@
-"""Fetch Delta's two JARs once into a directory: `python -m synthward.spark.fetch jars conf/jars.lock` (`make jars`).
+"""Fetch JARs once into a directory: `python -m synthward.spark.fetch jars conf/jars.lock` (`make jars`).
 
-Spark's own resolver does the work, so mirrors and proxies configured for Spark apply, and a JAR it has cached already
-is not fetched again. Every file is compared with a checked-in sha256 lock.
+These are Delta's two, unless coordinates of others follow (`organisation:artifact:version ...`). Spark's own resolver
+does the work, so mirrors and proxies configured for Spark apply, and a JAR it has cached already is not fetched again.
+Every file is compared with a checked-in sha256 lock.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from synthward.errors import EnvironmentProblem, SynthwardError, UsageError
@@ -57,49 +59,84 @@ def verify(jar: Path, lock: Mapping[str, str]) -> None:
     if expected is None:
         raise EnvironmentProblem(
             f"{jar.name}: not in the lock, which has {', '.join(lock) or 'nothing'}. Fix: install the locked versions "
-            "(constraints.txt), or check the file and add its sha256 to conf/jars.lock"
+            "(constraints.txt), or check the file and add its sha256 to the lock"
         )
     if sha256(jar) != expected:
-        raise EnvironmentProblem(
-            f"{jar}: sha256 is not the locked {expected}. Fix: delete the file and run `make jars`"
-        )
+        raise EnvironmentProblem(f"{jar}: sha256 is not the locked {expected}. Fix: delete the file and fetch it again")
 
 
-def fetch(target: Path, lock_file: Path, environ: Mapping[str, str]) -> list[Path]:
-    """Put the JARs of the installed pyspark and delta-spark into `target`, reusing what is there.
+def fetch(target: Path, lock_file: Path, environ: Mapping[str, str], wanted: Sequence[str] = ()) -> list[Path]:
+    """Put JARs into `target`, reusing what is there.
 
     Args:
         target: Directory, created when missing.
-        lock_file: `sha256sum`-style file that knows both JARs.
+        lock_file: `sha256sum`-style file that knows every JAR.
         environ: The environment, usually `os.environ`.
+        wanted: Maven coordinates; only the JARs named here are kept, not what they depend on. Default: Delta's two
+            for the installed pyspark and delta-spark.
 
     Returns:
-        The two files.
+        The files.
 
     Raises:
         EnvironmentProblem: Versions that do not fit, no Java, no network, or a file that is not the locked one.
+        UsageError: A coordinate is none.
     """
-    spark, delta = spark_version(), installed_version("delta-spark")
-    if delta is None:
-        raise EnvironmentProblem(f"delta-spark: not installed for this Python.\n{three_ways(spark, delta)}")
-    check_pair(spark, delta)
-    names = jar_names(spark, delta)
+    batch = _others(wanted) if wanted else _delta()
     lock = read_lock(lock_file)
     target.mkdir(parents=True, exist_ok=True)
-    if not all((target / name).is_file() for name in names):
+    if not all((target / name).is_file() for name in batch.names):
         caches = list(_ivy_caches())
-        cached = next((cache for cache in caches if all(_cached(cache, name) for name in names)), None)
-        cache = cached or _resolve(spark, delta, environ)
-        for name in names:
-            source = _cached(cache, name)
+        cached = next((cache for cache in caches if all(_cached(cache, *jar) for jar in batch.jars)), None)
+        cache = cached or _resolve(batch, environ)
+        for organisation, name in batch.jars:
+            source = _cached(cache, organisation, name)
             if source is None:
-                raise EnvironmentProblem(
-                    f"{name}: Spark's resolver did not leave it in {cache}.\n{three_ways(spark, delta)}"
-                )
-            _copy(source, target / name, lock)
-    for name in names:
+                raise EnvironmentProblem(f"{name}: Spark's resolver did not leave it in {cache}.\n{batch.otherwise}")
+            if not (target / name).is_file():
+                _copy(source, target / name, lock)
+    for name in batch.names:
         verify(target / name, lock)
-    return [target / name for name in names]
+    return [target / name for name in batch.names]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """JARs that are fetched together.
+
+    Attributes:
+        coordinates: What the resolver is asked for, separated by commas.
+        jars: (organisation, file name) of each.
+        otherwise: Last lines of a message: how else to get them.
+    """
+
+    coordinates: str
+    jars: tuple[tuple[str, str], ...]
+    otherwise: str
+
+    @property
+    def names(self) -> list[str]:
+        """File names."""
+        return [name for _, name in self.jars]
+
+
+def _delta() -> _Batch:
+    spark, delta = spark_version(), installed_version("delta-spark")
+    ways = three_ways(spark, delta)
+    if delta is None:
+        raise EnvironmentProblem(f"delta-spark: not installed for this Python.\n{ways}")
+    check_pair(spark, delta)
+    return _Batch(coordinates(spark, delta), tuple(("io.delta", name) for name in jar_names(spark, delta)), ways)
+
+
+def _others(wanted: Sequence[str]) -> _Batch:
+    parts = [tuple(coordinate.split(":")) for coordinate in wanted]
+    for coordinate, part in zip(wanted, parts, strict=True):
+        if len(part) != 3 or not all(part):
+            raise UsageError(f"'{coordinate}' is no Maven coordinate; give organisation:artifact:version")
+    jars = tuple((organisation, f"{artifact}-{version}.jar") for organisation, artifact, version in parts)
+    ways = "Behind a mirror set spark.jars.repositories or spark.jars.ivySettings, or put the files there by hand"
+    return _Batch(",".join(wanted), jars, ways)
 
 
 def _ivy_caches() -> Iterator[Path]:
@@ -108,9 +145,9 @@ def _ivy_caches() -> Iterator[Path]:
         yield Path.home() / folder / "jars"
 
 
-def _cached(cache: Path, name: str) -> Path | None:
+def _cached(cache: Path, organisation: str, name: str) -> Path | None:
     """A JAR in a resolver's cache, which puts the organisation in front of the name."""
-    return next((path for path in (cache / f"io.delta_{name}", cache / name) if path.is_file()), None)
+    return next((path for path in (cache / f"{organisation}_{name}", cache / name) if path.is_file()), None)
 
 
 def _copy(source: Path, target: Path, lock: Mapping[str, str]) -> None:
@@ -120,22 +157,23 @@ def _copy(source: Path, target: Path, lock: Mapping[str, str]) -> None:
     try:
         if target.name in lock and sha256(partial) != lock[target.name]:
             raise EnvironmentProblem(
-                f"{source}: sha256 is not the locked {lock[target.name]}. Fix: delete it, `make jars`"
+                f"{source}: sha256 is not the locked {lock[target.name]}. Fix: delete it, fetch again"
             )
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _resolve(spark: str, delta: str, environ: Mapping[str, str]) -> Path:
+def _resolve(batch: _Batch, environ: Mapping[str, str]) -> Path:
     """Let spark-submit resolve the coordinates around an empty program; the directory it names in its log."""
     find_java(environ)
+    spark_version()
     home = spark_home(environ)
     assert home is not None, "spark_version found pyspark"
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "nothing.py"
         program.write_text("", "utf-8")
-        command = [str(home / "bin" / "spark-submit"), "--master", "local[1]", "--packages", coordinates(spark, delta)]
+        command = [str(home / "bin" / "spark-submit"), "--master", "local[1]", "--packages", batch.coordinates]
         problem = ""
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -159,15 +197,17 @@ def _resolve(spark: str, delta: str, environ: Mapping[str, str]) -> Path:
                 )
             if attempt < ATTEMPTS:
                 time.sleep(2.0 * attempt)
-    raise EnvironmentProblem(f"{coordinates(spark, delta)}: not resolved ({problem}).\n{three_ways(spark, delta)}")
+    raise EnvironmentProblem(f"{batch.coordinates}: not resolved ({problem}).\n{batch.otherwise}")
 
 
 def main(arguments: list[str]) -> int:
-    """Fetch into `arguments[0]`, locked by `arguments[1]`; the exit code."""
+    """Fetch into `arguments[0]`, locked by `arguments[1]`, what the other arguments name; the exit code."""
     try:
-        if len(arguments) != 2:
-            raise UsageError(f"two arguments, the directory and the lock file; got {len(arguments)}")
-        jars = fetch(Path(arguments[0]), Path(arguments[1]), os.environ)
+        if len(arguments) < 2:
+            raise UsageError(
+                f"arguments are the directory, the lock file and coordinates, if any; got {len(arguments)}"
+            )
+        jars = fetch(Path(arguments[0]), Path(arguments[1]), os.environ, arguments[2:])
     except SynthwardError as problem:
         sys.stderr.write(f"{problem}\n")
         return problem.exit_code
