@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyspark
 
-from trial import Clock, TestSite, charges, ready
+from synthward.spark.session import CATALOG, EXTENSION
+from trial import SCOPE, Clock, TestSite, charges, ready
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -36,6 +38,8 @@ SETTINGS = {
 }
 
 SPARK_HOME = Path(pyspark.__file__).parent
+
+_CONNECT_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
 # Executors see the standard library, these packages and what Spark sends them: no package of ours by another way.
 _ON_EXECUTORS = ("numpy", "numpy.libs", "pyarrow", "pyarrow.libs")
@@ -106,8 +110,13 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def standalone(folder: Path, workers: int = 2) -> Iterator[Cluster]:
-    """A standalone master with workers of one core each, in processes of their own."""
+def standalone(folder: Path, hosts: Sequence[str] = ("127.0.0.1", "127.0.0.1")) -> Iterator[Cluster]:
+    """A standalone master with workers of one core each, in processes of their own.
+
+    Args:
+        folder: Where they run and log.
+        hosts: Address of each worker: Spark copies a slow task to another host only, and all of 127/8 is this machine.
+    """
     port = free_port()
     environment = clean_environment() | {
         "SPARK_HOME": str(SPARK_HOME),
@@ -128,8 +137,8 @@ def standalone(folder: Path, workers: int = 2) -> Iterator[Cluster]:
         # Port 0 of the web pages: any free one.
         start("master.Master", ["--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"])
         wait_for(port)
-        for _ in range(workers):
-            own = ["--host", "127.0.0.1", "--webui-port", "0", "--cores", "1", "--memory", "1g"]
+        for host in hosts:
+            own = ["--host", host, "--webui-port", "0", "--cores", "1", "--memory", "1g"]
             start("worker.Worker", [*own, "--work-dir", str(work), master])
         yield Cluster(master, work)
     finally:
@@ -140,6 +149,44 @@ def standalone(folder: Path, workers: int = 2) -> Iterator[Cluster]:
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+@contextlib.contextmanager
+def connect_server(root: Path, folder: Path, python: Path) -> Iterator[str]:
+    """A Spark Connect server in a process of its own, with Delta and without Synthward.
+
+    Args:
+        root: The project, whose JARs the server gets.
+        folder: Where it runs and logs.
+        python: The Python of its workers.
+
+    Yields:
+        Its address.
+    """
+    port = free_port()
+    environment = {name: value for name, value in clean_environment().items() if name != "PYTHONPATH"}
+    environment |= {"SPARK_HOME": str(SPARK_HOME), "PYSPARK_PYTHON": str(python), "PYSPARK_DRIVER_PYTHON": str(python)}
+    conf = SETTINGS | {
+        "spark.sql.extensions": EXTENSION,
+        "spark.sql.catalog.spark_catalog": CATALOG,
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": str(port),
+    }
+    jars = ",".join(str(path) for path in sorted((root / "jars").glob("*.jar")))
+    settings = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
+    words = ["--master", "local[2]", "--jars", jars, "--class", _CONNECT_SERVER, *settings, "spark-internal"]
+    with (folder / "connect.log").open("wb") as log:
+        command = [str(SPARK_HOME / "bin" / "spark-submit"), *words]
+        server = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+    try:
+        wait_for(port)
+        yield f"sc://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
 
 
 def free_port() -> int:
@@ -159,12 +206,12 @@ def wait_for(port: int) -> None:
     raise TimeoutError(f"nothing listens on port {port}")
 
 
-def prepared(spark: SparkSession, folder: Path) -> tuple[TestSite, Path]:
-    """A site of today with a source, a budget and approvals."""
+def prepared(spark: SparkSession, folder: Path, **changes: Any) -> tuple[TestSite, Path]:
+    """A site of today with a source, a budget and approvals, and a request with `changes`."""
     site = TestSite(folder)
     site.write(spark)
     today = dt.datetime.now(dt.UTC)
-    path = site.request(expires=today.date() + dt.timedelta(days=3))
+    path = site.request(expires=today.date() + dt.timedelta(days=3), **changes)
     ready(site.open(spark, clock=Clock(today)), path)
     return site, path
 
@@ -175,3 +222,21 @@ def facts(site: TestSite, spark: SparkSession, request: Path) -> dict[str, Any]:
     links = opened.history(opened.plan(opened.request(request)).identity.run_id)
     seals = [link.hash for link in links if link.kind == "sealed"]
     return {"charges": charges(opened), "kinds": [link.kind for link in links], "seals": seals}
+
+
+def result_line(stdout: str) -> dict[str, Any]:
+    """The JSON line of a run."""
+    [line] = [text for text in stdout.splitlines() if text.startswith('{"run_id"')]
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def whole(site: TestSite, spark: SparkSession, request: Path, release_id: str, rows: int = 200) -> None:
+    """One charge, one seal, one release with every row once."""
+    after = facts(site, spark, request)
+    assert (after["charges"], len(after["seals"])) == (1, 1)
+    assert after["kinds"] == ["opened", "sealed", "fitted", "validated", "published"]
+    opened = site.open(spark)
+    released = opened.rows(release_id)
+    assert released.count() == released.select("_row").distinct().count() == rows
+    assert opened.verify(SCOPE) == []

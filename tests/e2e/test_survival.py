@@ -6,19 +6,22 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from submitted import LIMIT, clean_environment, facts, prepared, program, standalone, submit
+from submitted import LIMIT, Cluster, clean_environment, prepared, program, result_line, standalone, submit, whole
+from synthward.sample._worker import BATCH_ROWS
+from synthward.sample.local import sample_table
+from synthward.sample.model_file import ModelFile
 from synthward.spark.package import build_zip
-from trial import SCOPE
+from trial import exact_answers
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from trial import TestSite
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 HERE = Path(__file__).parent
@@ -29,48 +32,81 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_zip(tmp_path_factory.mktemp("zip") / "synthward.zip")
 
 
-def result_line(stdout: str) -> dict[str, Any]:
-    """The JSON line of a run."""
-    [line] = [text for text in stdout.splitlines() if text.startswith('{"run_id"')]
-    found: dict[str, Any] = json.loads(line)
-    return found
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with standalone(tmp_path_factory.mktemp("cluster"), hosts=("127.0.0.1", "127.0.0.2")) as running:
+        yield running
 
 
-def whole(site: TestSite, spark: SparkSession, request: Path, release_id: str) -> None:
-    """One charge, one seal, one release with every row once."""
-    after = facts(site, spark, request)
-    assert (after["charges"], len(after["seals"])) == (1, 1)
-    assert after["kinds"] == ["opened", "sealed", "fitted", "validated", "published"]
-    opened = site.open(spark)
-    rows = opened.rows(release_id)
-    assert rows.count() == rows.select("_row").distinct().count() == 200
-    assert opened.verify(SCOPE) == []
-
-
-def test_executors_die_and_a_task_fails_under_speculation(
-    spark: SparkSession, tmp_path: Path, root: Path, package: Path
-) -> None:
-    site, request = prepared(spark, tmp_path)
-    happened = tmp_path / "happened"
+def troubled(happened: Path) -> dict[str, str]:
+    """Settings of a cluster on which everything happens that `trouble` has, told in a folder that is made here."""
     happened.mkdir()
-    conf = {
+    return {
         "spark.executor.memory": "768m",
         "spark.executor.cores": "1",
+        # Two rows a batch, so that a task that counts a dozen patients has more than one.
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "2",
         "spark.speculation": "true",
         "spark.speculation.interval": "50ms",
+        "spark.speculation.task.duration.threshold": "3s",
         "spark.executorEnv.SYNTHWARD_TEST_TROUBLE": str(happened),
         "spark.executorEnv.PYTHONPATH": str(HERE / "trouble"),
     }
-    words = ("--site", str(site.file), "--request", str(request))
-    with standalone(tmp_path) as cluster:
-        done = submit(root, package, *words, cwd=tmp_path, master=cluster.master, conf=conf)
+
+
+AGGREGATE = [
+    "a copy of the slow task began",
+    "a task failed during aggregate",
+    "a task was slow",
+    "an executor was killed during aggregate",
+]
+
+
+def test_exact_integers_are_the_same_after_all_that_can_happen_to_a_task(
+    spark: SparkSession, tmp_path: Path, root: Path, package: Path, cluster: Cluster
+) -> None:
+    """Between two batches one task stands still until its copy has won, one fails, one loses its executor."""
+    site, request = prepared(spark, tmp_path)
+    done = submit(
+        root,
+        package,
+        str(site.file),
+        str(request),
+        cwd=tmp_path,
+        script=str(HERE / "exact_driver.py"),
+        master=cluster.master,
+        conf=troubled(tmp_path / "happened"),
+        env={"PYTHONPATH": str(root / "tests")},
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert sorted(path.name for path in happened.iterdir()) == [
-        "a task failed",
-        "an executor was killed during aggregate",
-        "an executor was killed during sample",
-    ]
-    whole(site, spark, request, result_line(done.stdout)["release_id"])
+    assert sorted(path.name for path in (tmp_path / "happened").iterdir()) == AGGREGATE
+    [line] = [text for text in done.stdout.splitlines() if text.startswith("{")]
+    opened = site.open(spark)
+    untroubled = exact_answers(spark, opened.plan(opened.request(request)))
+    assert json.loads(line) == untroubled
+    assert any(any(values) for values in untroubled.values())
+
+
+def test_a_run_whose_executors_die_publishes_the_rows_of_its_model(
+    spark: SparkSession, tmp_path: Path, root: Path, package: Path, cluster: Cluster
+) -> None:
+    """One process draws the same rows from the stored model as tasks of which one lost its executor on the way."""
+    rows = 3 * BATCH_ROWS
+    site, request = prepared(spark, tmp_path, output={"rows": rows})
+    words = ("--site", str(site.file), "--request", str(request))
+    conf = troubled(tmp_path / "happened")
+    done = submit(root, package, *words, cwd=tmp_path, master=cluster.master, conf=conf)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    happened = sorted(path.name for path in (tmp_path / "happened").iterdir())
+    assert happened == [*AGGREGATE, "an executor was killed during sample"]
+    release_id = result_line(done.stdout)["release_id"]
+    whole(site, spark, request, release_id, rows)
+    opened = site.open(spark)
+    model = ModelFile.parse(opened.registry.artifact(release_id, "model.json").decode())
+    seed = opened.request(request).request.output.sampling_seed
+    drawn = sample_table(model, rows, seed).to_pydict()
+    released = opened.rows(release_id).orderBy("_row").select(*drawn).toArrow().to_pydict()
+    assert released == drawn
 
 
 def test_two_live_drivers_of_one_run_make_one_release(

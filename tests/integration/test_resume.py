@@ -167,7 +167,7 @@ def test_rows_appended_after_the_pin_are_not_read_by_a_resumed_run(
     assert release.outcome.is_new
     assert all(gate["passed"] for gate in release.manifest.body["gates"])
     assert charges(opened) == 1
-    assert kinds(opened, release.outcome.run_id) == ["opened", "sealed", "validated", "published"]
+    assert kinds(opened, release.outcome.run_id) == ["opened", "sealed", "fitted", "validated", "published"]
 
 
 @pytest.mark.slow
