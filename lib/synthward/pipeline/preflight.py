@@ -39,8 +39,7 @@ def check_executors(spark: SparkSession) -> None:
     except PySparkException as error:
         raise EnvironmentProblem(
             f"executors cannot run Synthward's Python code ({condition_of(error) or type(error).__name__}). They need "
-            "Python 3.11 or later with numpy and pyarrow, and this package: send it with --py-files synthward.zip, and "
-            "an environment with --archives (make env-pack), and set PYSPARK_PYTHON. Nothing was spent"
+            f"Python 3.11 or later with numpy and pyarrow, and this package: {_how_to_equip(spark)}. Nothing was spent"
         ) from error
     here = (np.__version__, synthward.__version__)
     for row in found:
@@ -51,6 +50,20 @@ def check_executors(spark: SparkSession) -> None:
                 f"an executor has numpy {there[0]} and synthward {there[1]}, the driver numpy {here[0]} and synthward "
                 f"{here[1]}; give all nodes one environment. Nothing was spent"
             )
+
+
+def _how_to_equip(spark: SparkSession) -> str:
+    """How code and packages reach the executors of this kind of session."""
+    if type(spark).__module__.startswith("pyspark.sql.connect"):
+        return (
+            "a session that `synthward --remote` opens sends it; in a session of your own call "
+            'spark.addArtifacts("synthward.zip", pyfile=True) (make zip), on Databricks install the wheel. Python, '
+            "numpy and pyarrow are the server's: set PYSPARK_PYTHON where it starts, of the client's minor version"
+        )
+    return (
+        "send it with --py-files synthward.zip, and an environment with --archives (make env-pack), and set "
+        "PYSPARK_PYTHON"
+    )
 
 
 def warn_of_interpretation(spark: SparkSession, columns: int) -> None:

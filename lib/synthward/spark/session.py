@@ -24,10 +24,12 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import synthward
 from synthward.errors import EnvironmentProblem, UsageError
 from synthward.kernels.compiled import METHOD_LIMIT, METHOD_LIMIT_KEY
 from synthward.spark import jars
 from synthward.spark.java import find_java
+from synthward.spark.package import build_zip
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -54,7 +56,8 @@ def build_session(
     Args:
         app: Application name, shown in the Spark UI and the cluster's list.
         master: Spark master. Default: what spark-submit or the environment says, otherwise `local[*]`.
-        remote: A Connect address, `sc://host:port`, or `local[n]` for a Connect server of its own in this process.
+        remote: A Connect address, `sc://host:port`, whose server is sent this package, or `local[n]` for a Connect
+            server of its own in this process.
         conf: More settings; they win over the defaults here. Ignored when a session is already active.
 
     Raises:
@@ -79,11 +82,35 @@ def build_session(
     if os.environ.get(jars.DATABRICKS_VARIABLE):
         return _configured(builder, settings).getOrCreate()
     if remote is not None and not remote.startswith("local"):
-        return _configured(builder.remote(remote), {**method_settings(settings), **settings}).getOrCreate()
+        spark = _configured(builder.remote(remote), {**method_settings(settings), **settings}).getOrCreate()
+        send_package(spark)
+        return spark
     if "PYSPARK_GATEWAY_PORT" in os.environ:
         return _submitted(builder, settings)
     master = remote or master or settings.get("spark.master") or os.environ.get("MASTER") or "local[*]"
     return _started(app, master, settings, connect=remote is not None)
+
+
+def send_package(spark: SparkSession) -> None:
+    """Puts this package on the path of a Connect server's Python workers, for this session alone.
+
+    Functions for workers are pickled by their names, so a server that has never seen the package could not load them.
+    It comes first on the path there: where the server has the package too, a release is of the code that decided on it.
+
+    Args:
+        spark: A Connect session that has been sent nothing yet.
+    """
+    from pyspark.errors import PySparkException
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(synthward.__file__).parent
+        # A driver may itself have come with a zip.
+        archive = build_zip(Path(folder) / "synthward.zip") if root.is_dir() else root.parent
+        try:
+            spark.addArtifacts(str(archive), pyfile=True)
+        except PySparkException as refusal:
+            # A platform that takes no files installs packages in its own way; preflight sees whether somebody did.
+            logger.warning("the Connect server took no package (%s)", refusal.getCondition() or type(refusal).__name__)
 
 
 def stop_session(spark: SparkSession) -> None:
