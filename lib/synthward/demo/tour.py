@@ -67,12 +67,16 @@ def guide(ward: Ward, stop: Stop) -> Release:
 
 
 def _show_refusal(ward: Ward, refused: RequestFile) -> None:
+    """Shows what policy has against a request; the request is planned and never run, so it can spend nothing."""
+    title = refused.request.title
     try:
-        ward.run(refused)
+        ward.plan(refused).require_policy()
     except PolicyRefused as error:
-        say(f"5. a request that is refused, before any data is read: {refused.request.title}")
+        say(f"5. a request that is refused, before any data is read: {title}")
         for reason in error.reasons:
             say(f"   {reason}")
+    else:
+        say(f"5. policy does not refuse the request '{title}', as the tour expected it to; it was not run")
 
 
 def farewell(ward: Ward, release: Release, report: str) -> None:
