@@ -48,6 +48,10 @@ def test_a_run_lives_in_the_catalog(spark: SparkSession, tmp_path: Path, zones: 
     assert [row["_scope"] for row in view.select("_scope").distinct().collect()] == [SCOPE]
     assert view.columns == ward.rows(release.release_id, lineage=True).select(*view.columns).columns
 
+    for schema in zones.values():
+        names = [row["tableName"] for row in spark.sql(f"SHOW TABLES IN {schema}").collect()]
+        assert [name for name in names if "probe" in name] == []
+
     assert not ward.run(request).outcome.is_new
     assert ward.verify(SCOPE) == []
 

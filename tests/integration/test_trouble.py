@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from synthward.errors import EnvironmentProblem
 from trial import TestSite, charges, heard, ready
 
 if TYPE_CHECKING:
@@ -79,6 +80,28 @@ def test_a_release_zone_that_cannot_be_written_any_more(
         assert [link.hash for link in opened.history(release.outcome.run_id) if link.kind == "sealed"] == seals
         assert opened.rows(release.release_id).count() == 200
         assert opened.verify("clinic") == []
+
+
+@pytest.mark.parametrize("trouble", [fill, lock])
+@pytest.mark.parametrize("zone", ["releases", "protected"])
+def test_a_zone_that_cannot_be_written_is_found_before_anything_is_spent(
+    spark: SparkSession, tmp_path: Path, trouble: Callable[[Path], Callable[[], None]], zone: str
+) -> None:
+    """Its tables are there already, so that nothing has to be made in it until the release is."""
+    with small_disk(tmp_path / "zones" / zone) as disk:
+        site = TestSite(tmp_path, site={"publish": "copy"})
+        site.write(spark)
+        opened = site.open(spark)
+        request = ready(opened, site.request(), runs=2)
+        opened.run(request)
+        mend = trouble(disk)
+        with pytest.raises(EnvironmentProblem, match=rf"zone .*zones/{zone} cannot be written .*Nothing was spent"):
+            opened.run(request, run_key="next")
+        assert charges(opened) == 1
+        mend()
+        assert opened.run(request, run_key="next").outcome.is_new
+        assert charges(opened) == 2
+        assert list(disk.glob("_synthward_probe_*")) == []
 
 
 def test_a_tracking_server_that_dies_before_the_end_costs_a_warning(spark: SparkSession, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ class _Registry:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(tmp_path)
-    for name in ("check_executors", "warn_of_interpretation", "check_targets"):
+    for name in ("check_executors", "warn_of_interpretation", "check_zones", "check_targets"):
         monkeypatch.setattr(module.preflight, name, lambda *_: None)
     for name in ("registry_row", "table_properties", "publishable_metrics", "tracked_parameters"):
         monkeypatch.setattr(module, name, lambda _: {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,8 @@ from synthward.kernels.compiled import METHOD_LIMIT, METHOD_LIMIT_KEY
 from synthward.pipeline import _worker
 from synthward.release.publication import published_state
 from synthward.release.registry import Registry
-from synthward.store.places import TableRef
+from synthward.store.places import TableRef, Zone
+from synthward.store.probe import write_probe
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -85,6 +87,28 @@ def warn_of_interpretation(spark: SparkSession, columns: int) -> None:
             columns,
             METHOD_LIMIT,
         )
+
+
+def check_zones(spark: SparkSession, zones: Mapping[str, Zone], mark: str) -> None:
+    """Writes a probe into each zone, because a table that is there says nothing about new ones.
+
+    Args:
+        spark: The session.
+        zones: Zones by what they are called.
+        mark: Public id of the run.
+
+    Raises:
+        EnvironmentProblem: A zone cannot be written.
+    """
+    for name, zone in zones.items():
+        try:
+            write_probe(spark, zone, mark)
+        except Exception as error:  # a classic session passes some errors on as py4j's own
+            raise EnvironmentProblem(
+                f"the {name} zone {zone.location} cannot be written ({condition_of(error) or type(error).__name__}); "
+                "check the place, its free space and the permissions: files or tables must be made and removed there. "
+                "Nothing was spent"
+            ) from error
 
 
 def check_targets(spark: SparkSession, registry: Registry, target: TableRef, release_id: str) -> None:
