@@ -306,7 +306,7 @@ def exact_answers(spark: SparkSession, plan: Plan, pinned: PinnedSource | None =
         seals=MemorySeals(),
         noise=NoNoise(),
         tasks=plan.tasks,
-        check_source=lambda: source.check_unchanged(spark, state),
+        check_source=lambda failure: source.check_unchanged(spark, state, failure),
         step=stepping(),
     )
     asked = next(plan.synthesizer.rounds(plan.task))

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+CAUSES = 10
+"""How deep in a chain of causes a condition of Spark is looked for."""
 
 
 class SynthwardError(Exception):
@@ -26,15 +30,44 @@ def condition_of(error: BaseException) -> str:
 
     Exception classes and messages differ between classic Spark, Connect and vendors; the condition does not. Over
     Connect a lost commit is an exception of pyspark with a condition; a classic session passes py4j's own exception on,
-    and the condition is at the Java exception inside.
+    and the condition is at the Java exception inside, or at one of its causes where a job was awaited.
     """
-    thrown = getattr(error, "java_exception", None) or error
+    return next(iter(conditions_of(error)), "")
+
+
+def conditions_of(error: BaseException) -> list[str]:
+    """Conditions of an error and of its causes, the outermost first; over Connect the causes are not told."""
+    found: list[str] = []
+    thrown = _inside(error)
+    for _ in range(CAUSES):
+        found += filter(None, [_own_condition(thrown)])
+        thrown = _cause_of(thrown)
+        if thrown is None:
+            break
+    return list(dict.fromkeys(found))
+
+
+def _inside(error: BaseException) -> Any:
+    return getattr(error, "java_exception", None) or error
+
+
+def _own_condition(thrown: Any) -> str:
     for name in ("getCondition", "getErrorClass"):
         try:
             return str(getattr(thrown, name)() or "")
         except Exception:  # noqa: BLE001, S112  an exception without conditions; py4j has its own error for that
             continue
     return ""
+
+
+def _cause_of(thrown: Any) -> Any:
+    if isinstance(thrown, BaseException):
+        cause = getattr(thrown, "_cause", None) or thrown.__cause__
+        return None if cause is None else _inside(cause)
+    try:
+        return thrown.getCause()
+    except Exception:  # noqa: BLE001  see above
+        return None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from synthward.domain.codes import codebooks
@@ -233,20 +235,50 @@ SOURCES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("column 'gone' is not in the source",),
     ),
     "array as a number": ({"source": {"path": "data/odd"}}, ("column 'age'", "array")),
+    "doubled header": (
+        {"source": {"format": "csv", "path": "data/doubled"}},
+        ("column 'sex' is not in the source", "more than once in the header", "sex1, sex2"),
+    ),
+    "header that differs by case": (
+        {"source": {"format": "csv", "path": "data/capitals"}},
+        ("column 'sex' is not in the source", "more than once in the header", "sex1, SEX2"),
+    ),
+    "columns that differ by case": (
+        {"source": {"format": "parquet", "path": "data/twins"}},
+        ("data/twins", "COLUMN_ALREADY_EXISTS", "a name of its own"),
+    ),
+    "view whose columns differ by case": (
+        {"source": {"_whole": True, "format": "delta", "table": "twins", "snapshot": "materialize"}},
+        ("column 'sex' is more than once in the source", "sex, SEX", "a name of its own"),
+    ),
     "key column missing": ({"output": {"keys": "fresh", "key_columns": ["visit"]}}, ("column 'visit'",)),
 }
 
 
+def write_odd_sources(spark: SparkSession, site: TestSite) -> None:
+    """What `SOURCES` are about, once for all of them."""
+    site.data("empty").mkdir(parents=True)
+    site.write(spark, name="files", format="parquet")
+    site.write(spark, [], "pid BIGINT, sex STRING, age ARRAY<INT>", name="odd")
+    for name, header in {"doubled": "pid,sex,sex,age", "capitals": "pid,sex,SEX,age"}.items():
+        site.data(name).mkdir()
+        (site.data(name) / "a.csv").write_text(f"{header}\n1,F,M,30\n", encoding="utf-8")
+    site.data("twins").mkdir()
+    pq.write_table(pa.table({"pid": [1], "sex": ["F"], "SEX": ["M"], "age": [30]}), site.data("twins") / "a.parquet")
+    spark.createDataFrame([(1, "F", "M", 30)], "pid BIGINT, sex STRING, SEX STRING, age INT").createOrReplaceTempView(
+        "twins"
+    )
+
+
+@pytest.mark.connect
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_source_that_does_not_fit_is_refused_before_anything_is_spent(
     spark: SparkSession, site: TestSite, name: str
 ) -> None:
     changes, words = SOURCES[name]
     site.domain({**DOMAIN["attributes"], "height": NUMBER, "Age": NUMBER})
-    (site.data("empty")).mkdir(exist_ok=True)
-    if not site.data("files").exists():
-        site.write(spark, name="files", format="parquet")
-        site.write(spark, [], "pid BIGINT, sex STRING, age ARRAY<INT>", name="odd")
+    if not site.data("empty").exists():
+        write_odd_sources(spark, site)
     opened = site.open(spark)
     request = opened.request(site.request(**changes))
     before = everything(site)

@@ -14,10 +14,12 @@ from recorded import Call, RecordingNoise, ReplayNoise
 from store_doubles import MemoryLinks
 from synthward.config.site import load_site
 from synthward.domain.spec import Categorical, Numeric
+from synthward.errors import SourceError
 from synthward.governance.policy import load_policy
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.ledger import Ledger
 from synthward.measure import source
+from synthward.measure.source import PinnedSource
 from synthward.pipeline.environment import Environment
 from synthward.pipeline.run import MainJob, Measured
 from synthward.sample.model_file import ModelFile
@@ -96,12 +98,15 @@ def test_a_learned_release(spark: SparkSession, tmp_path: Path) -> None:
 class Driver:
     """Rounds of the main job on a real source, with a journal in memory."""
 
-    def __init__(self, spark: SparkSession, root: Path, rows: list[tuple]) -> None:
+    def __init__(self, spark: SparkSession, root: Path, rows: list[tuple], **source: Any) -> None:
         self.spark, self.site, self.links = spark, TestSite(root), MemoryLinks()
-        self.site.write(spark, rows, VISITS)
-        self.plan = plan_of(self.site, self.site.request(**LEARNED))
+        self.site.write(spark, rows, VISITS, **source)
+        asked = {"source": {"format": source["format"]}} if source else {}
+        self.plan = plan_of(self.site, self.site.request(**LEARNED, **asked))
 
-    def measure(self, noise: NoiseSource, on_step: Callable[[str], None] = lambda _: None) -> Measured:
+    def measure(
+        self, noise: NoiseSource, on_step: Callable[[str], None] = lambda _: None, pinned: PinnedSource | None = None
+    ) -> Measured:
         """All rounds, from wherever an earlier driver left them."""
         clock = Clock()
         env = Environment(
@@ -114,7 +119,8 @@ class Driver:
             clock=clock,
             on_step=on_step,
         )
-        return MainJob(env, self.plan, (), 1)._measure(source.pin(self.spark, self.plan.file), RECEIPT)
+        state = source.pin(self.spark, self.plan.file) if pinned is None else pinned
+        return MainJob(env, self.plan, (), 1)._measure(state, RECEIPT)
 
     def seals(self) -> list[tuple[Any, ...]]:
         """What is sealed."""
@@ -172,3 +178,27 @@ def test_learned_rounds_replayed_on_a_neighbour_and_resumed(spark: SparkSession,
     last = CountingNoise()
     assert less.measure(last).model.digest == expected.model.digest
     assert last.drawn == []
+
+
+@pytest.mark.connect
+@pytest.mark.slow_on_connect
+@pytest.mark.parametrize(("step", "sealed"), [("measure learn_bins", 1), ("measure learn_categories", 2)])
+def test_a_source_that_changes_between_two_passes_is_measured_no_further(
+    spark: SparkSession, tmp_path: Path, step: str, sealed: int
+) -> None:
+    """What was sealed before stays, nothing of the changed files is sealed, and a retry is refused as well."""
+    driver = Driver(spark, tmp_path, CROWDED, format="parquet")
+    pinned, noise = source.pin(spark, driver.plan.file), CountingNoise()
+
+    changed: list[str] = []
+
+    def change(name: str) -> None:
+        if name == step and not changed:
+            changed.append(name)
+            driver.site.write(spark, [(9000, "F", 50)], VISITS, format="parquet", mode="append")
+
+    for _ in range(2):
+        with pytest.raises(SourceError, match="changed after it was pinned"):
+            driver.measure(noise, change, pinned)
+        assert [name for name, *_ in driver.seals()] == ["learn_bins", "learn_categories"][:sealed]
+        assert "population" not in noise.drawn

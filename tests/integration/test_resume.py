@@ -150,6 +150,36 @@ def test_files_that_change_under_a_run_are_refused_without_a_seal(
     assert noise.drawn == []
 
 
+@pytest.mark.connect
+@pytest.mark.slow
+def test_a_run_whose_pinned_version_lost_its_files_is_not_retried(spark: SparkSession, tmp_path: Path) -> None:
+    """Nothing brings the files back, so the charge is forfeit and only a new run key helps."""
+    site = TestSite(tmp_path)
+    site.write(spark)
+    request = ready(site.open(spark), site.request(), runs=2)
+    noise = CountingNoise()
+
+    def vacuum(step: str) -> None:
+        if step == "charge":
+            [file] = site.data().glob("*.parquet")
+            file.unlink()
+
+    opened = site.open(spark, noise=noise, on_step=vacuum)
+    with pytest.raises(SourceError, match="charge is forfeit"):
+        opened.run(request)
+    assert opened.result is not None
+    assert (opened.result.status, opened.result.code, opened.result.retryable) == ("invalid", 2, False)
+    assert "part-" not in str(opened.result.message)
+    with pytest.raises(SourceError, match="charge is forfeit"):
+        site.open(spark, noise=noise).run(request)
+    assert noise.drawn == []
+    assert kinds(opened, opened.plan(request).identity.run_id) == ["opened"]
+    assert charges(opened) == 1
+    site.write(spark, mode="overwrite")
+    assert site.open(spark).run(request, run_key="new").outcome.is_new
+    assert charges(opened) == 2
+
+
 @pytest.mark.parametrize(
     "step", ["charge", *(pytest.param(step, marks=pytest.mark.slow) for step in ("seal", "sample"))]
 )

@@ -90,7 +90,7 @@ class Drive:
             seals=seals,
             noise=noise,
             tasks=2,
-            check_source=lambda: source.check_unchanged(spark, pinned),
+            check_source=lambda failure: source.check_unchanged(spark, pinned, failure),
             step=stepping(),
             cliques=CLIQUES,
         )

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import gzip
+import re
+import shutil
+import traceback
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from synthward.domain.codes import codebooks
 from synthward.errors import SourceError
 from synthward.measure import source
-from synthward.store.delta import exists
 from trial import (
     DOMAIN,
     VISITS,
-    NoNoise,
-    Stopped,
     TestSite,
     exact_answers,
     plan_of,
-    ready,
-    stop_after,
     visits,
 )
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.connect
 
 S = 2**16
 
@@ -279,26 +281,51 @@ def test_a_view_is_refused_as_a_pin(spark: SparkSession, site: TestSite) -> None
         exact_answers(spark, plan_of(site, path))
 
 
-@pytest.mark.slow
-def test_a_view_is_copied_and_the_copy_dropped_after_the_seal(spark: SparkSession, site: TestSite) -> None:
-    """The copy is there while the run measures, holds the needed columns only, and is gone once it is sealed."""
-    site.write(spark, [(*row, "PLANTED NOTE") for row in visits()], f"{VISITS}, note STRING", format="parquet")
-    spark.read.parquet(str(site.data())).createOrReplaceTempView("visits_view")
-    path = site.request(source={"_whole": True, "format": "delta", "table": "visits_view", "snapshot": "materialize"})
-    opened = site.open(spark, noise=NoNoise(), on_step=stop_after("aggregate"))
-    request = ready(opened, path)
-    protected = site.root / "zones" / "protected"
-    with pytest.raises(Stopped):
-        opened.run(request)
-    [copy] = protected.glob("source_*")
-    columns = spark.read.format("delta").load(str(copy)).columns
-    assert columns == ["sex", "age", "pid"]
-    # What the view says later does not matter any more.
-    spark.createDataFrame([], VISITS).createOrReplaceTempView("visits_view")
-    release_id = opened.plan(request).identity.release_id
-    with pytest.raises(Stopped):
-        site.open(spark, noise=NoNoise(), on_step=stop_after("sample")).run(request)
-    assert not list(protected.glob("source_*"))
-    staged = spark.read.format("delta").load(str(protected / f"staging_{release_id}"))
-    assert staged.where("sex is not null").count() > 0
-    assert not exists(spark, opened.registry.releases) or opened.registry.row(release_id) is None
+@pytest.mark.parametrize("kind", ["delta", "parquet", "csv"])
+def test_only_requested_columns_are_read(
+    spark: SparkSession, site: TestSite, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    rows = [(1, "PLANTED NOTE", "F", 30, 7.5)]
+    options = {"header": True} if kind == "csv" else {}
+    site.write(spark, rows, "pid BIGINT, note STRING, sex STRING, age INT, lab DOUBLE", format=kind, **options)
+    plan = plan_of(site, site.request(source={"format": kind}))
+    source.source_rows(spark, source.pin(spark, plan.file), plan.file, codebooks(plan.domain)).explain()
+    [schema] = re.findall(r"ReadSchema: struct<([^>]*)>", capsys.readouterr().out)
+    assert {field.partition(":")[0] for field in schema.split(",")} == {"pid", "sex", "age"}
+
+
+def lose_the_data_files(table: Path) -> None:
+    """What VACUUM does to old versions."""
+    for file in table.glob("*.parquet"):
+        file.unlink()
+
+
+def lose_the_log(table: Path) -> None:
+    """What the clean-up of old log entries does, only more so."""
+    shutil.rmtree(table / "_delta_log")
+
+
+@pytest.mark.parametrize("lose", [lose_the_data_files, lose_the_log])
+def test_a_pinned_version_that_is_gone_is_forfeit_and_said_so(
+    spark: SparkSession, site: TestSite, lose: Callable[[Path], None]
+) -> None:
+    table = site.write(spark)
+    plan = plan_of(site, site.request())
+    pinned = source.pin(spark, plan.file)
+    lose(table)
+    with pytest.raises(SourceError, match="rest of this run's charge is forfeit") as refused:
+        exact_answers(spark, plan, pinned)
+    assert str(table) in str(refused.value)
+    assert not refused.value.retryable
+    assert "part-" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_a_pass_that_fails_for_another_reason_is_not_forfeit(spark: SparkSession, site: TestSite) -> None:
+    table = site.write(spark)
+    plan = plan_of(site, site.request())
+    pinned = source.pin(spark, plan.file)
+    for file in table.glob("*.parquet"):
+        file.write_bytes(b"no Parquet")
+    with pytest.raises(Exception) as failed:  # noqa: PT011 - Spark's own, one for each lane
+        exact_answers(spark, plan, pinned)
+    assert not isinstance(failed.value, SourceError)

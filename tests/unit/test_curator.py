@@ -77,7 +77,7 @@ def build(seals: SealStore, noise: Plus, events: list[str] | None = None, **chan
         "seals": seals,
         "noise": noise,
         "tasks": 2,
-        "check_source": lambda: heard_of.append("compared"),
+        "check_source": lambda _: heard_of.append("compared"),
         "step": stepping(heard_of.append),
     }
     return Curator(**{**given, **changes})
@@ -119,7 +119,7 @@ def test_what_is_used_is_what_the_seal_holds_not_what_was_drawn(passes: list[str
 
 
 def test_a_source_that_changed_is_noticed_before_anything_is_drawn(passes: list[str]) -> None:
-    def changed() -> None:
+    def changed(_: Exception | None) -> None:
         raise Stopped("changed")
 
     noise = Plus(1)
@@ -133,7 +133,7 @@ def test_a_pass_that_fails_over_a_changed_source_says_that_it_changed(monkeypatc
     def unreadable(*_: object) -> None:
         raise OSError("checksum")
 
-    def changed() -> None:
+    def changed(_: Exception | None) -> None:
         raise Stopped("changed")
 
     monkeypatch.setattr(module, "collect_vector", unreadable)
@@ -311,7 +311,7 @@ def test_a_driver_that_predicts_otherwise_goes_on_with_what_is_sealed(passes: li
 
 
 def test_a_source_that_changed_leaves_nothing_to_answer_from(passes: list[str]) -> None:
-    def changed() -> None:
+    def changed(_: Exception | None) -> None:
         raise Stopped("changed")
 
     noise, asked_all = Choosing(5), rounds()

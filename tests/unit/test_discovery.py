@@ -73,7 +73,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def build(seals: MemorySeals, noise: Any, charge: Charge | None = None, **changes: Any) -> Discovery:
-    given = {"check_source": lambda: None, "step": stepping(), "curve_cells": None, **changes}
+    given = {"check_source": lambda _: None, "step": stepping(), "curve_cells": None, **changes}
     unit = given.pop("unit", PrivacyUnit("patient", 2))
     paid = asked().charge if charge is None else charge
     return Discovery(lambda: None, unit, paid, seals, noise, **given)  # type: ignore[arg-type, return-value]
@@ -148,7 +148,7 @@ def test_a_draw_that_was_not_sealed_is_forgotten(passes: list[Any]) -> None:
 
 
 def test_a_source_that_changed_is_not_sealed(passes: list[Any]) -> None:
-    def changed() -> None:
+    def changed(_: Exception | None) -> None:
         raise Stopped("changed")
 
     seals = MemorySeals()
@@ -162,7 +162,7 @@ def test_a_pass_that_fails_over_a_changed_source_says_that_it_changed(monkeypatc
     def unreadable(*_: object) -> None:
         raise OSError("checksum")
 
-    def changed() -> None:
+    def changed(_: Exception | None) -> None:
         raise Stopped("changed")
 
     monkeypatch.setattr(module, "kept_counts", unreadable)

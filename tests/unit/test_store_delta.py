@@ -102,6 +102,24 @@ def test_condition_of_an_exception_that_py4j_passes_on() -> None:
     assert delta.is_conflict(Py4J(Old()))
     assert condition_of(Py4J(object())) == ""
 
+    class Awaited:
+        """What a job that was awaited throws: the condition is that of the cause."""
+
+        def __init__(self, cause: object) -> None:
+            self._caused_by = cause
+
+        def getCause(self) -> object:
+            return self._caused_by
+
+    assert delta.is_conflict(Py4J(Awaited(Awaited(Java()))))
+    assert delta.condition_of(Py4J(Awaited(None))) == ""
+    endless = Awaited(None)
+    endless._caused_by = endless
+    assert delta.condition_of(Py4J(endless)) == ""
+    outside = RuntimeError("job aborted")
+    outside.__cause__ = Py4J(Java())
+    assert delta.condition_of(outside) == "DELTA_PROTOCOL_CHANGED"
+
 
 def test_pauses_grow_are_bounded_and_differ() -> None:
     for attempt in range(20):

@@ -76,7 +76,7 @@ class Curator:
         noise: NoiseSource,
         *,
         tasks: int,
-        check_source: Callable[[], None],
+        check_source: Callable[[Exception | None], None],
         step: RunStep,
         cliques: Sequence[Clique] = (),
         curve_cells: int | None = None,
@@ -91,7 +91,7 @@ class Curator:
             seals: Where rounds are sealed.
             noise: Noise source; tests inject theirs here.
             tasks: Partitions by unit, a public number.
-            check_source: Raises if the source has changed since it was pinned.
+            check_source: Raises if the source has changed since it was pinned, or is gone; see `compared_after`.
             step: Runs the parts of a round: aggregate, draw, seal.
             cliques: Announced: whose marginals later rounds may ask about.
             curve_cells: Integers in the largest answer, where the exact Gaussian curve accounts for the run; then every

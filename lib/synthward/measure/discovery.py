@@ -53,7 +53,7 @@ class Discovery:
         seals: SealStore,
         noise: NoiseSource,
         *,
-        check_source: Callable[[], None],
+        check_source: Callable[[Exception | None], None],
         step: RunStep,
         curve_cells: int | None,
     ) -> None:
@@ -65,7 +65,7 @@ class Discovery:
             charge: What the ledger has been charged for the round.
             seals: Where rounds are sealed.
             noise: Noise source; tests inject theirs here.
-            check_source: Raises if the source has changed since it was pinned.
+            check_source: Raises if the source has changed since it was pinned, or is gone; see `compared_after`.
             step: Runs the parts of the round: draw, which counts as well, and seal.
             curve_cells: See `Curator`.
         """

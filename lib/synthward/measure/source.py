@@ -14,19 +14,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from synthward.domain.codes import CodeBook
-from synthward.errors import SourceError
+from synthward.errors import SourceError, conditions_of
 from synthward.governance.request import CsvOptions, PathStep, Source
 from synthward.governance.request_file import RequestFile
 from synthward.kernels.encode import UNIT, unsupported
 from synthward.kernels.patients import key_problem, unit_key
 from synthward.store.delta import version_of
 from synthward.store.places import TableRef
+
+_GONE = (
+    "FAILED_READ_FILE.FILE_NOT_EXIST",
+    "FAILED_READ_FILE.DBR_FILE_NOT_EXIST",
+    "DELTA_FILE_NOT_FOUND",
+    "DELTA_VERSION_NOT_FOUND",
+)
+"""Conditions of a version whose data files are gone: Spark's, Databricks' and Delta's."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +105,9 @@ def _pin_one(spark: SparkSession, source: Source) -> Pinned:
         pinned = Pinned(source)
         try:
             return replace(pinned, version=version_of(spark, pinned.ref))
-        except PySparkException as error:
+        except Exception as error:  # noqa: BLE001  a classic session passes some errors on as py4j's own
             raise SourceError(
-                f"source '{source.location}' cannot be pinned as a Delta table ({_condition(error)}); check the "
+                f"source '{source.location}' cannot be pinned as a Delta table ({told(error)}); check the "
                 "location and the format, or for a view or a filtered table set `snapshot: materialize`"
             ) from None
     if source.path is None:
@@ -116,21 +123,25 @@ def _fingerprint(spark: SparkSession, source: Source) -> str:
     listing = spark.read.format("binaryFile").option("recursiveFileLookup", "true").option("pathGlobFilter", "[!._]*")
     try:
         files = listing.load(source.path).select("path", "modificationTime", "length").collect()
-    except PySparkException as error:
-        raise SourceError(
-            f"source '{source.location}' cannot be listed ({_condition(error)}); check the path"
-        ) from None
+    except Exception as error:  # noqa: BLE001  see above
+        raise SourceError(f"source '{source.location}' cannot be listed ({told(error)}); check the path") from None
     if not files:
         raise SourceError(f"source '{source.location}' has no files; check the path")
     lines = sorted(f"{row[0]}\t{row[1].isoformat()}\t{row[2]}" for row in files)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def check_unchanged(spark: SparkSession, pinned: PinnedSource) -> None:
-    """Compares the file lists once more, after a pass.
+def check_unchanged(spark: SparkSession, pinned: PinnedSource, failure: Exception | None = None) -> None:
+    """Compares the file lists once more, after a pass, and looks at what a failed pass says about versions.
+
+    Args:
+        spark: Session.
+        pinned: The source as it was pinned.
+        failure: What the pass failed with, if it did.
 
     Raises:
-        SourceError: Files were added, removed or rewritten since the source was pinned.
+        SourceError: Files were added, removed or rewritten since the source was pinned, or data files of a pinned
+            version are gone.
     """
     for table in pinned.tables:
         if table.fingerprint is not None and _fingerprint(spark, table.source) != table.fingerprint:
@@ -138,23 +149,38 @@ def check_unchanged(spark: SparkSession, pinned: PinnedSource) -> None:
                 f"source '{table.source.location}' changed after it was pinned; nothing of this pass is used. Restore "
                 "the files and run again, or start a run with a new key, which is charged anew"
             )
+    versions = [f"version {t.version} of '{t.source.location}'" for t in pinned.tables if t.version is not None]
+    if failure is not None and versions and _lacks_a_file(failure):
+        raise SourceError(
+            f"source: a data file of {' or of '.join(versions)}, as pinned, is gone ({told(failure)}), for instance by "
+            "VACUUM. The rest of this run's charge is forfeit: start a run with a new key, which is charged anew, and "
+            "keep old versions longer than a run may take (delta.deletedFileRetentionDuration)"
+        )
+
+
+def _lacks_a_file(failure: Exception) -> bool:
+    return any(condition.startswith(_GONE) for condition in conditions_of(failure))
 
 
 @contextmanager
-def compared_after(check_source: Callable[[], None]) -> Iterator[None]:
+def compared_after(check_source: Callable[[Exception | None], None]) -> Iterator[None]:
     """Compares the source after a pass over it, whether that succeeds or fails.
 
     A file that changed meanwhile may be unreadable; then that it changed is what has to be said.
 
     Args:
-        check_source: Raises if the source has changed since it was pinned.
+        check_source: Raises if the source has changed since it was pinned, or is gone; is given what the pass failed
+            with, or None.
     """
     try:
         yield
-    except Exception:
-        check_source()
+    except Exception as failure:
+        try:
+            check_source(failure)
+        except SourceError as found:
+            raise found from None  # Spark's text may quote a cell
         raise
-    check_source()
+    check_source(None)
 
 
 def open_table(spark: SparkSession, pinned: Pinned) -> DataFrame:
@@ -165,22 +191,35 @@ def open_table(spark: SparkSession, pinned: Pinned) -> DataFrame:
     """
     source = pinned.source
     try:
-        if source.format == "csv":
-            return _open_csv(spark, source.path or "", source.csv_options)
-        reader = spark.read
-        if pinned.version is not None:
-            reader = reader.option("versionAsOf", pinned.version)
-        if source.format == "parquet":
-            # Files of several schemas: otherwise the columns are those of whichever file Spark looks at first.
-            reader = reader.option("mergeSchema", "true")
-        if source.path is not None:
-            return reader.format(source.format).load(source.path)
-        return reader.table(str(source.table))
-    except PySparkException as error:
+        frame = _reader(spark, pinned)
+        _ = frame.schema  # over Connect nothing has been looked at before
+    except Exception as error:  # noqa: BLE001  see above
+        fix = (
+            "if its pinned version is gone, the rest of this run's charge is forfeit and a new run key is needed"
+            if pinned.version is not None
+            else "give every column a name of its own, upper and lower case aside"
+            if told(error).startswith("COLUMN_ALREADY_EXISTS")
+            else "check the location, the format and the permissions"
+        )
         raise SourceError(
-            f"source '{source.location}' cannot be opened as {source.format} ({_condition(error)}); if its pinned "
-            "version is gone, the rest of this run's charge is forfeit and a new run key is needed"
+            f"source '{source.location}' cannot be opened as {source.format} ({told(error)}); {fix}"
         ) from None
+    return frame
+
+
+def _reader(spark: SparkSession, pinned: Pinned) -> DataFrame:
+    source = pinned.source
+    if source.format == "csv":
+        return _open_csv(spark, source.path or "", source.csv_options)
+    reader = spark.read
+    if pinned.version is not None:
+        reader = reader.option("versionAsOf", pinned.version)
+    if source.format == "parquet":
+        # Files of several schemas: otherwise the columns are those of whichever file Spark looks at first.
+        reader = reader.option("mergeSchema", "true")
+    if source.path is not None:
+        return reader.format(source.format).load(source.path)
+    return reader.table(str(source.table))
 
 
 def _open_csv(spark: SparkSession, path: str, options: CsvOptions) -> DataFrame:
@@ -197,9 +236,9 @@ def _open_csv(spark: SparkSession, path: str, options: CsvOptions) -> DataFrame:
     )
 
 
-def _condition(error: PySparkException) -> str:
-    """The error's condition; never its text, which may quote cells."""
-    return error.getCondition() or type(error).__name__
+def told(error: Exception) -> str:
+    """What may be told of an error of Spark: conditions or its class, never its text, which may quote cells."""
+    return ", ".join(conditions_of(error)) or type(error).__name__
 
 
 def resolve_column(frame: DataFrame, name: str) -> tuple[Column, T.DataType]:
@@ -208,20 +247,48 @@ def resolve_column(frame: DataFrame, name: str) -> tuple[Column, T.DataType]:
     Raises:
         SourceError: There is no such column.
     """
-    for field in frame.schema.fields:
-        if field.name == name:
-            return F.col(_quoted(name)), field.dataType
+    whole = _field(frame.schema, name)
+    if whole is not None:
+        return F.col(_quoted(name)), whole.dataType
     parts = name.split(".")
     data_type: T.DataType = frame.schema
     for part in parts:
-        found = [f for f in data_type.fields if f.name == part] if isinstance(data_type, T.StructType) else []
-        if not found:
+        found = _field(data_type, part)
+        if found is None:
             raise SourceError(
                 f"column '{name}' is not in the source; its columns are: {', '.join(frame.columns)}. "
-                "Names are compared exactly, upper and lower case included"
+                f"Names are compared exactly, upper and lower case included{_numbered(frame.columns, name)}"
             )
-        data_type = found[0].dataType
+        data_type = found.dataType
     return F.col(".".join(_quoted(part) for part in parts)), data_type
+
+
+def _field(struct: T.DataType, name: str) -> T.StructField | None:
+    """The field of exactly this name.
+
+    Raises:
+        SourceError: Others differ from it by case only; which one Spark would read depends on the session.
+    """
+    fields = struct.fields if isinstance(struct, T.StructType) else []
+    alike = [field for field in fields if field.name.lower() == name.lower()]
+    found = next((field for field in alike if field.name == name), None)
+    if found is not None and len(alike) > 1:
+        raise SourceError(
+            f"column '{name}' is more than once in the source, upper and lower case aside: "
+            f"{', '.join(field.name for field in alike)}; give every column a name of its own, for instance in a view"
+        )
+    return found
+
+
+def _numbered(columns: list[str], name: str) -> str:
+    """A hint where Spark has numbered a name that stands more than once in a header, by its place."""
+    numbered = [column for place, column in enumerate(columns) if column.lower() == f"{name.lower()}{place}"]
+    if len(numbered) < 2:
+        return ""
+    return (
+        f". It stands more than once in the header, so that Spark numbers it ({', '.join(numbered)}): give every "
+        "column a name of its own"
+    )
 
 
 def _quoted(name: str) -> str:
@@ -254,7 +321,7 @@ def source_rows(
         return frame.select(*columns)
     names = [f"c{place}" for place in range(len(columns))]
     first = patient.path[0].on if patient.path else {str(patient.key): ""}
-    carried = frame.select(*columns, *(_carried(frame, name, f"k{k}") for k, name in enumerate(first)))
+    carried = frame.select(*columns, *(carried_column(frame, name, f"k{k}") for k, name in enumerate(first)))
     for depth, step in enumerate(patient.path):
         hand_on = _next_keys(patient.path, depth, patient.key)
         carried = _join(spark, carried, names, pinned.tables[depth + 1], step, hand_on)
@@ -266,7 +333,8 @@ def source_rows(
     return kept.select(*names, unit_key(F.col("k0"), key_type).alias(UNIT))
 
 
-def _carried(frame: DataFrame, name: str, alias: str) -> Column:
+def carried_column(frame: DataFrame, name: str, alias: str) -> Column:
+    """A column under another name; `resolve_column` says which and what it raises."""
     return resolve_column(frame, name)[0].alias(alias)
 
 
@@ -280,8 +348,8 @@ def _join(
 ) -> DataFrame:
     parent = open_table(spark, table)
     right = parent.select(
-        *(_carried(parent, name, f"r{k}") for k, name in enumerate(step.on.values())),
-        *(_carried(parent, name, f"n{k}") for k, name in enumerate(hand_on)),
+        *(carried_column(parent, name, f"r{k}") for k, name in enumerate(step.on.values())),
+        *(carried_column(parent, name, f"n{k}") for k, name in enumerate(hand_on)),
     )
     condition = F.lit(True)
     for place in range(len(step.on)):
@@ -318,7 +386,7 @@ def materialize(
     tables = list(pinned.tables)
     for place, target in copies.items():
         frame = open_table(spark, tables[place])
-        chosen = frame.select(*(_carried(frame, name, name) for name in needed_columns(file, place)))
+        chosen = frame.select(*(carried_column(frame, name, name) for name in needed_columns(file, place)))
         # Column mapping lets a copy keep names with dots, spaces and brackets.
         writer = chosen.writeTo(target.sql).using("delta").tableProperty("delta.columnMapping.mode", "name")
         writer.createOrReplace()

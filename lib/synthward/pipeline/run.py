@@ -10,6 +10,7 @@ ledger and the tables, and goes on from there. Nothing is spent twice and no sea
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -210,7 +211,7 @@ class MainJob:
                 charge=categories.charge,
                 seals=self._seals(receipt),
                 noise=self._env.noise,
-                check_source=lambda: source.check_unchanged(spark, pinned),
+                check_source=functools.partial(source.check_unchanged, spark, pinned),
                 step=self._steps.run,
                 curve_cells=plan.task.curve_cells,
             )
@@ -243,7 +244,7 @@ class MainJob:
             seals=self._seals(receipt),
             noise=self._env.noise,
             tasks=plan.tasks,
-            check_source=lambda: source.check_unchanged(spark, pinned),
+            check_source=functools.partial(source.check_unchanged, spark, pinned),
             step=self._steps.run,
             cliques=cliques,
             curve_cells=plan.task.curve_cells,
