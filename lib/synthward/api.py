@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthward.config.site import Site, load_site
-from synthward.errors import PolicyRefused, UsageError
+from synthward.errors import PolicyRefused, SynthwardError, UsageError
 from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections
 from synthward.governance.policy import Policy, load_policy
 from synthward.governance.request_file import RequestFile, load_request
@@ -28,6 +28,7 @@ from synthward.ledger.ledger import Ledger
 from synthward.ledger.scopes import HistoryLine, ScopeState
 from synthward.pipeline.environment import Environment
 from synthward.pipeline.journal import SEALED
+from synthward.pipeline.opening import discard_copies
 from synthward.pipeline.plan import Plan, make_plan
 from synthward.pipeline.records import publishable_metrics
 from synthward.pipeline.result import RunResult
@@ -219,6 +220,8 @@ class Ward:
             plan = self.plan(request, run_key=run_key)
             release = self._run(plan)
         except BaseException as error:
+            if plan is not None and isinstance(error, SynthwardError) and not error.retryable:
+                discard_copies(self._environment(), plan)
             self.result = RunResult.failure(error, plan, started=started, ended=self._clock())
             # A signal leaves no time for a commit; the run is as resumable without the row.
             if isinstance(error, Exception):

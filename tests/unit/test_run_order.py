@@ -18,9 +18,10 @@ from synthward.errors import BudgetExceeded, GateFailed, IntegrityError, PolicyR
 from synthward.fit import joint
 from synthward.fit.model import Model
 from synthward.governance.policy import load_policy
+from synthward.governance.request import Source
 from synthward.ledger.ledger import Ledger
 from synthward.measure import curator
-from synthward.measure.source import PinnedSource
+from synthward.measure.source import Pinned, PinnedSource
 from synthward.pipeline import run as module
 from synthward.pipeline.environment import Environment
 from synthward.pipeline.journal import OPENED, Journal
@@ -58,6 +59,7 @@ class World:
         published: Releases at their targets.
         models: What was staged.
         broken: Why the pass fails, if it does.
+        pinned: The source as it is pinned.
         exact: What the pass finds, by number of cells.
     """
 
@@ -72,6 +74,7 @@ class World:
     published: list[str] = field(default_factory=list)
     models: list[Model] = field(default_factory=list)
     broken: str = ""
+    pinned: PinnedSource = field(default_factory=lambda: PinnedSource(()))
     exact: Callable[[int], np.ndarray] = lambda cells: np.ones(cells, dtype=np.int64)
 
     def __post_init__(self) -> None:
@@ -127,7 +130,13 @@ class World:
         """Stands for `open_source`."""
         copies = ["memory/copy"]
         journal.once(OPENED, lambda: ({"copies": copies, "scope": SCOPE, "request_digest": plan.file.digest}, None))
-        return PinnedSource(())
+        return self.pinned
+
+    def copy(self, *rest: Any) -> PinnedSource:
+        """Stands for `copy_source`."""
+        self.events.append(f"copy after {self.charges()} charge(s)")
+        copied: PinnedSource = rest[-1]
+        return copied
 
     def aggregate(self, *_: Any) -> None:
         """Stands for the pass over the source."""
@@ -198,6 +207,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(api, "Ledger", lambda *_, **__: made.accounts())
     monkeypatch.setattr(api.Runs, "add", lambda *_: True)
     monkeypatch.setattr(module, "open_source", made.open)
+    monkeypatch.setattr(module, "copy_source", made.copy)
     monkeypatch.setattr(module.source, "source_rows", lambda *_: None)
     monkeypatch.setattr(module.source, "check_unchanged", lambda *_: None)
     monkeypatch.setattr(module, "stage_and_check", made.stage)
@@ -216,6 +226,14 @@ def test_the_order_of_a_run(world: World) -> None:
     assert tuple(steps) == (*STEPS, "track")
     assert world.events == ["pass after 1 charge(s)", "drop memory/copy with fitted", "stage", "publish"]
     assert world.kinds() == ["opened", "sealed", "fitted", "validated", "published"]
+
+
+def test_what_has_no_versions_is_copied_after_the_charge(world: World) -> None:
+    world.pinned = PinnedSource((Pinned(Source(format="delta", table="a.view", snapshot="materialize")),))
+    steps: list[str] = []
+    world.drive(steps.append)
+    assert steps[1:5] == ["open", "charge", "copy", "aggregate"]
+    assert world.events[:2] == ["copy after 1 charge(s)", "pass after 1 charge(s)"]
 
 
 def test_a_second_run_does_nothing_and_says_so(world: World) -> None:

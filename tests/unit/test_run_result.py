@@ -380,6 +380,7 @@ def link(kind: str, **facts: Any) -> Link:
         ([], False, ("Nothing is spent", "--dry-run")),
         ([link("opened")], False, ("pinned", "nothing is spent yet")),
         ([link("opened")], True, ("charged", "new run key")),
+        ([link("copied")], True, ("copy", "same command again", "drops it")),
         ([link("sealed")], True, ("durable", "nothing is spent")),
         ([link("fitted")], True, ("model is durable", "nothing is spent")),
         ([link("validated", passed=True)], True, ("publication is left",)),

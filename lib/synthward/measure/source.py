@@ -1,9 +1,8 @@
 """Pinning and reading the source: the same rows for every pass, or a refusal.
 
 A Delta table is pinned by its version, files by the fingerprint of their list (path, length, modification time), which
-is compared again after every pass. Views and other sources without versions can only be materialised: a run-scoped copy
-of the requested columns in the protected zone, dropped once everything is sealed. What is found here stays in the
-restricted run record; nothing of it is published.
+is compared again after every pass. Views and other sources without versions can only be materialised, see
+`measure.copying`. What is found here stays in the restricted run record; nothing of it is published.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Pinned:
     Attributes:
         source: Where it is, resolved.
         version: Delta version, or None.
-        fingerprint: sha256 of the file list, or None.
+        fingerprint: sha256 of the file list, or None. Without either, the table has to be copied before it is read.
     """
 
     source: Source
@@ -63,6 +62,11 @@ class PinnedSource:
     """Every table on the path to the patient, pinned; the first one holds the columns."""
 
     tables: tuple[Pinned, ...]
+
+    @property
+    def loose(self) -> tuple[int, ...]:
+        """Places of the tables that have neither version nor fingerprint: only a copy of them stays the same."""
+        return tuple(k for k, table in enumerate(self.tables) if table.version is None and table.fingerprint is None)
 
     def record(self) -> list[dict[str, Any]]:
         """For the restricted run record."""
@@ -360,36 +364,3 @@ def _join(
         condition = condition & (ours == theirs)
     joined = carried.join(right, condition, "inner")
     return joined.select(*names, *(F.col(f"n{k}").alias(f"k{k}") for k in range(len(hand_on))))
-
-
-def needed_columns(file: RequestFile, place: int) -> list[str]:
-    """The only columns that are read of the table at `place` on the path to the patient."""
-    patient = file.request.patient
-    arriving = list(patient.path[place - 1].on.values()) if place else list(file.request.columns)
-    if patient.unit == "row":
-        return arriving
-    leaving = list(patient.path[place].on) if place < len(patient.path) else [str(patient.key)]
-    return list(dict.fromkeys([*arriving, *leaving]))
-
-
-def materialize(
-    spark: SparkSession, pinned: PinnedSource, file: RequestFile, copies: Mapping[int, TableRef]
-) -> PinnedSource:
-    """Copies the needed columns of tables that have no versions into the protected zone and pins the copies.
-
-    Args:
-        spark: Session.
-        pinned: The request's tables.
-        file: The request.
-        copies: Target by the table's place on the path.
-    """
-    tables = list(pinned.tables)
-    for place, target in copies.items():
-        frame = open_table(spark, tables[place])
-        chosen = frame.select(*(carried_column(frame, name, name) for name in needed_columns(file, place)))
-        # Column mapping lets a copy keep names with dots, spaces and brackets.
-        writer = chosen.writeTo(target.sql).using("delta").tableProperty("delta.columnMapping.mode", "name")
-        writer.createOrReplace()
-        located = Source(format="delta", path=target.path, table=".".join(target.parts) or None)
-        tables[place] = Pinned(located, version=version_of(spark, target))
-    return PinnedSource(tuple(tables))

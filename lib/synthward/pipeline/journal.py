@@ -1,8 +1,9 @@
 """The journal of a run: what has been done, durably and once, so that any driver can go on where another stopped.
 
-One hash chain a run in the protected zone, with the links `opened` (request, pinned source), one `sealed` for each
-step, `fitted` (the model), `validated` (gates and manifest) and `published`. Each is appended by compare-and-append: of
-two live drivers the first wins, and the other goes on with what the first has written.
+One hash chain a run in the protected zone, with the links `opened` (request, pinned source), `copied` (versions of the
+copies of what has no versions, if anything), one `sealed` for each step, `fitted` (the model), `validated` (gates and
+manifest) and `published`. Each is appended by compare-and-append: of two live drivers the first wins, and the other
+goes on with what the first has written.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from synthward.errors import IntegrityError
 from synthward.pipeline.plan import ATTEMPT
 from synthward.store.chain import Chain, Followed, Link
 
-OPENED, SEALED, FITTED, VALIDATED, PUBLISHED = "opened", "sealed", "fitted", "validated", "published"
+OPENED, COPIED, SEALED = "opened", "copied", "sealed"
+FITTED, VALIDATED, PUBLISHED = "fitted", "validated", "published"
 
 
 class Journal:
@@ -36,6 +38,18 @@ class Journal:
         """The link of a kind, made and appended if it is not there; and whether this call did it."""
         return self._chain.get_or_append(kind, lambda link: link.kind == kind, make)
 
+    def newest(self, kind: str) -> Link | None:
+        """The last link of a kind as the chain stands now."""
+        return next((link for link in reversed(self.links()) if link.kind == kind), None)
+
+    def once_more(
+        self, kind: str, last: Link | None, make: Callable[[], tuple[Mapping[str, Any], bytes | None]]
+    ) -> Link:
+        """The first link of a kind after `last`, made and appended if there is none."""
+        after = -1 if last is None else last.seq
+        link, _ = self._chain.get_or_append(kind, lambda found: found.kind == kind and found.seq > after, make)
+        return link
+
     def find_seal(self, step: str) -> Link | None:
         """The seal of a step."""
         return self._chain.find(lambda link: _is_seal(link, step))
@@ -51,10 +65,10 @@ class Journal:
         Raises:
             IntegrityError: Nothing is sealed.
         """
-        seals = [link for link in self.links() if link.kind == SEALED]
-        if not seals:
+        seal = self.newest(SEALED)
+        if seal is None:
             raise IntegrityError(f"run {self.run_id} has no seal; its journal is not that of a finished measurement")
-        return seals[-1]
+        return seal
 
 
 class JournalSeals:
@@ -103,6 +117,11 @@ def advice(links: Sequence[Link], *, charged: bool) -> str:
             else "and nothing is spent yet; run the same command again"
         )
         return f"opened: the source is pinned {paid}"
+    if last.kind == COPIED:
+        return (
+            "copied: a copy of the source is in the protected zone, the charge is made; run the same command again: "
+            "it measures the copy, or makes another where that one is gone, and drops it when everything is sealed"
+        )
     if last.kind == SEALED:
         return (
             "sealed: noisy answers are durable and protected data are not read for them again. Run the same command "

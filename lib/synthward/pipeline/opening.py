@@ -1,8 +1,12 @@
-"""Opening a run: the source is pinned once, before the charge, and the journal remembers it."""
+"""Opening a run: the source is pinned once, before the charge, and the journal remembers it.
+
+What has no versions is copied once, after the charge, and the journal remembers the copy's version.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from typing import Any
 
@@ -10,19 +14,22 @@ from pyspark.sql import SparkSession
 from pyspark.sql import types as T
 
 from synthward.domain.codes import codebooks
-from synthward.measure import source
+from synthward.measure import copying, source
 from synthward.measure.source import PinnedSource
 from synthward.pipeline.environment import Environment, Places
-from synthward.pipeline.journal import OPENED, Journal
+from synthward.pipeline.journal import COPIED, OPENED, SEALED, Journal
 from synthward.pipeline.plan import Plan
 from synthward.release.table import release_types
+from synthward.store.places import TableRef
+
+logger = logging.getLogger(__name__)
 
 
 def open_source(env: Environment, plan: Plan, places: Places, journal: Journal) -> PinnedSource:
     """Pins the source, or returns the state that the run pinned first.
 
     Columns, types and keys are checked here, on the schema alone, so that a request that does not fit its source is
-    refused before anything is spent.
+    refused before anything is spent. No row is read.
 
     Raises:
         SourceError: The source does not fit the request, or cannot be pinned.
@@ -33,16 +40,11 @@ def open_source(env: Environment, plan: Plan, places: Places, journal: Journal) 
 
 def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
     pinned = source.pin(env.spark, plan.file)
-    copies = {
-        place: places.copy_of_source(place)
-        for place, entry in enumerate(pinned.tables)
-        if entry.version is None and entry.fingerprint is None
-    }
-    pinned = source.materialize(env.spark, pinned, plan.file, copies)
+    copies = [places.copy_of_source(place) for place in pinned.loose]
     source.source_rows(env.spark, pinned, plan.file, codebooks(plan.domain))
     return {
         "source": pinned.record(),
-        "copies": [str(ref) for ref in copies.values()],
+        "copies": [str(ref) for ref in copies],
         "types": json.loads(_types(env.spark, plan, pinned).json()),
         "source_ref": secrets.token_hex(16),
         "request_digest": plan.file.digest,
@@ -51,6 +53,48 @@ def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
         "release_id": plan.identity.release_id,
         "table": str(places.target),
     }
+
+
+def copy_source(env: Environment, plan: Plan, places: Places, journal: Journal, pinned: PinnedSource) -> PinnedSource:
+    """Copies the tables that have no versions, once; or returns the copies that the run measures already.
+
+    Called after the charge, because it reads rows. A copy that is gone is made again as long as nothing is sealed:
+    until then it has influenced nothing. Afterwards it stands for the rest of the run, there or not.
+
+    Raises:
+        SourceError: A table cannot be copied; none of its copies is left.
+    """
+    last = journal.newest(COPIED)
+    if last is not None:
+        copied = PinnedSource.restored(plan.file, last.facts["source"])
+        if journal.find(SEALED) is not None or copying.is_whole(env.spark, copied, pinned.loose):
+            return copied
+    copies = {place: places.copy_of_source(place) for place in pinned.loose}
+
+    def make() -> tuple[dict[str, Any], None]:
+        return {"source": copying.copy_tables(env.spark, pinned, plan.file, copies).record()}, None
+
+    return PinnedSource.restored(plan.file, journal.once_more(COPIED, last, make).facts["source"])
+
+
+def discard_copies(env: Environment, plan: Plan) -> None:
+    """Drops what a refused run has copied, so that it does not wait for a try that may never come.
+
+    Not once something is sealed: the rest of the run needs this very state. It never raises, since what the run was
+    refused for is what has to be told.
+    """
+    sources = (plan.file.request.source, *(step.source for step in plan.file.request.patient.path))
+    if all(entry.snapshot != "materialize" for entry in sources):
+        return
+    journal = Journal(env.journal, plan.identity.run_id)
+    try:
+        copied, sealed = journal.newest(COPIED), journal.find(SEALED)
+        opened = journal.find(OPENED)
+    except Exception as error:  # noqa: BLE001  see above
+        logger.warning("run %s: copies were not looked for (%s)", plan.identity.run_id, source.told(error))
+        return
+    if copied is not None and opened is not None and sealed is None:
+        copying.discard(env.spark, [TableRef.parse(copy) for copy in opened.facts["copies"]])
 
 
 def _types(spark: SparkSession, plan: Plan, pinned: PinnedSource) -> T.StructType:

@@ -1,7 +1,7 @@
 """The main job: the one place that composes the stages, in the order that keeps the guarantee.
 
-    check policy -> preflight -> open (pin the source) -> charge -> measure, seal -> fit -> sample into staging
-    -> gates -> registry -> publish -> track
+    check policy -> preflight -> open (pin the source) -> charge -> copy what has no versions -> measure, seal -> fit
+    -> sample into staging -> gates -> registry -> publish -> track
 
 Every step is idempotent: a driver that starts again under the same run key finds what is done in the journal, the
 ledger and the tables, and goes on from there. Nothing is spent twice and no sealed answer is drawn again.
@@ -31,7 +31,7 @@ from synthward.pipeline import preflight
 from synthward.pipeline.environment import Environment, Places
 from synthward.pipeline.journal import FITTED, OPENED, PUBLISHED, VALIDATED, Journal, JournalSeals
 from synthward.pipeline.learning import Learned, Learning, with_histograms
-from synthward.pipeline.opening import open_source
+from synthward.pipeline.opening import copy_source, open_source
 from synthward.pipeline.plan import ATTEMPT, Plan
 from synthward.pipeline.records import publishable_metrics, registry_row, table_properties, tracked_parameters
 from synthward.pipeline.staging import Origin, stage_and_check
@@ -128,6 +128,8 @@ class MainJob:
         self._steps.run("preflight", self._preflight)
         pinned = self._steps.run("open", lambda: open_source(self._env, self._plan, self._places, self._journal))
         receipt = self._steps.run("charge", self._charge)
+        if pinned.loose:
+            pinned = self._steps.run("copy", functools.partial(self._copy, pinned))
         measured = self._measure(pinned, receipt)
         manifest = self._steps.run("validate", lambda: self._validate(measured, receipt))
         report = render(manifest)
@@ -163,6 +165,9 @@ class MainJob:
             runs_allowed=self._runs_allowed,
             tier_cap=plan.tier_cap,
         )
+
+    def _copy(self, pinned: PinnedSource) -> PinnedSource:
+        return copy_source(self._env, self._plan, self._places, self._journal, pinned)
 
     def _measure(self, pinned: PinnedSource, receipt: ChargeReceipt) -> Measured:
         """Drives all rounds against curators; domain and model see sealed measurements only."""
@@ -259,9 +264,9 @@ class MainJob:
         opened = self._journal.find(OPENED)
         if opened is None:
             raise IntegrityError(f"run {self._journal.run_id} has seals but no opening; its journal was altered")
+        for copy in opened.facts["copies"]:  # every time: another driver may have copied while we sealed
+            drop(self._env.spark, TableRef.parse(copy))
         if self._journal.find(VALIDATED) is None:
-            for copy in opened.facts["copies"]:
-                drop(self._env.spark, TableRef.parse(copy))
             at, plan, model = self._journal.last_seal().at, measured.plan, measured.model
             origin = Origin(opened.facts, at, self._approvals, receipt, measured.learned)
             self._journal.once(

@@ -1,0 +1,110 @@
+"""Copying what has no versions: a run-scoped copy of a view, or of a filtered table, in the protected zone.
+
+A copy holds the needed columns of one table on the path to the patient. It is made after the charge, since it reads
+every row, is measured like any other Delta table at its version, and is dropped once everything is sealed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+
+from pyspark.sql import DataFrame, SparkSession
+
+from synthward.errors import SourceError
+from synthward.governance.request import Source
+from synthward.governance.request_file import RequestFile
+from synthward.measure.source import Pinned, PinnedSource, carried_column, open_table, told
+from synthward.store.delta import drop, exists, version_of
+from synthward.store.places import TableRef
+
+logger = logging.getLogger(__name__)
+
+PROPERTIES = {
+    # Column mapping lets a copy keep names with dots, spaces and brackets.
+    "delta.columnMapping.mode": "name",
+    # Statistics are values of cells, in a transaction log that may outlive the data files.
+    "delta.dataSkippingNumIndexedCols": "0",
+}
+
+
+def needed_columns(file: RequestFile, place: int) -> list[str]:
+    """The only columns that are read of the table at `place` on the path to the patient."""
+    patient = file.request.patient
+    arriving = list(patient.path[place - 1].on.values()) if place else list(file.request.columns)
+    if patient.unit == "row":
+        return arriving
+    leaving = list(patient.path[place].on) if place < len(patient.path) else [str(patient.key)]
+    return list(dict.fromkeys([*arriving, *leaving]))
+
+
+def copy_tables(
+    spark: SparkSession, pinned: PinnedSource, file: RequestFile, copies: Mapping[int, TableRef]
+) -> PinnedSource:
+    """Copies tables that have no versions, and pins the copies. Where one fails, none is left.
+
+    Args:
+        spark: Session.
+        pinned: The request's tables.
+        file: The request.
+        copies: Target by the table's place on the path.
+
+    Raises:
+        SourceError: A table cannot be read to its end, or the copy cannot be written.
+    """
+    tables = list(pinned.tables)
+    try:
+        for place, target in copies.items():
+            tables[place] = _copy(spark, tables[place], needed_columns(file, place), target)
+    except BaseException:
+        discard(spark, copies.values())
+        raise
+    return PinnedSource(tuple(tables))
+
+
+def _copy(spark: SparkSession, table: Pinned, columns: list[str], target: TableRef) -> Pinned:
+    try:
+        writer = _chosen(open_table(spark, table), columns).writeTo(target.sql).using("delta")
+        for name, value in PROPERTIES.items():
+            writer = writer.tableProperty(name, value)
+        writer.createOrReplace()
+        version = version_of(spark, target)
+    except SourceError:
+        raise
+    except Exception as error:  # noqa: BLE001  a classic session passes some errors on as py4j's own
+        # Unlike a pass, a view may compute anything, and so fail on a cell, which Spark's text would quote.
+        raise SourceError(
+            f"source '{table.source.location}' cannot be copied into the protected zone ({told(error)}): a view must "
+            "be readable to its end, whatever its cells hold (try_cast, not CAST), and the zone writable. Nothing was "
+            "measured; mend it and run the same command again, which spends nothing more"
+        ) from None
+    located = Source(format="delta", path=target.path, table=".".join(target.parts) or None)
+    return Pinned(located, version=version)
+
+
+def _chosen(frame: DataFrame, columns: list[str]) -> DataFrame:
+    return frame.select(*(carried_column(frame, name, name) for name in columns))
+
+
+def is_whole(spark: SparkSession, pinned: PinnedSource, places: Iterable[int]) -> bool:
+    """Whether the copies at these places can still be read; the log of a dropped one may be there without its files."""
+    try:
+        for place in places:
+            frame = open_table(spark, pinned.tables[place])
+            # Of a constant Spark would not open any file.
+            frame.select(carried_column(frame, frame.columns[0], "any").isNull()).limit(1).collect()
+    except Exception:  # noqa: BLE001  whatever it is, that copy is of no use
+        return False
+    return True
+
+
+def discard(spark: SparkSession, copies: Iterable[TableRef]) -> None:
+    """Removes copies, half-written ones included, as far as that is possible; what is left over is told in the log."""
+    for ref in copies:
+        try:
+            if not exists(spark, ref):
+                # Data files without a commit belong to no table that could be dropped.
+                spark.range(0).writeTo(ref.sql).using("delta").createOrReplace()
+            drop(spark, ref)
+        except Exception as error:  # noqa: BLE001  what made the run stop is what has to be raised
+            logger.warning("the copy of a source at %s could not be removed (%s); remove it", ref, told(error))
