@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from synthward.cli.main import main
 from synthward.errors import EnvironmentProblem
 from synthward.spark import doctor
 from synthward.spark.doctor import Finding, diagnose, render, tracking
+from trial import TestSite, heard, open_budget
 
 
 @pytest.mark.connect
@@ -37,6 +39,31 @@ def test_workers_that_differ_are_named(spark: SparkSession, monkeypatch: pytest.
     assert "0.0.1 here" in finding.detail
     assert "PYSPARK_PYTHON" in finding.fix
     assert "--py-files build/synthward.zip" in finding.fix
+
+
+@pytest.mark.slow
+@pytest.mark.connect
+def test_the_command_on_a_sound_and_on_a_corrupt_ledger(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = TestSite(tmp_path)
+    open_budget(site.open(spark))
+    words = ["doctor", "--site", str(site.file)]
+    with heard():
+        assert main(words) == 0, capsys.readouterr().out
+        told = capsys.readouterr().out
+        assert "clinic (epsilon left 1000" in told
+        assert "in order" in told
+        charges = f"delta.`{tmp_path / 'zones' / 'ledger' / 'charges'}`"
+        spark.sql(f"ALTER TABLE {charges} SET TBLPROPERTIES ('delta.appendOnly' = 'false')").collect()
+        spark.sql(f"UPDATE {charges} SET body = replace(body, '1000', '9999') WHERE key = 'clinic'").collect()
+        assert main(words) == 1
+        told = capsys.readouterr().out
+    [finding] = [line for line in told.splitlines() if "ledger" in line and "edited after it was written" in line]
+    assert "LedgerCorrupt" in finding
+    assert "9999" not in told
+    # A session that was there before is nobody's to stop.
+    assert spark.range(1).count() == 1
 
 
 def test_a_session_that_does_not_start_and_a_check_that_raises_are_findings() -> None:

@@ -83,8 +83,15 @@ def diagnose(options: argparse.Namespace) -> int:
     site = Path(found) if found else None
     opened: list[Any] = []
 
+    own: list[Any] = []
+
     def factory() -> Any:
+        from pyspark.sql import SparkSession
+
+        was_there = SparkSession.getActiveSession() is not None
         opened.append(build_session("synthward doctor", master=options.master, remote=options.remote))
+        if not was_there:
+            own.append(opened[0])
         return opened[0]
 
     def ledger() -> doctor.Finding:
@@ -97,8 +104,8 @@ def diagnose(options: argparse.Namespace) -> int:
         return doctor.Finding("ledger", True, shown)
 
     findings = doctor.diagnose(factory, site, checks=[ledger])
-    if opened:
-        stop_session(opened[0])
+    if own:
+        stop_session(own[0])
     print(doctor.render(findings))
     return 0 if all(finding.ok for finding in findings) else 1
 
