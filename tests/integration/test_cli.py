@@ -21,6 +21,8 @@ from trial import VISITS, TestSite, heard, visits
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+pytestmark = [pytest.mark.connect, pytest.mark.slow_on_connect]
+
 RESULTS = ("unapproved.result.json", "result.json")
 LINE = {"run_id", "release_id", "table", "report", "mlflow_run", "epsilon", "delta", "remaining", "is_new"}
 

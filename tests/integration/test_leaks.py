@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from synthward.privacy.noise import Integers, NoiseCall
 
+pytestmark = [pytest.mark.connect, pytest.mark.slow_on_connect]
+
 PLANTS = re.compile("|".join(re.escape(plant) for plant in (ID_PLANT, *VALUE_PLANTS)))
 NOT_CONTENT = re.compile(r"size|timestamp|.*bytes.*|.*(time|timems|size|id)", re.IGNORECASE)
 

@@ -294,6 +294,8 @@ def test_the_owner_of_the_orphans_appears(
     assert replay(spark, tmp_path, record("crowd", world), owned, monkeypatch).moved
 
 
+@pytest.mark.connect
+@pytest.mark.slow_on_connect
 # One whole pair in `make test`: the fewest patients, and noise so weak that any trace of them would show.
 @pytest.mark.parametrize("mechanism", ["laplace", pytest.param("gaussian", marks=pytest.mark.slow)])
 def test_one_patient_and_none(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from synthward.store.links import Link
 
+pytestmark = [pytest.mark.connect, pytest.mark.slow_on_connect]
+
 STEPS = (
     "preflight",
     "open",
