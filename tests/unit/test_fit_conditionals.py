@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.fidelity_numpy import CodeCurator, drawn_codes, driven
+from joint_fits import SeededNoise
 from synthward.config.loader import bind
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
@@ -34,7 +35,7 @@ def fitted(rows: pd.DataFrame, *cliques: tuple[str, ...]) -> tuple[Model, pd.Dat
     options = Synthesizer(name="fixed", cliques=cliques)
     unit = PrivacyUnit("row", 1)
     task = Task(DOMAIN, unit, "gaussian", Decimal(1000), Decimal("1e-9"), ROWS, options)
-    model, _ = driven(synthesizer("fixed").rounds(task), CodeCurator(task, rows))
+    model, _ = driven(synthesizer("fixed").rounds(task), CodeCurator(task, rows, SeededNoise()))
     return model, drawn_codes(model, codebooks(DOMAIN), ROWS, 1)
 
 
