@@ -68,8 +68,11 @@ def test_a_catalog_table_by_name(spark: SparkSession, site: TestSite, expected: 
     name = f"t{uuid.uuid4().hex}"
     spark.createDataFrame(visits(), VISITS).write.format("delta").saveAsTable(name)
     try:
-        path = site.request(source={"_whole": True, "format": "delta", "table": name})
-        assert exact_answers(spark, plan_of(site, path)) == expected
+        plan = plan_of(site, site.request(source={"_whole": True, "format": "delta", "table": name}))
+        pinned = source.pin(spark, plan.file)
+        spark.createDataFrame([(77, "F", 5)], VISITS).write.format("delta").mode("append").saveAsTable(name)
+        assert exact_answers(spark, plan, pinned) == expected
+        assert exact_answers(spark, plan)["population"] != expected["population"]
     finally:
         spark.sql(f"DROP TABLE {name}").collect()
 
@@ -104,6 +107,44 @@ def test_delta_is_read_at_the_version_it_was_pinned_at(
     restored = source.PinnedSource.restored(plan.file, pinned.record())
     assert exact_answers(spark, plan, restored) == expected
     assert exact_answers(spark, plan)["population"] != expected["population"]
+
+
+def test_a_table_that_was_made_again_in_the_same_place_is_noticed(spark: SparkSession, site: TestSite) -> None:
+    """Its first version has the number of the pinned one, and other rows."""
+    site.write(spark)
+    pinned = source.pin(spark, plan_of(site, site.request()).file)
+    source.check_unchanged(spark, pinned)
+    shutil.rmtree(site.data())
+    site.write(spark, [(77, "F", 5)])
+    with pytest.raises(SourceError, match="is another table than the one that was pinned"):
+        source.check_unchanged(spark, pinned)
+
+
+@pytest.mark.parametrize("first", ["1", "1,F,30", ""])
+def test_csv_without_a_header_has_the_columns_asked_for_whatever_its_lines_are(
+    spark: SparkSession, site: TestSite, first: str
+) -> None:
+    """Whether a column is there must not depend on what the first line holds."""
+    site.data().mkdir(parents=True)
+    (site.data() / "a.csv").write_text("".join(f"{line}\n" for line in (first, "2,M,40") if first), encoding="utf-8")
+    site.domain({"_c1": DOMAIN["attributes"]["sex"], "_c2": DOMAIN["attributes"]["age"]})
+    path = site.request(
+        source={"format": "csv", "csv": {"header": False}},
+        patient={"key": "_c0", "max_rows_per_patient": 4},
+        columns=["_c1", "_c2"],
+    )
+    answers = exact_answers(spark, plan_of(site, path))
+    assert answers["population"] == [(2 if first else 0) * S]
+    assert answers["presence(_c2)"] == [{"1": 1, "1,F,30": 2, "": 0}[first] * S]
+
+
+def test_a_csv_line_with_more_fields_than_any_table_has_is_no_error(spark: SparkSession, site: TestSite) -> None:
+    """Spark's own limit of 20480 fields ends in an error that quotes the line."""
+    site.data().mkdir(parents=True)
+    (site.data() / "a.csv").write_text(f"pid,sex,age\n1,F,30\n2,M,40{',Jane Doe' * 30_000}\n", encoding="utf-8")
+    answers = exact_answers(spark, plan_of(site, site.request(source={"format": "csv"})))
+    assert answers["population"] == [2 * S]
+    assert answers["presence(age)"] == [2 * S]
 
 
 def test_files_that_were_added_after_the_pin_are_noticed(spark: SparkSession, site: TestSite) -> None:

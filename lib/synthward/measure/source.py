@@ -19,11 +19,12 @@ from pyspark.sql import types as T
 
 from synthward.domain.codes import CodeBook
 from synthward.errors import SourceError, conditions_of
-from synthward.governance.request import CsvOptions, PathStep, Source
+from synthward.governance.request import PathStep, Source
 from synthward.governance.request_file import RequestFile
 from synthward.kernels.encode import UNIT, unsupported
 from synthward.kernels.patients import key_problem, unit_key
-from synthward.store.delta import version_of
+from synthward.measure.csv_files import open_csv
+from synthward.store.delta import table_id, version_of
 from synthward.store.places import TableRef
 
 _GONE = (
@@ -42,12 +43,15 @@ class Pinned:
     Attributes:
         source: Where it is, resolved.
         version: Delta version, or None.
+        table_id: Delta's id of the table, which a table that is made again in the same place has not; None without a
+            version, and of a copy, which is made anew on purpose.
         fingerprint: sha256 of the file list, or None. Without either, the table has to be copied before it is read.
     """
 
     source: Source
     version: int | None = None
     fingerprint: str | None = None
+    table_id: str | None = None
 
     @property
     def ref(self) -> TableRef:
@@ -71,7 +75,12 @@ class PinnedSource:
     def record(self) -> list[dict[str, Any]]:
         """For the restricted run record."""
         return [
-            {"location": pinned.source.location, "version": pinned.version, "fingerprint": pinned.fingerprint}
+            {
+                "location": pinned.source.location,
+                "version": pinned.version,
+                "fingerprint": pinned.fingerprint,
+                "table_id": pinned.table_id,
+            }
             for pinned in self.tables
         ]
 
@@ -84,7 +93,7 @@ class PinnedSource:
             if entry["location"] != source.location:
                 ref = TableRef.parse(entry["location"])
                 located = Source(format="delta", path=ref.path, table=".".join(ref.parts) or None)
-            tables.append(Pinned(located, entry["version"], entry["fingerprint"]))
+            tables.append(Pinned(located, entry["version"], entry["fingerprint"], entry["table_id"]))
         return cls(tuple(tables))
 
 
@@ -108,7 +117,7 @@ def _pin_one(spark: SparkSession, source: Source) -> Pinned:
     if source.format == "delta":
         pinned = Pinned(source)
         try:
-            return replace(pinned, version=version_of(spark, pinned.ref))
+            return replace(pinned, version=version_of(spark, pinned.ref), table_id=table_id(spark, pinned.ref))
         except Exception as error:  # noqa: BLE001  a classic session passes some errors on as py4j's own
             raise SourceError(
                 f"source '{source.location}' cannot be pinned as a Delta table ({told(error)}); check the "
@@ -129,7 +138,8 @@ def _fingerprint(spark: SparkSession, source: Source) -> str:
         files = listing.load(source.path).select("path", "modificationTime", "length").collect()
     except Exception as error:  # noqa: BLE001  see above
         raise SourceError(f"source '{source.location}' cannot be listed ({told(error)}); check the path") from None
-    if not files:
+    # Spark lists no file that is empty. Without a header that is a table without rows, and no error.
+    if not files and (source.format != "csv" or source.csv_options.header):
         raise SourceError(f"source '{source.location}' has no files; check the path")
     lines = sorted(f"{row[0]}\t{row[1].isoformat()}\t{row[2]}" for row in files)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -144,14 +154,19 @@ def check_unchanged(spark: SparkSession, pinned: PinnedSource, failure: Exceptio
         failure: What the pass failed with, if it did.
 
     Raises:
-        SourceError: Files were added, removed or rewritten since the source was pinned, or data files of a pinned
-            version are gone.
+        SourceError: Files were added, removed or rewritten since the source was pinned, a table was made again, or data
+            files of a pinned version are gone.
     """
     for table in pinned.tables:
         if table.fingerprint is not None and _fingerprint(spark, table.source) != table.fingerprint:
             raise SourceError(
                 f"source '{table.source.location}' changed after it was pinned; nothing of this pass is used. Restore "
                 "the files and run again, or start a run with a new key, which is charged anew"
+            )
+        if table.table_id is not None and failure is None and table_id(spark, table.ref) != table.table_id:
+            raise SourceError(
+                f"source '{table.source.location}' is another table than the one that was pinned; it was dropped and "
+                "made again. The rest of this run's charge is forfeit: start a run with a new key, charged anew"
             )
     versions = [f"version {t.version} of '{t.source.location}'" for t in pinned.tables if t.version is not None]
     if failure is not None and versions and _lacks_a_file(failure):
@@ -214,7 +229,7 @@ def open_table(spark: SparkSession, pinned: Pinned) -> DataFrame:
 def _reader(spark: SparkSession, pinned: Pinned) -> DataFrame:
     source = pinned.source
     if source.format == "csv":
-        return _open_csv(spark, source.path or "", source.csv_options)
+        return open_csv(spark, source.path or "", source.csv_options)
     reader = spark.read
     if pinned.version is not None:
         reader = reader.option("versionAsOf", pinned.version)
@@ -224,20 +239,6 @@ def _reader(spark: SparkSession, pinned: Pinned) -> DataFrame:
     if source.path is not None:
         return reader.format(source.format).load(source.path)
     return reader.table(str(source.table))
-
-
-def _open_csv(spark: SparkSession, path: str, options: CsvOptions) -> DataFrame:
-    return (
-        spark.read.option("header", options.header)
-        .option("sep", options.delimiter)
-        .option("quote", options.quote)
-        .option("escape", options.escape)
-        .option("encoding", options.encoding)
-        .option("multiLine", options.multiline)
-        .option("mode", "PERMISSIVE")
-        .option("maxCharsPerColumn", -1)
-        .csv(path)
-    )
 
 
 def told(error: Exception) -> str:
@@ -260,7 +261,7 @@ def resolve_column(frame: DataFrame, name: str) -> tuple[Column, T.DataType]:
         found = _field(data_type, part)
         if found is None:
             raise SourceError(
-                f"column '{name}' is not in the source; its columns are: {', '.join(frame.columns)}. "
+                f"column '{name}' is not in the source; its columns are: {_listed(frame.columns)}. "
                 f"Names are compared exactly, upper and lower case included{_numbered(frame.columns, name)}"
             )
         data_type = found.dataType
@@ -282,6 +283,10 @@ def _field(struct: T.DataType, name: str) -> T.StructField | None:
             f"{', '.join(field.name for field in alike)}; give every column a name of its own, for instance in a view"
         )
     return found
+
+
+def _listed(columns: list[str], most: int = 60) -> str:
+    return ", ".join(columns[:most]) + (", ..." if len(columns) > most else "")
 
 
 def _numbered(columns: list[str], name: str) -> str:

@@ -146,6 +146,11 @@ def properties(spark: SparkSession, ref: TableRef) -> dict[str, str] | None:
     return {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {ref.sql}").collect()}
 
 
+def table_id(spark: SparkSession, ref: TableRef) -> str:
+    """Delta's own id of a table, made when the table is; one that is dropped and made again has another."""
+    return str(spark.sql(f"DESCRIBE DETAIL {ref.sql}").select("id").collect()[0][0])
+
+
 def detail(spark: SparkSession, ref: TableRef) -> Detail:
     """Location, partition columns and properties of a table; it counts files, which takes several Spark jobs."""
     row = spark.sql(f"DESCRIBE DETAIL {ref.sql}").select("location", "partitionColumns", "properties").collect()[0]
