@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -18,12 +18,14 @@ from synthward.kernels.marginals import weighted_marginals
 from synthward.kernels.patients import unit_key
 from synthward.kernels.sums import clipped_sums
 from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
+from synthward.privacy.queries import Base, Marginal, Population
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
 
 pytestmark = pytest.mark.usefixtures("compiled")
 
 LAYOUT = Layout.of(QUERIES, BOOKS)
+JOINT: tuple[Base, ...] = (Population(), *(query for query in QUERIES if isinstance(query, Marginal)))
 UNIT_3 = PrivacyUnit("patient", 3)
 SETTINGS = [
     {},
@@ -92,17 +94,51 @@ def test_any_settings(spark: SparkSession, path: str, expected: np.ndarray, sett
     np.testing.assert_array_equal(collect_vector(frame, LAYOUT.cells), expected)
 
 
-def scans(frame: DataFrame, capsys: pytest.CaptureFixture[str]) -> int:
-    """Scans of files in the plan that runs."""
+def work(frame: DataFrame, capsys: pytest.CaptureFixture[str]) -> tuple[int, int]:
+    """(scans of files, shuffles by unit) in the plan that runs."""
     capsys.readouterr()
     frame.explain()
-    return capsys.readouterr().out.count("FileScan parquet")
+    plan = capsys.readouterr().out
+    return plan.count("FileScan parquet"), plan.count(f"Exchange hashpartitioning({UNIT}#")
 
 
-def test_each_kernel_scans_the_source_once(spark: SparkSession, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_kernel_scans_and_shuffles_the_source_once(
+    spark: SparkSession, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Sums once and marginals once, whatever the number of queries; alone, each is one pass in all."""
     packing = Packing.of(BOOKS)
     encoded = encode(opened(spark, path), BOOKS, packing)
-    assert scans(clipped_sums(encoded, BOOKS, LAYOUT.sums, 3, WEIGHT_UNIT), capsys) == 1
-    assert scans(weighted_marginals(encoded, packing, LAYOUT.tables, 3, WEIGHT_UNIT, 2), capsys) == 1
-    assert scans(exact_vector_frame(opened(spark, path), BOOKS, LAYOUT, UNIT_3, 2), capsys) == 2
+    assert work(clipped_sums(encoded, BOOKS, LAYOUT.sums, 3, WEIGHT_UNIT), capsys) == (1, 1)
+    assert work(weighted_marginals(encoded, packing, LAYOUT.tables, 3, WEIGHT_UNIT, 2), capsys) == (1, 1)
+    assert work(exact_vector_frame(opened(spark, path), BOOKS, LAYOUT, UNIT_3, 2), capsys) == (2, 2)
+    assert LAYOUT.scans == 2
+
+
+@pytest.mark.parametrize("queries", [JOINT, JOINT[1:], JOINT[:1]], ids=["both", "marginals", "population"])
+def test_population_and_marginals_are_one_scan_and_one_shuffle(
+    spark: SparkSession, path: str, capsys: pytest.CaptureFixture[str], queries: Sequence[Base]
+) -> None:
+    """What every synthesizer of joint structure asks in its first round; by row there is no shuffle at all."""
+    layout = Layout.of(queries, BOOKS)
+    rows = opened(spark, path)
+    assert work(exact_vector_frame(rows, BOOKS, layout, UNIT_3, 2), capsys) == (1, 1)
+    assert work(exact_vector_frame(rows.drop(UNIT), BOOKS, layout, PrivacyUnit("row", 1), 2), capsys) == (1, 0)
+    assert layout.scans == 1
+
+
+@pytest.mark.connect
+@pytest.mark.parametrize("order", [1, -1], ids=["first", "last"])
+@pytest.mark.parametrize("partitions", [1, 7])
+def test_the_population_with_the_marginals_is_that_of_the_sums(
+    spark: SparkSession, path: str, expected: np.ndarray, partitions: int, order: int
+) -> None:
+    """The same integers as in the pass with sums, wherever the population is asked; and of nobody, nothing."""
+    queries = JOINT[::order]
+    layout = Layout.of(queries, BOOKS)
+    assert layout.only_population
+    rows = opened(spark, path).repartition(partitions)
+    found = collect_vector(exact_vector_frame(rows, BOOKS, layout, UNIT_3, partitions), layout.cells)
+    for query in queries:
+        np.testing.assert_array_equal(found[layout.part(query)], expected[LAYOUT.part(query)])
+    nobody = exact_vector_frame(rows.where("false"), BOOKS, layout, UNIT_3, partitions)
+    assert not collect_vector(nobody, layout.cells).any()

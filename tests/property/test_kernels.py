@@ -26,11 +26,11 @@ from predictions import assert_scores_are_neighbours, assert_scores_attain_their
 from synthward.domain.cells import Packing
 from synthward.kernels import _worker
 from synthward.kernels.encode import UNIT, encode, word_column
-from synthward.kernels.marginals import count_plan
+from synthward.kernels.marginals import count_plan, first_cell
 from synthward.kernels.patients import unit_key
 from synthward.kernels.sums import clipped_sums
 from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
-from synthward.privacy.queries import Marginal, Query
+from synthward.privacy.queries import Marginal, Population, Query
 from synthward.privacy.sensitivity import WEIGHT_UNIT, bound
 from synthward.privacy.unit import PrivacyUnit
 
@@ -38,11 +38,12 @@ pytestmark = pytest.mark.usefixtures("compiled")
 
 LAYOUT = Layout.of(QUERIES, BOOKS)
 JOINT: tuple[Query, ...] = (
+    Population(),
     *(Marginal(pair) for pair in combinations(BOOKS, 2)),
     *(Marginal(triple) for triple in combinations(("flag", "sex", "lab", "dose", "seen"), 3)),
     Marginal(("seen", "flag", "icd")),
 )
-"""All pairs, and triples in several orders of their columns: 32 marginals out of a few blocks."""
+"""The population, all pairs, and triples in several orders of their columns: 32 marginals out of a few blocks."""
 
 JOINT_LAYOUT = Layout.of(JOINT, BOOKS)
 CLIQUES = tuple(query.clique for query in QUERIES if isinstance(query, Marginal))
@@ -99,13 +100,14 @@ def vectors(
     others = [name for name in encoded.columns if name != UNIT]
     flat = encoded.select(F.col(f"{UNIT}.dataset"), F.col(f"{UNIT}.id").alias(UNIT), *others)
     words = flat.select("dataset", UNIT, *(word_column(word) for word in range(PACKING.words)))
-    plan = count_plan(PACKING, layout.tables, K, WEIGHT_UNIT)
+    population = layout.sums.population if layout.only_population else None
+    plan = count_plan(PACKING, layout.tables, K, WEIGHT_UNIT, population)
     counted = words.repartition(TASKS, "dataset", UNIT).mapInArrow(
         per_data_set(plan, group_rows, chunk_rows), "dataset long, cell long, value long"
     )
-    first = F.lit(layout.tables[0].offset)
+    first = F.lit(first_cell(layout.tables, population))
     whole = counted.select("dataset", (F.col("cell") + first).alias("cell"), "value")
-    if layout.sums.cells:
+    if layout.sums.cells and not layout.only_population:
         whole = whole.unionAll(clipped_sums(flat, BOOKS, layout.sums, K, WEIGHT_UNIT, by=("dataset",)))
     found = whole.groupBy("dataset", "cell").agg(F.sum("value").alias("value")).toArrow()
     result = np.zeros((tables, layout.cells), dtype=np.int64)
@@ -185,7 +187,8 @@ def test_kernels_equal_the_reference_on_neighbours(
 
 
 def test_joint_counts_equal_the_reference_on_neighbours(spark: SparkSession, tmp_path: Path) -> None:
-    """Pairs and triples: equality, each marginal's bound, and the bounds of all together, which are attained."""
+    """Population, pairs and triples out of one pass: equality, each one's bound, those of all marginals together, which
+    are attained."""
     K = 2
     tables, pairs = neighbours(random.Random(7), "text", 40, heavy=[500, K, K + 1])
     tables += [[("a", EXTREME)] * K, [("a", EXTREME)] * (2 * K)]
@@ -195,13 +198,15 @@ def test_joint_counts_equal_the_reference_on_neighbours(spark: SparkSession, tmp
     assert len(pairs) >= 100
     moves = [(found[ours] - found[theirs]).tolist() for ours, theirs, _ in pairs]
     for moved in [*moves, *(found[number].tolist() for number in (-2, -1))]:
-        parts = [[abs(cell) for cell in moved[JOINT_LAYOUT.part(query)]] for query in JOINT]
+        [units], *parts = [[abs(cell) for cell in moved[JOINT_LAYOUT.part(query)]] for query in JOINT]
+        assert units == WEIGHT_UNIT
         assert max(map(sum, parts)) <= K * WEIGHT_UNIT
-        assert sum(map(sum, parts)) <= len(JOINT) * K * WEIGHT_UNIT
-        assert sum(cell * cell for part in parts for cell in part) <= len(JOINT) * (K * WEIGHT_UNIT) ** 2
+        assert sum(map(sum, parts)) <= len(parts) * K * WEIGHT_UNIT
+        assert sum(cell * cell for part in parts for cell in part) <= len(parts) * (K * WEIGHT_UNIT) ** 2
     for number in (-2, -1):  # K and 2 K equal rows of one patient reach both
-        attained = [cell for cell in found[number].tolist() if cell]
-        assert attained == [K * WEIGHT_UNIT] * len(JOINT)
+        units, *attained = [cell for cell in found[number].tolist() if cell]
+        assert units == WEIGHT_UNIT
+        assert attained == [K * WEIGHT_UNIT] * (len(JOINT) - 1)
 
 
 @pytest.mark.parametrize("K", [1, 2, 4, 1023])
@@ -234,13 +239,15 @@ def arrow_rows(spark: SparkSession, request: pytest.FixtureRequest) -> Iterator[
 def test_tiny_batches_groups_and_chunks(
     spark: SparkSession, tmp_path: Path, arrow_rows: int, group_rows: int, chunk_rows: int
 ) -> None:
-    """A patient longer than many batches and groups, rows interleaved over files: n is the patient's all the same."""
+    """A patient longer than many batches and groups, rows interleaved over files: n is the patient's all the same, and
+    who waits in files is counted once."""
     rng = random.Random(arrow_rows)
     tables = [extract(rng, "text", patients=12, heavy=heavy) for heavy in (0, 40, 100, 5, 6)]
     path = write(tables, "text", tmp_path / "x", files=4)
-    found = vectors(spark, path, 5, len(tables), group_rows=group_rows, chunk_rows=chunk_rows)
-    for number, rows in enumerate(tables):
-        np.testing.assert_array_equal(found[number], expected(rows, 5))
+    for queries, layout in ((QUERIES, LAYOUT), (JOINT, JOINT_LAYOUT)):
+        found = vectors(spark, path, 5, len(tables), layout=layout, group_rows=group_rows, chunk_rows=chunk_rows)
+        for number, rows in enumerate(tables):
+            np.testing.assert_array_equal(found[number], expected(rows, 5, None, queries, layout))
 
 
 def unmodified(frame: DataFrame, unit: PrivacyUnit, queries: Sequence[Query] = QUERIES) -> np.ndarray:
@@ -300,6 +307,8 @@ def test_rows_as_units(spark: SparkSession, tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole, expected(numbered, 1))
     np.testing.assert_array_equal(less, expected(numbered[1:], 1))
     assert_neighbours(whole, less, 1)
+    joint = unmodified(frame.where(F.col("dataset") == 0).select(*NAMES), unit, JOINT)
+    np.testing.assert_array_equal(joint, expected(numbered, 1, None, JOINT, JOINT_LAYOUT))
 
 
 def test_subsets_of_queries_agree_with_the_whole(spark: SparkSession, tmp_path: Path) -> None:
@@ -308,7 +317,9 @@ def test_subsets_of_queries_agree_with_the_whole(spark: SparkSession, tmp_path: 
     frame = opened(spark, write([rows], "long", tmp_path / "x")).drop("dataset")
     unit = PrivacyUnit("patient", 2)
     whole = expected(rows, 2)
-    for chosen in ([QUERIES[0]], QUERIES[2:4], [Marginal(("icd", "flag"))], [QUERIES[-1], QUERIES[3], QUERIES[-3]]):
+    population, last = QUERIES[0], QUERIES[-1]
+    several = ([population, last], [last, population], QUERIES[2:4], [last, QUERIES[3], QUERIES[-3]])
+    for chosen in ([population], [Marginal(("icd", "flag"))], *several):
         found = unmodified(frame, unit, chosen)
         layout = Layout.of(chosen, BOOKS)
         for query in chosen:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import random
+import tempfile
+import tracemalloc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +22,7 @@ from synthward.domain.cells import Packing, table_fault, tables
 from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Numeric
 from synthward.kernels import _worker
-from synthward.kernels.marginals import count_plan
+from synthward.kernels.marginals import count_plan, first_cell
 
 S = 2**16
 PLAN = _worker.CountPlan(
@@ -179,16 +184,145 @@ def test_any_plan_counts_what_a_row_by_row_count_counts(data: st.DataObject) -> 
     np.testing.assert_array_equal(answer["value"].to_numpy(), expected)
 
 
-def test_the_temporary_file_is_gone_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_temporary_files_are_gone_after_an_error_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the source fails, the task is stopped in the middle, or all is read."""
     monkeypatch.setattr(_worker, "GROUP_ROWS", 2)
-    waiting = _worker.Waiting()
+    files: list[IO[bytes]] = []
 
-    def failing() -> None:
-        with waiting:
-            waiting.add(batches(some_rows(1, LONGS), 7, pa.int64())[0])
-            raise RuntimeError("stop")
+    def listed(**options: Any) -> IO[bytes]:
+        files.append(tempfile.TemporaryFile(**options))  # noqa: SIM115 - the worker closes it
+        return files[-1]
+
+    monkeypatch.setattr(_worker, "tempfile", SimpleNamespace(TemporaryFile=listed))
+    made = batches(some_rows(1, LONGS), 7, pa.int64())
+
+    def failing() -> Iterator[pa.RecordBatch]:
+        yield from made
+        raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
-        failing()
-    assert waiting._file is not None
-    assert waiting._file.closed
+        list(_worker.count_units(PLAN)(failing()))
+    stopped = _worker.Waiting().rows(made)
+    next(stopped)
+    stopped.close()
+    counted(made)
+    assert len(files) > 3
+    assert all(file.closed for file in files)
+
+
+def held_at_most(monkeypatch: pytest.MonkeyPatch, ids: Callable[[int], list[object]], groups: int) -> int:
+    """Bytes at most while so many groups of 2048 rows wait: numpy's at all times, Arrow's when rows go in or out."""
+    monkeypatch.setattr(_worker, "GROUP_ROWS", 2048)
+    monkeypatch.setattr(_worker, "SPLIT_BITS", 1)  # so that files are split again
+    before, arrow = pa.total_allocated_bytes(), [0]
+
+    def source() -> Iterator[pa.RecordBatch]:
+        for number in range(groups * 2):
+            arrow.append(pa.total_allocated_bytes() - before)
+            zeros = pa.array(np.zeros(1024, dtype=np.int64))
+            yield pa.RecordBatch.from_arrays([pa.array(ids(number)), zeros, zeros], ["unit", "w0", "w1"])
+
+    tracemalloc.start()
+    try:
+        waiting, rows = _worker.Waiting(), 0
+        for _, codes, _ in waiting.rows(source()):
+            arrow.append(pa.total_allocated_bytes() - before)
+            rows += len(codes)
+        numpy_peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert rows == groups * 2048
+    assert waiting.units == len({unit for number in range(groups * 2) for unit in ids(number)})
+    return numpy_peak + max(arrow)
+
+
+@pytest.mark.parametrize("kind", ["one row each", "four rows each, far apart", "one unit"])
+def test_memory_is_bounded_for_any_partition(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Ids of 200 bytes, whoever owns the rows: of 40 groups, 16 MB, no more is held than a few groups."""
+
+    def ids(number: int) -> list[object]:
+        if kind == "one unit":
+            return [b"x" * 200] * 1024
+        first = number * 1024 if kind == "one row each" else number * 1024 % (20 * 1024)
+        return [f"{first + k:0200d}".encode() for k in range(1024)]
+
+    held_at_most(monkeypatch, ids, 2)  # what is loaded once
+    little = held_at_most(monkeypatch, ids, 8)
+    much = held_at_most(monkeypatch, ids, 40)
+    assert much < 2 * little
+    assert much < 7_000_000
+
+
+def test_long_ids_go_to_files_before_many_rows_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_worker, "GROUP_BYTES", 2000)
+    groups = list(_worker._groups(batches([(b"x" * 500, (1, 1, 1))] * 60, 2, pa.binary())))
+    assert [group.num_rows for group in groups] == [4] * 15
+    rows: Case = [(bytes([k]) * 500, (1, 1, 1)) for k in range(20)] * 5
+    np.testing.assert_array_equal(counted(batches(rows, 3, pa.binary())), expected(rows))
+
+
+@pytest.mark.parametrize("kind", ["binary", "long"])
+@pytest.mark.parametrize("hashes", ["equal", "equal in the first bits", "as they are"])
+def test_hashes_decide_where_rows_wait_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, kind: str, hashes: str
+) -> None:
+    """Units whose hashes are equal, or equal as far as the files are split, are counted apart all the same."""
+    monkeypatch.setattr(_worker, "GROUP_ROWS", 3)
+    exact = _worker._hashes
+    if hashes != "as they are":
+        kept = 0 if hashes == "equal" else 0xFF << 40
+        monkeypatch.setattr(_worker, "_hashes", lambda names: exact(names) & np.uint64(kept))
+    ids = [f"p{k}".encode() if kind == "binary" else k * 2**40 for k in range(50)]
+    rows = some_rows(5, ids, heavy=30)
+    made = batches(rows, 4, pa.binary() if kind == "binary" else pa.int64())
+    np.testing.assert_array_equal(counted(made), expected(rows))
+
+
+def test_hashes_spread_ids() -> None:
+    """Consecutive and strided numbers, and texts: no file gets more than thrice its share, by any six bits."""
+    for names in (
+        pa.array(np.arange(20_000)),
+        pa.array(np.arange(20_000) * 2**32 - 2**40),
+        pa.array([f"p{k:09d}".encode() for k in range(20_000)], type=pa.large_binary()),
+    ):
+        found = _worker._hashes(names)
+        for level in range(_worker.SPLITS):
+            shares = np.bincount(((found >> np.uint64(level * 6)) & np.uint64(63)).astype(int), minlength=64)
+            assert shares.max() < 3 * 20_000 / 64
+
+
+COUNTED = replace(PLAN, cells=226, population=225)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("group_rows", [1, 2, 16, 1 << 21])
+def test_the_population_is_every_unit_once(monkeypatch: pytest.MonkeyPatch, size: int, group_rows: int) -> None:
+    """However many batches, groups and files its rows are in; the marginals beside it are what they are without."""
+    monkeypatch.setattr(_worker, "GROUP_ROWS", group_rows)
+    for ids, kind in ((TEXTS, pa.binary()), (LONGS, pa.int64())):
+        rows = some_rows(size, ids, heavy=100)
+        (out,) = list(_worker.count_units(COUNTED)(iter(batches(rows, size, kind))))
+        assert out.column("value")[225].as_py() == len({unit for unit, _ in rows}) * S
+        np.testing.assert_array_equal(out.column("value").to_numpy()[:225], expected(rows))
+
+
+def test_the_population_of_rows_and_of_nobody() -> None:
+    rows = some_rows(3, LONGS, heavy=20)
+    words = [pa.RecordBatch.from_arrays(batch.columns[1:], ["w0", "w1"]) for batch in batches(rows, 7, pa.int64())]
+    (out,) = list(_worker.count_rows(COUNTED)(iter(words)))
+    assert out.column("value")[225].as_py() == len(rows) * S
+    for empty in ([], batches([], 5, pa.int64())):
+        (out,) = list(_worker.count_units(COUNTED)(iter(empty)))
+        assert not any(out.column("value").to_pylist())
+
+
+@pytest.mark.parametrize(("population", "first"), [(None, 7), (6, 6), (3, 3), (11, 7)])
+def test_the_population_has_a_cell_of_the_vector(population: int | None, first: int) -> None:
+    """Before or after the tables; cells that nobody asked for would be zero."""
+    books = {"a": CodeBook("a", Numeric(bounds=(Decimal(0), Decimal(1)), integer=True, bins=2))}
+    laid = tables(books, [("a",)], 7)
+    plan = count_plan(Packing.of(books), laid, 3, S, population)
+    assert first_cell(laid, population) == first
+    assert plan.population == (None if population is None else population - first)
+    assert plan.tables[0][0] == 7 - first
+    assert plan.cells == max(11, 0 if population is None else population + 1) - first

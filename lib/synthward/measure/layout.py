@@ -51,6 +51,16 @@ class Layout:
         laid = tables(books, [query.clique for query in queries if isinstance(query, Marginal)], len(scalars))
         return cls(sums, laid, len(scalars) + sum(table.cells for table in laid))
 
+    @property
+    def only_population(self) -> bool:
+        """Whether the population is all that is summed beside marginals, whose kernel then counts the units."""
+        return bool(self.tables) and self.sums.cells == [self.sums.population]
+
+    @property
+    def scans(self) -> int:
+        """Scans of the source, and shuffles of its rows by unit: one for each kernel that is needed."""
+        return bool(self.tables) + (bool(self.sums.cells) and not self.only_population)
+
     @cached_property
     def _parts(self) -> dict[Base, slice]:
         first: dict[Base, int] = {} if self.sums.population is None else {Population(): self.sums.population}
@@ -70,9 +80,10 @@ def exact_vector_frame(
 ) -> DataFrame:
     """The exact vector as rows (cell LONG, value LONG), lazily; one action when collected.
 
-    Sums are a native aggregate and marginals an Arrow kernel; each scans the source once. Sharing one scan would mean
-    shipping every fixed-point integer to Python. Partitioning by unit once for both gains nothing either: each needs
-    other columns, so that the engine prunes the two plans apart and shuffles twice.
+    Marginals are an Arrow kernel, which counts the units along, so that population and marginals are one scan and one
+    shuffle by unit. Sums, squares and presence counts are a native aggregate, which scans and shuffles once more.
+    Sharing one scan would mean shipping every fixed-point integer to Python. Partitioning by unit once for both gains
+    nothing either: each needs other columns, so that the engine prunes the two plans apart and shuffles twice.
 
     Args:
         rows: Columns `c0`, ... in the order of `books`, and `unit` where units own several rows.
@@ -84,10 +95,11 @@ def exact_vector_frame(
     packing = Packing.of(books)
     encoded = encode(rows, books, packing)
     parts = []
-    if layout.sums.cells:
+    if layout.sums.cells and not layout.only_population:
         parts.append(clipped_sums(encoded, books, layout.sums, unit.max_rows, WEIGHT_UNIT))
     if layout.tables:
-        parts.append(weighted_marginals(encoded, packing, layout.tables, unit.max_rows, WEIGHT_UNIT, tasks))
+        population = layout.sums.population if layout.only_population else None
+        parts.append(weighted_marginals(encoded, packing, layout.tables, unit.max_rows, WEIGHT_UNIT, tasks, population))
     whole = parts[0]
     for part in parts[1:]:
         whole = whole.unionAll(part)
