@@ -1,4 +1,8 @@
-"""Marginals: pair counts against shipping the same packed words to Python, and against a native scan-and-sum."""
+"""Marginals: pair counts against shipping the same packed words to Python, and against a native scan-and-sum.
+
+`pairs` times the kernel alone. `joint_round` times what a run makes: the exact vector of a round that asks the
+population and all marginals, and `moments` that of a round with sums, whose two scans are compared with each by itself.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +17,19 @@ from pyspark.sql import functions as F
 from synthward.config.loader import bind
 from synthward.domain.cells import Packing, Table, tables
 from synthward.domain.codes import CodeBook, codebooks
-from synthward.domain.spec import Categorical, Domain, load_domain
+from synthward.domain.spec import Categorical, Date, Domain, Numeric, load_domain
 from synthward.kernels.encode import encode, word_column
 from synthward.kernels.marginals import weighted_marginals
 from synthward.kernels.patients import unit_key
 from synthward.measure.curator import public_tasks
+from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
+from synthward.privacy.queries import Base, Marginal, Population, Presence, SquareSum, Sum
 from synthward.privacy.sensitivity import WEIGHT_UNIT
+from synthward.privacy.unit import PrivacyUnit
 
 K = 4
 COLUMNS = 12
+GROWING = ("pairs", "pairs_units", "joint_round_units")
 DIGITS = "version: 1\nattributes:\n" + "".join(
     f"  x{k}: {{type: numeric, integer: true, bounds: [0, 9]}}\n" for k in range(COLUMNS)
 )
@@ -59,18 +67,20 @@ def _digits(spark: SparkSession, folder: str, rows: int) -> DataFrame:
 
 
 class Bench:
-    """The passes over one source: pairs, and the same without counting."""
+    """The passes over one source: pairs, the same without counting, and whole rounds as the curator makes them."""
 
     def __init__(self, source: DataFrame, books: dict[str, CodeBook], rows: int) -> None:
+        self.books = books
         self.packing = Packing.of(books)
         self.laid: tuple[Table, ...] = tables(books, list(combinations(books, 2)))
         self.tasks = public_tasks(rows)
         self.words = [word_column(word) for word in range(self.packing.words)]
         columns = [F.col(name).alias(f"c{place}") for place, name in enumerate(books)]
-        self.rows = encode(source.select(*columns), books, self.packing)
-        unit = unit_key(F.col("patient"), source.schema["patient"].dataType).alias("unit")
-        self.units = encode(source.select(unit, *columns), books, self.packing)
         self.scanned = source.select(*columns)
+        self.rows = encode(self.scanned, books, self.packing)
+        unit = unit_key(F.col("patient"), source.schema["patient"].dataType).alias("unit")
+        self.owned = source.select(unit, *columns)
+        self.units = encode(self.owned, books, self.packing)
 
     def actions(self) -> dict[str, Callable[[], object]]:
         """By name."""
@@ -99,6 +109,39 @@ class Bench:
             ),
         }
 
+    def rounds(self) -> dict[str, Callable[[], object]]:
+        """The vectors of whole rounds, by name."""
+        joint: list[Base] = [Population(), *(Marginal(table.clique) for table in self.laid)]
+        graded = [name for name, book in self.books.items() if isinstance(book.attribute, Numeric | Date)]
+        columns: list[Base] = [Marginal((name,)) for name in self.books]
+        sums: list[Base] = [kind(name) for name in graded for kind in (Presence, Sum, SquareSum)]
+        found = {
+            "joint_round": self._round(joint, by_patient=False),
+            "joint_round_units": self._round(joint, by_patient=True),
+        }
+        if sums:
+            asked = {"moments": [Population(), *columns, *sums], "sums": [Population(), *sums], "columns": columns}
+            found |= {f"{name}_units": self._round(queries, by_patient=True) for name, queries in asked.items()}
+        return found
+
+    def _round(self, queries: list[Base], *, by_patient: bool) -> Callable[[], object]:
+        layout = Layout.of(queries, self.books)
+        rows, unit = (self.owned, PrivacyUnit("patient", K)) if by_patient else (self.scanned, PrivacyUnit("row", 1))
+        frame = exact_vector_frame(rows, self.books, layout, unit, self.tasks)
+        return lambda: collect_vector(frame, layout.cells)
+
+
+def _report_rounds(found: dict[str, Cost], prefix: str) -> None:
+    for name, who, ship in (("joint_round", "", "ship"), ("joint_round_units", "patient_", "ship_units")):
+        ratio, ours, theirs = f"{prefix}{who}joint_round_vs_ship", found[name], found[ship]
+        figure(ratio, ours.seconds / theirs.seconds, "ratio")
+        figure(f"{ratio}_cpu", ours.cpu / theirs.cpu, "ratio")
+    if "moments_units" in found:
+        whole, *parts = (found[f"{name}_units"] for name in ("moments", "sums", "columns"))
+        name = f"{prefix}patient_moments_vs_sums_and_columns"
+        figure(name, whole.seconds / sum(part.seconds for part in parts), "ratio")
+        figure(f"{name}_cpu", whole.cpu / sum(part.cpu for part in parts), "ratio")
+
 
 def _report(found: dict[str, Cost], prefix: str) -> None:
     figure(f"{prefix}pairs_vs_ship", found["pairs"].seconds / found["ship"].seconds, "ratio")
@@ -108,6 +151,7 @@ def _report(found: dict[str, Cost], prefix: str) -> None:
     if "scan" in found:
         figure(f"{prefix}pairs_vs_scan", found["pairs"].seconds / found["scan"].seconds, "ratio")
         figure(f"{prefix}patient_pairs_vs_scan", found["pairs_units"].seconds / found["scan"].seconds, "ratio")
+    _report_rounds(found, prefix)
     for name, cost in found.items():
         figure(f"{prefix}{name}_s", cost.seconds, "s")
         figure(f"{prefix}{name}_cpu_s", cost.cpu, "CPU-s")
@@ -116,7 +160,8 @@ def _report(found: dict[str, Cost], prefix: str) -> None:
 def pairs(spark: SparkSession, folder: str, rows: int, repeats: int) -> None:
     """All 66 pairs of twelve columns of ten values, ids as LONG and as the text of a UUID."""
     source, books = _digits(spark, folder, rows), codebooks(bind(DIGITS, Domain))
-    _report(compare(Bench(source, books, rows).actions(), repeats), "")
+    bench = Bench(source, books, rows)
+    _report(compare(bench.actions() | bench.rounds(), repeats), "")
     path = f"{folder}/digits-uuid"
     source.withColumn("patient", _uuid_text(F.col("patient"))).write.parquet(path)
     named = Bench(spark.read.parquet(path), books, rows).actions()
@@ -149,20 +194,26 @@ def diabetes(spark: SparkSession, folder: str, rows: int, repeats: int) -> None:
     patient = (F.xxhash64("id") % max(1, rows // 4)).alias("patient")
     spark.range(0, rows, 1, 16).select(patient, *columns).write.parquet(path)
     bench = Bench(spark.read.parquet(path), codebooks(domain), rows)
-    actions = bench.actions()
+    actions = bench.actions() | bench.rounds()
     del actions["scan"]  # texts have no sum
     _report(compare(actions, repeats), "diabetes_")
 
 
 def growth(spark: SparkSession, folder: str, rows: int, repeats: int) -> None:
-    """Cost for each row at a tenth of the rows, at all, and at three times as many: one where cost grows linearly."""
+    """CPU for each row at a tenth of the rows, at all, and at three times as many: one where cost grows linearly.
+
+    `_growth` compares most rows with least, `_growth_upper` most with the middle: what a job costs beside its rows
+    makes few rows dear, so that the first is below one.
+    """
     found = {}
-    for count in (rows // 10, rows, rows * 3):
+    counts = (rows // 10, rows, rows * 3)
+    for count in counts:
         bench = Bench(_digits(spark, f"{folder}/growth", count), codebooks(bind(DIGITS, Domain)), count)
-        wanted = {name: action for name, action in bench.actions().items() if name.startswith("pairs")}
-        found[count] = compare(wanted, max(2, repeats // 2))
+        actions = bench.actions() | bench.rounds()
+        found[count] = compare({name: actions[name] for name in GROWING}, max(2, repeats // 2))
         for name, cost in found[count].items():
             figure(f"{name}_ns_per_row_at_{count}", cost.cpu / count * 1e9, "CPU-ns")
-    for name in ("pairs", "pairs_units"):
-        least, most = (found[count][name].cpu / count for count in (rows, rows * 3))
-        figure(f"{name}_growth", most / least, "ratio of cost for each row")
+    for name in GROWING:
+        least, middle, most = (found[count][name].cpu / count for count in counts)
+        figure(f"{name}_growth", most / least, "ratio of cost for each row, most rows to least")
+        figure(f"{name}_growth_upper", most / middle, "ratio of cost for each row, most rows to the middle")
