@@ -124,7 +124,11 @@ class Driver:
 
     def seals(self) -> list[tuple[Any, ...]]:
         """What is sealed."""
-        return [(link.facts["step"], link.facts["digest"], link.payload) for link in self.links.links]
+        return [
+            (link.facts["step"], link.facts["digest"], link.payload)
+            for link in self.links.links
+            if link.kind == "sealed"
+        ]
 
 
 class Replay(ReplayNoise):
