@@ -49,7 +49,7 @@ def main(zone: str, name: str, count: int, lock: str) -> None:
                 request_digest="r",
                 policy_digest="p",
                 site_digest="s",
-                opening="o",
+                journal_id="j",
                 cost=Charge.pure(Decimal("0.1")),
                 release_id=run_id,
                 delta_report=Decimal("1e-6"),

@@ -20,6 +20,8 @@ import pytest
 
 from recorded import Call, RecordingNoise, ReplayNoise
 from synthward.errors import SynthwardError
+from synthward.governance import request_file
+from synthward.governance.request_file import request_digest
 from synthward.privacy.noise import NoiseCall
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from trial import TestSite, heard, ready
@@ -113,6 +115,10 @@ def observe(
 ) -> Seen:
     """Runs the job on a world and gathers everything that leaves the protected zone."""
     monkeypatch.setattr("secrets.token_hex", Ids())
+    # The two sites lie in two folders, and so do their sources, which the digest of a request tells apart.
+    monkeypatch.setattr(
+        request_file, "request_digest", lambda request, domain, _: request_digest(request, domain, Path("/one/folder"))
+    )
     site = TestSite(
         root,
         site={"tracking": None},

@@ -63,7 +63,7 @@ def charge(ledger: Ledger, run_id: str, attempt: int = 0, cost: Charge = ONE, **
         "request_digest": "r",
         "policy_digest": "p",
         "site_digest": "s",
-        "opening": "o",
+        "journal_id": "j",
         "release_id": f"rel-{run_id}",
         "delta_report": Decimal("1e-6"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -128,8 +129,8 @@ class World:
 
     def open(self, _: Any, plan: Any, __: Any, journal: Journal) -> PinnedSource:
         """Stands for `open_source`."""
-        copies = ["memory/copy"]
-        journal.once(OPENED, lambda: ({"copies": copies, "scope": SCOPE, "request_digest": plan.file.digest}, None))
+        facts = {"copies": ["memory/copy"], "scope": SCOPE, "request_digest": plan.file.digest}
+        journal.once(OPENED, lambda: ({**facts, "journal_id": secrets.token_hex(16)}, None))
         return self.pinned
 
     def copy(self, *rest: Any) -> PinnedSource:
@@ -289,7 +290,7 @@ def test_the_tiers_cap_holds_against_a_charge_made_after_the_plan(world: World) 
 
     def overtake(step: str) -> None:
         if step == "open":
-            facts = {"policy_digest": "p", "site_digest": "s", "opening": "o", "delta_report": Decimal("1e-6")}
+            facts = {"policy_digest": "p", "site_digest": "s", "journal_id": "j", "delta_report": Decimal("1e-6")}
             world.accounts().charge(
                 SCOPE, run_id="rival", attempt=1, request_digest="r", release_id="r", cost=world.plan.charge, **facts
             )

@@ -30,7 +30,7 @@ class ChargeRecord:
         request_digest: Digest of the request.
         policy_digest: Digest of the policy.
         site_digest: Digest of the site configuration.
-        opening: Hash of the journal's link with which the run began; its seals are in that journal and in no other.
+        journal_id: Random id of the journal that has the run's seals.
         cost: What was charged.
         release_id: The release it pays for.
         delta_report: The delta at which that release states its epsilon.
@@ -45,7 +45,7 @@ class ChargeRecord:
     request_digest: str
     policy_digest: str
     site_digest: str
-    opening: str
+    journal_id: str
     cost: Charge
     release_id: str
     delta_report: Decimal
@@ -81,7 +81,7 @@ def charge_body(
     request_digest: str,
     policy_digest: str,
     site_digest: str,
-    opening: str,
+    journal_id: str,
     cost: Charge,
     release_id: str,
     delta_report: Decimal,
@@ -94,7 +94,7 @@ def charge_body(
         "request_digest": request_digest,
         "policy_digest": policy_digest,
         "site_digest": site_digest,
-        "opening": opening,
+        "journal_id": journal_id,
         "nano_epsilon": cost.nano_epsilon,
         "nano_rho": cost.nano_rho,
         "atto_delta": cost.atto_delta,
@@ -120,7 +120,7 @@ def record_of(link: Link) -> ChargeRecord:
             request_digest=facts["request_digest"],
             policy_digest=facts["policy_digest"],
             site_digest=facts["site_digest"],
-            opening=facts["opening"],
+            journal_id=facts["journal_id"],
             cost=Charge(facts["nano_epsilon"], facts["nano_rho"], facts["atto_delta"]),
             release_id=facts["release_id"],
             delta_report=Decimal(facts["delta_report"]),

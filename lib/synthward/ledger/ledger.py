@@ -215,7 +215,7 @@ class Ledger:
         request_digest: str,
         policy_digest: str,
         site_digest: str,
-        opening: str,
+        journal_id: str,
         cost: Charge,
         release_id: str,
         delta_report: Decimal,
@@ -233,7 +233,7 @@ class Ledger:
             request_digest: Digest of the request.
             policy_digest: Digest of the policy.
             site_digest: Digest of the site configuration.
-            opening: Hash of the journal's link with which the run began. A charge pays for the seals of one journal.
+            journal_id: Random id of the run's journal. A charge pays for the seals of one journal.
             cost: What the run will spend, rounded up.
             release_id: The release it pays for.
             delta_report: The delta at which the release states its epsilon.
@@ -256,7 +256,7 @@ class Ledger:
             request_digest=request_digest,
             policy_digest=policy_digest,
             site_digest=site_digest,
-            opening=opening,
+            journal_id=journal_id,
             cost=cost,
             release_id=release_id,
             delta_report=delta_report,
@@ -265,7 +265,7 @@ class Ledger:
         for turn in range(self._retries + 1):
             with self._chain.exclusive():
                 state = self.state(scope)
-                made = find(state, run_id, attempt, request_digest, cost, opening)
+                made = find(state, run_id, attempt, request_digest, cost, journal_id)
                 if made is not None:
                     return made.receipt(state.genesis_hash, is_new=False)
                 refuse_extra_run(state, request_digest, runs_allowed)

@@ -178,7 +178,7 @@ def fold(scope: str, links: Sequence[Link], genesis_hash: str) -> ScopeState:
 
 
 def find(
-    state: ScopeState, run_id: str, attempt: int, request_digest: str, cost: Charge, opening: str
+    state: ScopeState, run_id: str, attempt: int, request_digest: str, cost: Charge, journal_id: str
 ) -> ChargeRecord | None:
     """The charge of (run, attempt), if it was made.
 
@@ -196,7 +196,7 @@ def find(
                     f"scope '{state.scope}': run {run_id}, attempt {attempt} was charged for another {what}; "
                     "an edited request is another run, give it its own run id"
                 )
-            if charge.opening != opening:
+            if charge.journal_id != journal_id:
                 raise IntegrityError(
                     f"scope '{state.scope}': run {run_id} was charged under another journal, which holds its seals; go "
                     "on with the protected zone that it began in, as site.yaml named it. If that journal is lost, so "

@@ -47,6 +47,8 @@ def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
         "copies": [str(ref) for ref in copies],
         "types": json.loads(_types(env.spark, plan, pinned).json()),
         "source_ref": secrets.token_hex(16),
+        # Its own random number, because a hash of this link would tell of what was pinned.
+        "journal_id": secrets.token_hex(16),
         "request_digest": plan.file.digest,
         "run_key": plan.identity.run_key,
         "scope": plan.file.request.population.scope,

@@ -158,7 +158,7 @@ class MainJob:
             request_digest=plan.file.digest,
             policy_digest=self._env.policy.digest,
             site_digest=self._env.site.digest,
-            opening=opened.hash,
+            journal_id=opened.facts["journal_id"],
             cost=plan.charge,
             release_id=plan.identity.release_id,
             delta_report=plan.delta,
