@@ -26,7 +26,7 @@ JOIN_S = 4e-6
 COUNT_S = 1e-9
 """Core-seconds for each row and each joint table; several are counted at once."""
 
-CELL_S = 0.3e-6
+CELL_S = 0.6e-6
 """Core-seconds for each cell that a task hands on to be summed."""
 
 WRITE_S, WRITE_COLUMN_S = 1.0e-6, 0.25e-6
