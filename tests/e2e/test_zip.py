@@ -20,7 +20,8 @@ class Refuse:
     allowed = {"numpy", "pyarrow", "synthward"}
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]
-        if top not in self.allowed and top not in sys.stdlib_module_names:
+        # The standard library's own settings have a name for each platform, which its list of names lacks.
+        if top not in self.allowed and top not in sys.stdlib_module_names and not top.startswith("_sysconfigdata_"):
             raise ImportError(f"{name} is not on executors")
 sys.path.insert(0, sys.argv[1])
 sys.meta_path.insert(0, Refuse())
