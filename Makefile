@@ -63,15 +63,14 @@ test-all: export SYNTHWARD_S3_JARS := $(EXTRAS)/s3jars
 test-all: export SYNTHWARD_AIRFLOW_PYTHON := $(EXTRAS)/airflow/bin/python
 test-all: export SYNTHWARD_MBI := $(EXTRAS)/mbi
 test-all: export SYNTHWARD_BUNDLES := $(EXTRAS)/bundles
-test-all: setup extras check test-unit ## everything: slow tests too, both lanes, mutants
+test-all: setup extras check test-unit ## everything: slow tests too, both lanes (about an hour; `make mutants` besides)
 	$(PY) -m pytest $(TESTS) $(TWO)
 	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect $(TWO)
-	$(MAKE) mutants
 
 extras: setup ## what only test-all needs, in .extras: S3 server and client, Airflow, oracles (network, once, 2 GB)
 	@.ci/extras $(PY)
 
-mutants: setup ## break each guarantee on purpose; a test must notice
+mutants: setup ## break each guarantee on purpose; a test must notice (half an hour)
 	$(PY) tests/mutants/run.py
 
 check: $(STAMP) ## lint, format, types, import layers
