@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pyspark.errors import PySparkException
 
-from synthward.store.chain import Link
+from synthward.store.links import Link
 
 
 class Conflict(PySparkException):

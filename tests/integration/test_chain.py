@@ -12,7 +12,9 @@ import pytest
 
 from synthward.errors import EnvironmentProblem, IntegrityError, LedgerCorrupt, UsageError
 from synthward.store import delta
-from synthward.store.chain import SCHEMA, Chain, HeadMoved, Link
+from synthward.store.chain import Chain, HeadMoved
+from synthward.store.link_table import SCHEMA
+from synthward.store.links import Link
 from synthward.store.lock import lock_for
 from synthward.store.places import Zone
 

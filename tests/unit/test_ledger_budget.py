@@ -28,8 +28,7 @@ from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.ledger import GENESIS_KEY, Ledger
 from synthward.ledger.scopes import ScopeState, TierCap
 from synthward.privacy.accounting import ZERO, Charge, epsilon_of
-from synthward.store.chain import Link
-from synthward.store.links import next_link
+from synthward.store.links import Link, next_link
 from synthward.store.places import Zone
 from trial import TestSite
 

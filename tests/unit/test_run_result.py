@@ -41,8 +41,7 @@ from synthward.pipeline.journal import advice
 from synthward.pipeline.plan import RunIdentity
 from synthward.pipeline.result import RunResult
 from synthward.pipeline.steps import Steps
-from synthward.store.chain import ORIGIN
-from synthward.store.links import Link
+from synthward.store.links import ORIGIN, Link
 from trial import TestSite, heard, plan_of
 
 START = dt.datetime(2026, 1, 15, 9, 0, tzinfo=dt.UTC)

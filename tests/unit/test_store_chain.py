@@ -10,8 +10,8 @@ import pytest
 
 from store_doubles import Conflict, MemoryLinks
 from synthward.errors import IntegrityError, LedgerCorrupt, StoreConflict, UsageError
-from synthward.store.chain import ORIGIN, Chain, Followed, HeadMoved, Link, verify_chain
-from synthward.store.links import next_link, utc_text
+from synthward.store.chain import Chain, Followed, HeadMoved
+from synthward.store.links import ORIGIN, Link, next_link, utc_text, verify_chain
 from synthward.store.places import TableRef
 
 REF = TableRef(path="/nowhere/chain")

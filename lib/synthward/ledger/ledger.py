@@ -34,7 +34,9 @@ from synthward.ledger.scopes import (
 )
 from synthward.privacy.accounting import Charge
 from synthward.store import delta
-from synthward.store.chain import KEY, Chain, DeltaLinks, HeadMoved, Link, LinkStore
+from synthward.store.chain import Chain, HeadMoved
+from synthward.store.link_table import KEY, DeltaLinks, LinkStore
+from synthward.store.links import Link
 from synthward.store.lock import lock_for
 from synthward.store.places import Zone
 

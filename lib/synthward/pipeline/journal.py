@@ -13,7 +13,8 @@ from typing import Any
 
 from synthward.errors import IntegrityError
 from synthward.pipeline.plan import ATTEMPT
-from synthward.store.chain import Chain, Followed, Link
+from synthward.store.chain import Chain, Followed
+from synthward.store.links import Link
 
 OPENED, COPIED, SEALED = "opened", "copied", "sealed"
 FITTED, VALIDATED, PUBLISHED = "fitted", "validated", "published"

@@ -1,0 +1,119 @@
+"""Links as rows of one Delta table, and what any place that keeps links can do."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Protocol
+
+from synthward.errors import UsageError
+from synthward.store import delta
+from synthward.store.links import Link
+from synthward.store.lock import multi_cluster_log_store, on_databricks, refuse_unsafe
+from synthward.store.places import TableRef
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+KEY = re.compile(r"[a-z0-9_.-]{1,80}")
+_COLUMNS = ("key", "seq", "kind", "body", "payload", "at", "prev", "hash")
+SCHEMA = (
+    "key STRING NOT NULL, seq BIGINT NOT NULL, kind STRING NOT NULL, body STRING NOT NULL, payload BINARY, "
+    "at STRING NOT NULL, prev STRING NOT NULL, hash STRING NOT NULL"
+)
+SAFETY = {
+    "delta.appendOnly": "true",
+    "delta.isolationLevel": "Serializable",
+    "delta.enableDeletionVectors": "false",
+}
+"""Properties without which two writers might not conflict, or links could be edited."""
+# Statistics of bodies and hashes would cost time and help nobody.
+_PROPERTIES = {**SAFETY, "delta.dataSkippingStatsColumns": "seq"}
+
+
+class LinkStore(Protocol):
+    """Where links are kept. The Delta table is the real one; tests use a list."""
+
+    def fetch(self, key: str | None, since: int, payloads: bool) -> list[Link]:
+        """Links of `key` (None: of every key) from position `since`, by key and position, unverified."""
+        ...
+
+    def insert(self, link: Link) -> int:
+        """One try to insert, unless the position is taken; the number of rows inserted."""
+        ...
+
+
+class DeltaLinks:
+    """Links as rows of one Delta table, made on first use."""
+
+    def __init__(self, spark: SparkSession, ref: TableRef, *, single_writer: bool = False) -> None:
+        """Reads and makes nothing yet.
+
+        Args:
+            spark: The session.
+            ref: The table.
+            single_writer: The site's promise for object stores without a safe log store.
+
+        Raises:
+            EnvironmentProblem: The place is not safe for several drivers.
+        """
+        self._spark = spark
+        self.ref = ref
+        self._single_writer = single_writer
+        self._there = False
+        self._ready = False
+        if ref.path is not None:
+            self._refuse_unsafe(ref.path)
+
+    def _refuse_unsafe(self, location: str) -> None:
+        configured = multi_cluster_log_store(self._spark, location)
+        refuse_unsafe(location, self._single_writer, configured, on_databricks(self._spark))
+
+    def prepare(self) -> None:
+        """Create the table if absent and check what safety rests on, its properties and its place, once a session.
+
+        Raises:
+            EnvironmentProblem: The table was made by somebody else without them, or lies where it is not safe.
+        """
+        if not self._ready:
+            delta.create_if_absent(self._spark, self.ref, SCHEMA, ("key",), _PROPERTIES)
+            delta.require_properties(self.ref, delta.properties(self._spark, self.ref) or {}, SAFETY)
+            if self.ref.path is None:
+                # A catalog's table may lie on an object store after all; asking costs a look at all of its files.
+                self._refuse_unsafe(delta.detail(self._spark, self.ref).location)
+            self._ready = self._there = True
+
+    def fetch(self, key: str | None, since: int, payloads: bool) -> list[Link]:
+        """See `LinkStore`; a table that is not there yet has no links."""
+        self._there = self._there or delta.exists(self._spark, self.ref)
+        if not self._there:
+            return []
+        payload = "payload" if payloads else "CAST(NULL AS BINARY) AS payload"
+        where = f"seq >= {since}L" + (f" AND key = '{checked_key(key)}'" if key is not None else "")
+        rows = self._spark.sql(
+            f"SELECT key, seq, kind, body, {payload}, sha2(payload, 256) AS payload_sha256, at, prev, hash "
+            f"FROM {self.ref.sql} WHERE {where}"
+        ).collect()
+        links = [
+            Link(**{**row.asDict(), "payload": None if row["payload"] is None else bytes(row["payload"])})
+            for row in rows
+        ]
+        # Sorted here: a sort in Spark would be one more shuffle for a handful of rows.
+        return sorted(links, key=lambda link: (link.key, link.seq, link.hash))
+
+    def insert(self, link: Link) -> int:
+        """See `LinkStore`."""
+        self.prepare()
+        row = tuple(getattr(link, name) for name in _COLUMNS)
+        source = self._spark.createDataFrame([row], SCHEMA)
+        return delta.insert_if_absent(source, self.ref, f"t.key = '{checked_key(link.key)}' AND t.seq = {link.seq}L")
+
+
+def checked_key(key: str) -> str:
+    """The key of a chain, which stands in SQL text.
+
+    Raises:
+        UsageError: It has other characters than those allowed.
+    """
+    if not KEY.fullmatch(key):
+        raise UsageError(f"chain key '{key}': only a-z, 0-9, '_', '.' and '-' are allowed, 80 at most")
+    return key
