@@ -112,6 +112,16 @@ def test_the_published_table_has_constraints_and_properties(
     assert properties["synthward.manifest_sha256"] == Manifest(manifest).digest
 
 
+def test_commits_of_the_published_table_name_the_manifest(
+    spark: SparkSession, shown: Showcase, manifest: dict[str, Any]
+) -> None:
+    history = spark.sql(f"DESCRIBE HISTORY delta.`{shown.line['table']}`").select("operation", "operationParameters")
+    said = [(row[0], json.dumps(row[1])) for row in history.collect()]
+    digest = Manifest(manifest).digest
+    assert [operation for operation, parameters in said if digest in parameters] == ["SET TBLPROPERTIES"]
+    assert said[-1][0] == "CLONE"
+
+
 def test_constraints_are_enforced(spark: SparkSession, shown: Showcase) -> None:
     table = f"delta.`{shown.line['table']}`"
     before = spark.sql(f"SELECT * FROM {table}").limit(1)

@@ -16,7 +16,7 @@ from synthward.errors import UsageError
 from synthward.fit import model as model_module
 from synthward.fit.model import ColumnModel, Model
 from synthward.sample import _worker, blocks
-from synthward.sample.blocks import sample_plan
+from synthward.sample.blocks import sample_plan, task_count
 
 COLOURS = Categorical(values=("r", "g", "b"))
 FLAG = Boolean()
@@ -239,3 +239,13 @@ def test_a_model_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(UsageError, match=f"{model.cells} probabilities.*at most {model.cells - 1}"):
         sample_plan(model, declared, 10, 1)
     assert model_module.MAX_CELLS * 8 <= 2**26
+
+
+@pytest.mark.parametrize(
+    ("rows", "rows_per_task", "tasks"),
+    [(1, 2**21, 1), (2**18, 2**21, 1), (2**21, 2**21, 1), (2**21 + 1, 2**21, 2), (10**7, 2**21, 5), (10**6, 1024, 4)],
+)
+def test_tasks_and_files_follow_from_public_numbers(rows: int, rows_per_task: int, tasks: int) -> None:
+    """Files have whole blocks, and about the rows that the site asks for."""
+    assert task_count(rows, 2**18, rows_per_task) == tasks
+    assert tasks <= -(-rows // 2**18)

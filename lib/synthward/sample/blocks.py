@@ -62,6 +62,18 @@ def _column_plan(column: ColumnModel, place: Mapping[str, int], groups: Mapping[
     )
 
 
+def task_count(rows: int, block_rows: int, rows_per_task: int) -> int:
+    """Number of tasks, and so of files, of a release: a function of public numbers, never of the cluster or of data.
+
+    Args:
+        rows: Rows of the release.
+        block_rows: Rows of a block, which one task draws as a whole.
+        rows_per_task: Rows that a task and its file are meant to have.
+    """
+    blocks = -(-rows // block_rows)
+    return max(1, -(-blocks * block_rows // max(rows_per_task, block_rows)))
+
+
 def sample_places(spark: SparkSession, plan: _worker.SamplePlan, rows_per_task: int) -> DataFrame:
     """Synthetic rows as places: `_row` LONG, then `c0`, `c1`, ... INT (grid index or code, OTHER or MISSING).
 
@@ -71,7 +83,7 @@ def sample_places(spark: SparkSession, plan: _worker.SamplePlan, rows_per_task: 
         rows_per_task: Public target of rows for each task and file.
     """
     blocks = -(-plan.rows // plan.block_rows)
-    tasks = max(1, -(-blocks * plan.block_rows // max(rows_per_task, plan.block_rows)))
+    tasks = task_count(plan.rows, plan.block_rows, rows_per_task)
     schema = ", ".join(["_row long", *(f"c{place} int" for place in range(len(plan.columns)))])
-    numbers = spark.range(0, blocks, 1, min(tasks, blocks))
+    numbers = spark.range(0, blocks, 1, tasks)
     return numbers.mapInArrow(_worker.sample_blocks(plan), schema)
