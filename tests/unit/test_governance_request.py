@@ -143,6 +143,13 @@ BAD = [
     ("laplace with delta", [("epsilon: 1.0", "epsilon: 1.0, delta: 1e-9")], 18, "privacy.delta", "laplace is pure"),
     ("gaussian without", [("laplace", "gaussian")], 18, "privacy.delta", "gaussian needs 1E-18 or more"),
     ("delta below the unit", [("laplace,", "gaussian, delta: 1e-19,")], 18, "privacy.delta", "gaussian needs"),
+    (
+        "a table of many columns",
+        [("utility:", "synthesizer: {name: aim, workload: [{columns: [a, b, c, d, e, f, g, h, i]}]}\nutility:")],
+        20,
+        "synthesizer.workload[0].columns",
+        "found 9 columns, allowed are 8 together",
+    ),
     ("no rows", [("rows: 100000}\nu", "rows: 0}\nu")], 19, "output.rows", "1 or more"),
     ("too many rows out", [("rows: 100000}\nu", "rows: 10000000001}\nu")], 19, "output.rows", "or less"),
     ("output name", [("name: diabetes130_synthetic", "name: a-b")], 19, "output.name", "matches"),

@@ -22,6 +22,9 @@ MAX_PATIENTS = 2**34
 MAX_ROWS = 2**36
 MAX_ROWS_PER_PATIENT = 1023
 MAX_RELEASE_ROWS = 10**10
+MAX_TOGETHER = 8
+"""Columns of a workload's table: `aim` considers all of its parts, which are two to the power of this."""
+
 SMALLEST_DELTA = Decimal("1e-18")
 """Delta is charged in these units."""
 
@@ -182,7 +185,9 @@ class Privacy:
 class WorkloadEntry:
     """Columns whose joint table matters more, or less, than others."""
 
-    columns: tuple[str, ...] = key(doc="Two or more columns; a table of three or more becomes a candidate this way.")
+    columns: tuple[str, ...] = key(
+        doc=f"Two to {MAX_TOGETHER} columns; a table of three or more becomes a candidate this way."
+    )
     weight: int = key(
         1,
         minimum=1,
@@ -196,6 +201,11 @@ class WorkloadEntry:
         yield from _repeated("columns", self.columns)
         if len(self.columns) < 2:
             yield "columns", "name two or more columns; every column by itself is measured anyway"
+        if len(self.columns) > MAX_TOGETHER:
+            yield (
+                "columns",
+                f"found {len(self.columns)} columns, allowed are {MAX_TOGETHER} together; name smaller tables",
+            )
 
 
 @dataclass(frozen=True)
