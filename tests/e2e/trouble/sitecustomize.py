@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -66,14 +66,19 @@ def while_aggregating(batch: int) -> None:
 
 def trouble_counting(module: Any) -> None:
     """Strikes between the batches that a counting task reads."""
-    take = module.Waiting.add
+    count = module.Waiting.rows
 
-    def add(self: Any, batch: Any) -> None:
-        self.seen = getattr(self, "seen", 0) + 1
-        while_aggregating(self.seen)
-        take(self, batch)
+    def rows(self: Any, batches: Iterable[Any]) -> Iterator[Any]:
+        return count(self, troubled(batches))
 
-    module.Waiting.add = add
+    module.Waiting.rows = rows
+
+
+def troubled(batches: Iterable[Any]) -> Iterator[Any]:
+    """The same batches, before each of which something may happen."""
+    for number, batch in enumerate(batches, 1):
+        while_aggregating(number)
+        yield batch
 
 
 def trouble_drawing(module: Any) -> None:
