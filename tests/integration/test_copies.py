@@ -104,7 +104,7 @@ def test_a_view_that_fails_on_a_cell_is_refused_without_telling_it(spark: SparkS
     show(spark, good())
     again = site.open(spark)
     assert again.run(request).outcome.is_new
-    assert kinds(again, request) == ["opened", "copied", "sealed", "validated", "published"]
+    assert kinds(again, request) == ["opened", "copied", "sealed", "fitted", "validated", "published"]
     assert charges(again) == 1
     assert copies(site) == []
 
@@ -149,7 +149,7 @@ def test_a_refused_run_leaves_no_copy_and_can_be_taken_up_again(spark: SparkSess
     again = site.open(spark, noise=noise)
     assert again.run(request).outcome.is_new
     assert noise.drawn
-    assert kinds(opened, request) == ["opened", "copied", "copied", "sealed", "validated", "published"]
+    assert kinds(opened, request) == ["opened", "copied", "copied", "sealed", "fitted", "validated", "published"]
     assert charges(again) == 1
     assert copies(site) == []
 
