@@ -127,7 +127,7 @@ def test_a_view_is_copied_and_the_copy_dropped_after_the_seal(spark: SparkSessio
     release_id = opened.plan(request).identity.release_id
     attempt(site, spark, request, "sample", noise=NoNoise())
     assert copies(site) == []
-    assert kinds(opened, request) == ["opened", "copied", "sealed"]
+    assert kinds(opened, request) == ["opened", "copied", "sealed", "fitted"]
     staged = spark.read.format("delta").load(str(site.root / "zones" / "protected" / f"staging_{release_id}"))
     assert staged.where("sex is not null").count() > 0
     assert not exists(spark, opened.registry.releases) or opened.registry.row(release_id) is None
