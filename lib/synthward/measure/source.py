@@ -34,6 +34,7 @@ _GONE = (
     "DELTA_VERSION_NOT_FOUND",
 )
 """Conditions of a version whose data files are gone: Spark's, Databricks' and Delta's."""
+_TOGETHER = "STAGE_MATERIALIZATION_MULTIPLE_FAILURES"
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,11 @@ def check_unchanged(spark: SparkSession, pinned: PinnedSource, failure: Exceptio
 
 
 def _lacks_a_file(failure: Exception) -> bool:
-    return any(condition.startswith(_GONE) for condition in conditions_of(failure))
+    conditions = conditions_of(failure)
+    if any(condition.startswith(_GONE) for condition in conditions):
+        return True
+    # Where stages failed together, their own conditions stand in the text only, which is looked through and not told.
+    return _TOGETHER in conditions and any(f"[{condition}" in str(failure) for condition in _GONE)
 
 
 @contextmanager
