@@ -97,6 +97,17 @@ def total_of(targets: Sequence[Target]) -> float:
     return max(1.0, float(np.dot(weights, sums)) / sum(weights))
 
 
+def restored(kept: float, lost: float, noise: float) -> float:
+    """Factor that gives the rows of cells that cannot be to the others in proportion; 1 where noise explains them.
+
+    Args:
+        kept: Rows in the cells that can be.
+        lost: Rows in those that cannot, in the same unit.
+        noise: Standard deviation of `lost`.
+    """
+    return (kept + lost) / kept if kept > 0 and lost > SIGNIFICANT * noise else 1.0
+
+
 def consistent(target: Target, base: Floats, total: float) -> Target:
     """The counts moved to the total, over the cells that structural zeros leave possible.
 
@@ -112,9 +123,8 @@ def consistent(target: Target, base: Floats, total: float) -> Target:
     possible = base > 0
     counts, variance = np.where(possible, target.counts, 0.0), target.variance
     lost, noise = target.counts[~possible].sum(), target.variance[~possible].sum() ** 0.5
-    if lost > SIGNIFICANT * noise and counts.sum() > 0:
-        factor = (counts.sum() + lost) / counts.sum()
-        counts, variance = counts * factor, variance * factor**2
+    factor = restored(counts.sum(), lost, noise)
+    counts, variance = counts * factor, variance * factor**2
     free = np.where(possible, variance, 0.0)
     return Target(target.clique, counts + (total - counts.sum()) * free / free.sum(), variance)
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from synthward.domain.codes import codebooks
 from synthward.fit.base import Task
-from synthward.fit.estimate import Fitted, Target, estimate, total_of
+from synthward.fit.estimate import Fitted, Target, estimate, restored, total_of
 from synthward.fit.groups import EXCLUDED, grouping
 from synthward.fit.junction import Clique, Graph, JunctionTree
 from synthward.fit.zeros import apart, potentials, read_zeros
@@ -30,8 +30,6 @@ lowest mean distance of pairs at epsilon 1, and above .05 columns by themselves 
 
 FLOOR = 0.5
 """Rows that every group has at least in the base, so that no noise makes a declared value impossible."""
-
-SIGNIFICANT = 3.0
 
 
 class Joint:
@@ -81,9 +79,7 @@ class Joint:
         kept = int(table.sum())
         members = _outer([self.groupings[name].members for name in query.clique])
         left = cells - float(members.sum())
-        factor = 1.0
-        if (whole - kept) / WEIGHT_UNIT > SIGNIFICANT * measured.deviation * left**0.5 and kept > 0:
-            factor = whole / kept
+        factor = restored(kept, whole - kept, measured.deviation * WEIGHT_UNIT * left**0.5)
         deviation = measured.deviation * factor
         variance = members * (deviation * deviation)
         return Target(query.clique, table.astype(np.float64) * (factor / WEIGHT_UNIT), variance)
