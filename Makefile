@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV  := .venv
 PY    := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
-PIP   := $(PY) -m pip --disable-pip-version-check --retries 5 --timeout 60 install --quiet --constraint constraints.txt
+PIP   := .ci/persist $(PY) -m pip --disable-pip-version-check --retries 5 --timeout 60 install --quiet --constraint constraints.txt
 EXTRAS := $(CURDIR)/.extras
 TESTS := tests/integration tests/property tests/e2e
 FAST  := not slow
@@ -28,10 +28,8 @@ setup: $(STAMP) jars ## the environment in .venv and Delta's JARs in jars/ (netw
 $(STAMP): pyproject.toml constraints.txt
 	@.ci/preflight "$(PYTHON)"
 	@test -x $(PY) || "$(PYTHON)" -m venv $(VENV)
-	@for attempt in 1 2 3; do \
-		$(PIP) hatchling editables setuptools wheel && $(PIP) --no-build-isolation --editable '.[dev]' && exit 0; \
-		echo "pip: attempt $$attempt of 3 failed" >&2; sleep $$((attempt * 3)); \
-	done; exit 1
+	@$(PIP) hatchling editables setuptools wheel
+	@$(PIP) --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 jars: $(STAMP) ## Delta's two JARs in jars/, fetched once, compared with conf/jars.lock

@@ -65,6 +65,11 @@ def program(root: Path, script: str, *words: str, package: Path, master: str, co
     ]
 
 
+def finished(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs a program to its end; its exit code and all that it printed."""
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=LIMIT, check=False)
+
+
 def submit(
     root: Path,
     package: Path,
@@ -79,7 +84,7 @@ def submit(
     command = program(root, script, *words, package=package, master=master, conf=conf or {})
     # Outside of the checkout, and without it on the path: the package is to come from the zip.
     environment = {name: value for name, value in clean_environment().items() if name != "PYTHONPATH"} | dict(env or {})
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
+    return finished(command, cwd, environment)
 
 
 def bare_python(folder: Path) -> Path:

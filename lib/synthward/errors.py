@@ -47,6 +47,11 @@ def conditions_of(error: BaseException) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def kind_of(error: BaseException) -> str:
+    """What may be told of an error of Spark: its conditions or its class, never its text, which may quote cells."""
+    return ", ".join(conditions_of(error)) or type(error).__name__
+
+
 def _inside(error: BaseException) -> Any:
     return getattr(error, "java_exception", None) or error
 

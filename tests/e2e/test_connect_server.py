@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from submitted import LIMIT, bare_python, clean_environment, connect_server, prepared, result_line, whole
+from submitted import bare_python, clean_environment, connect_server, finished, prepared, result_line, whole
 from trial import charges
 
 if TYPE_CHECKING:
@@ -41,15 +41,7 @@ def server(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 def driver(root: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """A program of ours that has the package; the server does not share its path."""
     environment = clean_environment() | {"PYTHONPATH": str(root / "lib")}
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    return finished([sys.executable, *words], folder, environment)
 
 
 def told(done: subprocess.CompletedProcess[str]) -> str:

@@ -6,14 +6,13 @@ import gzip
 import json
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from submitted import LIMIT, clean_environment
+from submitted import clean_environment, finished
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 LINES = 2000
@@ -32,15 +31,7 @@ def checkout(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(root: Path, checkout: Path, *words: str) -> tuple[dict[str, Any], str]:
     """Runs a demo; its JSON line, and what it told the reader."""
     environment = clean_environment() | {"PYTHONPATH": str(root / "lib"), "SYNTHWARD_JARS_DIR": str(root / "jars")}
-    done = subprocess.run(
-        [sys.executable, str(checkout / "jobs" / "demo.py"), *words],
-        cwd=checkout,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    done = finished([sys.executable, str(checkout / "jobs" / "demo.py"), *words], checkout, environment)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout)
     return found, done.stderr

@@ -5,14 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from submitted import LIMIT, clean_environment, facts, prepared, submit
+from submitted import clean_environment, facts, finished, prepared, submit
 from synthward.spark.package import build_zip
 from trial import SCOPE, Clock, TestSite, ready
 
@@ -30,9 +29,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def kill_after(site: TestSite, request: Path, step: str) -> None:
     command = [sys.executable, str(DRIVER), str(site.file), str(request), step]
-    done = subprocess.run(
-        command, cwd=site.root, env=clean_environment(), capture_output=True, text=True, timeout=LIMIT, check=False
-    )
+    done = finished(command, site.root, clean_environment())
     assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from submitted import LIMIT, clean_environment, free_port, wait_for
+from submitted import clean_environment, finished, free_port, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 DRIVER = Path(__file__).with_name("object_store_driver.py")
@@ -55,9 +55,7 @@ def test_a_whole_run_in_a_bucket_and_a_ledger_that_is_refused(root: Path, tmp_pa
         "SYNTHWARD_JARS_DIR": str(root / "jars"),
     }
     command = [sys.executable, str(DRIVER), str(tmp_path), endpoint, jars]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
-    )
+    done = finished(command, tmp_path, environment)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert "single_writer" in found.pop("refused")

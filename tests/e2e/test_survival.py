@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from submitted import LIMIT, Cluster, clean_environment, prepared, program, result_line, standalone, submit, whole
+from submitted import (
+    LIMIT,
+    Cluster,
+    clean_environment,
+    finished,
+    prepared,
+    program,
+    result_line,
+    standalone,
+    submit,
+    whole,
+)
 from synthward.sample._worker import BATCH_ROWS
 from synthward.sample.local import sample_table
 from synthward.sample.model_file import ModelFile
@@ -150,15 +161,7 @@ def test_sigterm_ends_in_order_and_the_same_command_resumes(
     ended = json.loads(result.read_text(encoding="utf-8"))
     assert (ended["status"], ended["retryable"], ended["error"]) == ("stopped", True, "Terminated")
     assert "running the same command again resumes the run" in rest
-    done = subprocess.run(
-        [*command, where, "local[2]"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    done = finished([*command, where, "local[2]"], tmp_path, environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(result.read_text(encoding="utf-8"))["status"] == "published"
     whole(site, spark, request, result_line(done.stdout)["release_id"])

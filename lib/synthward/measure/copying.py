@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 
 from pyspark.sql import DataFrame, SparkSession
 
-from synthward.errors import SourceError
+from synthward.errors import SourceError, kind_of
 from synthward.governance.request import Source
 from synthward.governance.request_file import RequestFile
-from synthward.measure.source import Pinned, PinnedSource, carried_column, open_table, told
+from synthward.measure.source import Pinned, PinnedSource, carried_column, open_table
 from synthward.store.delta import drop, exists, version_of
 from synthward.store.places import TableRef
 
@@ -74,9 +74,9 @@ def _copy(spark: SparkSession, table: Pinned, columns: list[str], target: TableR
     except Exception as error:  # noqa: BLE001  a classic session passes some errors on as py4j's own
         # Unlike a pass, a view may compute anything, and so fail on a cell, which Spark's text would quote.
         raise SourceError(
-            f"source '{table.source.location}' cannot be copied into the protected zone ({told(error)}): a view must "
-            "be readable to its end, whatever its cells hold (try_cast, not CAST), and the zone writable. Nothing was "
-            "measured; mend it and run the same command again, which spends nothing more"
+            f"source '{table.source.location}' cannot be copied into the protected zone ({kind_of(error)}): a view "
+            "must be readable to its end, whatever its cells hold (try_cast, not CAST), and the zone writable. Nothing "
+            "was measured; mend it and run the same command again, which spends nothing more"
         ) from None
     located = Source(format="delta", path=target.path, table=".".join(target.parts) or None)
     return Pinned(located, version=version)
@@ -107,4 +107,4 @@ def discard(spark: SparkSession, copies: Iterable[TableRef]) -> None:
                 spark.range(0).writeTo(ref.sql).using("delta").createOrReplace()
             drop(spark, ref)
         except Exception as error:  # noqa: BLE001  what made the run stop is what has to be raised
-            logger.warning("the copy of a source at %s could not be removed (%s); remove it", ref, told(error))
+            logger.warning("the copy of a source at %s could not be removed (%s); remove it", ref, kind_of(error))

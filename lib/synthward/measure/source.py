@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from synthward.domain.codes import CodeBook
-from synthward.errors import SourceError, conditions_of
+from synthward.errors import SourceError, conditions_of, kind_of
 from synthward.governance.request import PathStep, Source
 from synthward.governance.request_file import RequestFile
 from synthward.kernels.encode import UNIT, unsupported
@@ -121,7 +121,7 @@ def _pin_one(spark: SparkSession, source: Source) -> Pinned:
             return replace(pinned, version=version_of(spark, pinned.ref), table_id=table_id(spark, pinned.ref))
         except Exception as error:  # noqa: BLE001  a classic session passes some errors on as py4j's own
             raise SourceError(
-                f"source '{source.location}' cannot be pinned as a Delta table ({told(error)}); check the "
+                f"source '{source.location}' cannot be pinned as a Delta table ({kind_of(error)}); check the "
                 "location and the format, or for a view or a filtered table set `snapshot: materialize`"
             ) from None
     if source.path is None:
@@ -138,7 +138,7 @@ def _fingerprint(spark: SparkSession, source: Source) -> str:
     try:
         files = listing.load(source.path).select("path", "modificationTime", "length").collect()
     except Exception as error:  # noqa: BLE001  see above
-        raise SourceError(f"source '{source.location}' cannot be listed ({told(error)}); check the path") from None
+        raise SourceError(f"source '{source.location}' cannot be listed ({kind_of(error)}); check the path") from None
     # Spark lists no file that is empty. Without a header that is a table without rows, and no error.
     if not files and (source.format != "csv" or source.csv_options.header):
         raise SourceError(f"source '{source.location}' has no files; check the path")
@@ -172,9 +172,9 @@ def check_unchanged(spark: SparkSession, pinned: PinnedSource, failure: Exceptio
     versions = [f"version {t.version} of '{t.source.location}'" for t in pinned.tables if t.version is not None]
     if failure is not None and versions and _lacks_a_file(failure):
         raise SourceError(
-            f"source: a data file of {' or of '.join(versions)}, as pinned, is gone ({told(failure)}), for instance by "
-            "VACUUM. The rest of this run's charge is forfeit: start a run with a new key, which is charged anew, and "
-            "keep old versions longer than a run may take (delta.deletedFileRetentionDuration)"
+            f"source: a data file of {' or of '.join(versions)}, as pinned, is gone ({kind_of(failure)}), for instance "
+            "by VACUUM. The rest of this run's charge is forfeit: start a run with a new key, which is charged anew, "
+            "and keep old versions longer than a run may take (delta.deletedFileRetentionDuration)"
         )
 
 
@@ -222,11 +222,11 @@ def open_table(spark: SparkSession, pinned: Pinned) -> DataFrame:
             "if its pinned version is gone, the rest of this run's charge is forfeit and a new run key is needed"
             if pinned.version is not None
             else "give every column a name of its own, upper and lower case aside"
-            if told(error).startswith("COLUMN_ALREADY_EXISTS")
+            if kind_of(error).startswith("COLUMN_ALREADY_EXISTS")
             else "check the location, the format and the permissions"
         )
         raise SourceError(
-            f"source '{source.location}' cannot be opened as {source.format} ({told(error)}); {fix}"
+            f"source '{source.location}' cannot be opened as {source.format} ({kind_of(error)}); {fix}"
         ) from None
     return frame
 
@@ -244,11 +244,6 @@ def _reader(spark: SparkSession, pinned: Pinned) -> DataFrame:
     if source.path is not None:
         return reader.format(source.format).load(source.path)
     return reader.table(str(source.table))
-
-
-def told(error: Exception) -> str:
-    """What may be told of an error of Spark: conditions or its class, never its text, which may quote cells."""
-    return ", ".join(conditions_of(error)) or type(error).__name__
 
 
 def resolve_column(frame: DataFrame, name: str) -> tuple[Column, T.DataType]:

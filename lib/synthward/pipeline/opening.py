@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import types as T
 
 from synthward.domain.codes import codebooks
+from synthward.errors import kind_of
 from synthward.measure import copying, source
 from synthward.measure.source import PinnedSource
 from synthward.pipeline.environment import Environment, Places
@@ -93,7 +94,7 @@ def discard_copies(env: Environment, plan: Plan) -> None:
         copied, sealed = journal.newest(COPIED), journal.find(SEALED)
         opened = journal.find(OPENED)
     except Exception as error:  # noqa: BLE001  see above
-        logger.warning("run %s: copies were not looked for (%s)", plan.identity.run_id, source.told(error))
+        logger.warning("run %s: copies were not looked for (%s)", plan.identity.run_id, kind_of(error))
         return
     if copied is not None and opened is not None and sealed is None:
         copying.discard(env.spark, [TableRef.parse(copy) for copy in opened.facts["copies"]])

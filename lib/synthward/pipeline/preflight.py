@@ -10,7 +10,7 @@ import numpy as np
 from pyspark.errors import PySparkException
 
 import synthward
-from synthward.errors import EnvironmentProblem, SynthwardError, condition_of
+from synthward.errors import EnvironmentProblem, SynthwardError, kind_of
 from synthward.kernels.compiled import METHOD_LIMIT, METHOD_LIMIT_KEY
 from synthward.pipeline import _worker
 from synthward.release.publication import published_state
@@ -40,7 +40,7 @@ def check_executors(spark: SparkSession) -> None:
         found = spark.range(0, PROBES, 1, PROBES).mapInArrow(_worker.versions, schema).distinct().collect()
     except PySparkException as error:
         raise EnvironmentProblem(
-            f"executors cannot run Synthward's Python code ({condition_of(error) or type(error).__name__}). They need "
+            f"executors cannot run Synthward's Python code ({kind_of(error)}). They need "
             f"Python 3.11 or later with numpy and pyarrow, and this package: {_how_to_equip(spark)}. Nothing was spent"
         ) from error
     here = (np.__version__, synthward.__version__)
@@ -105,7 +105,7 @@ def check_zones(spark: SparkSession, zones: Mapping[str, Zone], mark: str) -> No
             write_probe(spark, zone, mark)
         except Exception as error:  # a classic session passes some errors on as py4j's own
             raise EnvironmentProblem(
-                f"the {name} zone {zone.location} cannot be written ({condition_of(error) or type(error).__name__}); "
+                f"the {name} zone {zone.location} cannot be written ({kind_of(error)}); "
                 "check the place, its free space and the permissions: files or tables must be made and removed there. "
                 "Nothing was spent"
             ) from error
@@ -124,7 +124,7 @@ def check_targets(spark: SparkSession, registry: Registry, target: TableRef, rel
         raise
     except Exception as error:  # a classic session passes some of Delta's errors on as py4j's own
         raise EnvironmentProblem(
-            f"the release zone cannot be used ({condition_of(error) or type(error).__name__}); check the path and the "
+            f"the release zone cannot be used ({kind_of(error)}); check the path and the "
             f"permissions for {registry.releases}. Nothing was spent"
         ) from error
     if there is not None and there.get("release_id") != release_id:

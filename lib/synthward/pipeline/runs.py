@@ -14,7 +14,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from synthward.errors import condition_of
+from synthward.errors import kind_of
 from synthward.pipeline.result import RunResult
 from synthward.store.delta import exists, is_conflict, pause, read
 from synthward.store.places import TableRef, Zone
@@ -45,7 +45,7 @@ class Runs:
                 if is_conflict(error) and attempt + 1 < TRIES:
                     time.sleep(pause(attempt))
                     continue
-                reason = condition_of(error) or type(error).__name__
+                reason = kind_of(error)
                 logger.warning("execution %s is not noted in %s (%s)", result.execution, self.ref, reason)
                 return False
             return True
