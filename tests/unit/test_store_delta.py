@@ -6,6 +6,7 @@ import multiprocessing as mp
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,49 @@ def test_condition_of_an_exception_that_py4j_passes_on() -> None:
     outside = RuntimeError("job aborted")
     outside.__cause__ = Py4J(Java())
     assert delta.condition_of(outside) == "DELTA_PROTOCOL_CHANGED"
+
+
+class Lost(PySparkException):
+    def __init__(self, condition: str = "DELTA_CONCURRENT_APPEND") -> None:
+        super().__init__("lost")
+        self._condition = condition
+
+    def getCondition(self) -> str:
+        return self._condition
+
+
+def failing(*failures: Exception) -> tuple[list[int], Callable[[], None]]:
+    """A commit that fails so and then succeeds; and the list it counts its tries in."""
+    tries: list[int] = []
+
+    def commit() -> None:
+        tries.append(len(tries))
+        if len(tries) <= len(failures):
+            raise failures[len(tries) - 1]
+
+    return tries, commit
+
+
+def test_a_commit_that_lost_is_made_again() -> None:
+    tries, commit = failing(Lost(), Lost("DELTA_PROTOCOL_CHANGED"))
+    waited: list[float] = []
+    delta.commit_again(commit, sleep=waited.append)
+    assert len(tries) == 3
+    assert len(waited) == 2
+
+
+def test_a_commit_that_always_loses_ends() -> None:
+    tries, commit = failing(*[Lost()] * 9)
+    with pytest.raises(Lost):
+        delta.commit_again(commit, retries=2, sleep=lambda _: None)
+    assert len(tries) == 3
+
+
+def test_a_commit_that_fails_is_not_made_again() -> None:
+    tries, commit = failing(Lost("DIVIDE_BY_ZERO"))
+    with pytest.raises(Lost):
+        delta.commit_again(commit, sleep=lambda _: None)
+    assert len(tries) == 1
 
 
 def test_pauses_grow_are_bounded_and_differ() -> None:

@@ -7,7 +7,6 @@ append in one commit does, and a row that cannot be written is a warning and not
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +15,7 @@ from pyspark.sql import functions as F
 
 from synthward.errors import kind_of
 from synthward.pipeline.result import RunResult
-from synthward.store.delta import exists, is_conflict, pause, read
+from synthward.store.delta import commit_again, exists, read
 from synthward.store.places import TableRef, Zone
 
 logger = logging.getLogger(__name__)
@@ -26,7 +25,7 @@ SCHEMA = (
     "release_id STRING, run_key STRING, request_digest STRING, scope STRING, `table` STRING, error STRING, "
     "message STRING"
 )
-TRIES = 4
+RETRIES = 3
 
 
 class Runs:
@@ -38,18 +37,13 @@ class Runs:
 
     def add(self, result: RunResult) -> bool:
         """Appends a result; False, after a warning, when that was not possible."""
-        for attempt in range(TRIES):
-            try:
-                self._append(self._spark.createDataFrame([tuple(asdict(result).values())], SCHEMA))
-            except Exception as error:  # noqa: BLE001 - the end of a run must not be hidden by the failure to note it
-                if is_conflict(error) and attempt + 1 < TRIES:
-                    time.sleep(pause(attempt))
-                    continue
-                reason = kind_of(error)
-                logger.warning("execution %s is not noted in %s (%s)", result.execution, self.ref, reason)
-                return False
-            return True
-        return False
+        try:
+            row = self._spark.createDataFrame([tuple(asdict(result).values())], SCHEMA)
+            commit_again(lambda: self._append(row), RETRIES)
+        except Exception as error:  # noqa: BLE001 - the end of a run must not be hidden by the failure to note it
+            logger.warning("execution %s is not noted in %s (%s)", result.execution, self.ref, kind_of(error))
+            return False
+        return True
 
     def _append(self, row: DataFrame) -> None:
         """One commit, which makes the table where it is absent."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from synthward.errors import IntegrityError
 from synthward.release.table import PROPERTY, Fingerprint, fingerprint
-from synthward.store.delta import detail, read
+from synthward.store.delta import commit_again, detail, read
 from synthward.store.delta import properties as properties_of
 from synthward.store.places import TableRef
 
@@ -47,17 +47,21 @@ def publish(
     Raises:
         IntegrityError: Something else is there.
     """
-    there = published_state(spark, target)
+    there, is_new = published_state(spark, target), False
+    if there is None:
+        try:
+            make = _clone if how == "clone" else _copy
+            make(spark, staged, version, target, properties)
+            is_new = True
+        except Exception:
+            # Another driver of the run may have come first, which has many conditions: what is there now counts.
+            there = published_state(spark, target)
+            if there is None:
+                raise
     if there is not None:
         _compare(spark, target, there, properties)
-    elif how == "clone":
-        _clone(spark, staged, version, target, properties)
-    else:
-        _copy(spark, staged, version, target, properties)
-    if there is None or _NOTE not in there:
-        digest = properties["manifest_sha256"]
-        spark.sql(f"ALTER TABLE {target.sql} SET TBLPROPERTIES ('{PROPERTY}{_NOTE}' = '{digest}')").collect()
-    return there is None
+    commit_again(lambda: _note(spark, target, properties["manifest_sha256"]))
+    return is_new
 
 
 def recognise(spark: SparkSession, target: TableRef, properties: Mapping[str, str]) -> None:
@@ -85,6 +89,11 @@ def _compare(spark: SparkSession, target: TableRef, there: Mapping[str, str], pr
             f"target {target} holds something else than this release (it differs in {', '.join(differing)}); Synthward "
             "never replaces a published table. Move it away, or give the request another output name"
         )
+
+
+def _note(spark: SparkSession, target: TableRef, digest: str) -> None:
+    if _NOTE not in (published_state(spark, target) or {}):
+        spark.sql(f"ALTER TABLE {target.sql} SET TBLPROPERTIES ('{PROPERTY}{_NOTE}' = '{digest}')").collect()
 
 
 def _clone(

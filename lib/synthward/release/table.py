@@ -16,7 +16,7 @@ from pyspark.sql import types as T
 from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Attribute, Date, Numeric
 from synthward.sample.decode import decode_all, release_type
-from synthward.store.delta import version_of
+from synthward.store.delta import commit_again, version_of
 from synthward.store.places import TableRef
 
 ROW = "_row"
@@ -141,7 +141,8 @@ def stage(rows: DataFrame, target: TableRef, checks: Mapping[str, str], properti
         writer = writer.tableProperty(f"delta.constraints.{name}", expression)
     for name, value in properties.items():
         writer = writer.tableProperty(PROPERTY + name, value)
-    writer.createOrReplace()
+    # Of two drivers of one run that stage at once, both go on: with versions of their own that hold equal rows.
+    commit_again(writer.createOrReplace)
     return version_of(rows.sparkSession, target)
 
 

@@ -69,6 +69,29 @@ def pause(attempt: int) -> float:
     return longest * (0.5 + 0.5 * int.from_bytes(os.urandom(4), "big") / 2.0**32)
 
 
+def commit_again(
+    commit: Callable[[], object], retries: int = RETRIES, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Commits, and does so again as long as a concurrent commit comes first.
+
+    Args:
+        commit: One commit that may be made twice.
+        retries: How often to try again.
+        sleep: For tests.
+
+    Raises:
+        Exception: Spark's own, of the last try or of a failure that is no conflict.
+    """
+    for attempt in range(retries + 1):
+        try:
+            commit()
+            return
+        except Exception as error:
+            if attempt == retries or not is_conflict(error):
+                raise
+        sleep(pause(attempt))
+
+
 def exists(spark: SparkSession, ref: TableRef) -> bool:
     """Whether the table is there (for a path: a Delta table); analysis only, no Spark job."""
     try:

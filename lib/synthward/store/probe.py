@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 TEXT = "Synthward was here to see whether it can write."
 
-TRIES = 3
+TRIES = 5
 """Two drivers of one run may be in each other's way."""
 
 
@@ -53,6 +54,8 @@ def write_probe(spark: SparkSession, zone: Zone, mark: str, sleep: Callable[[flo
 
 
 def _write_file(spark: SparkSession, path: str) -> None:
+    if local_path(path) is not None:  # removed below, so each try may have a place of its own
+        path = f"{path}_{secrets.token_hex(4)}"
     spark.range(0, 1, 1, 1).select(F.lit(TEXT).alias("value")).write.mode("overwrite").text(path)
     folder = local_path(path)
     if folder is not None and folder.is_dir():
