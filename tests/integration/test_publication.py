@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,13 +41,30 @@ def at_once(act: Callable[[], Result]) -> list[Result]:
         return [pending.result() for pending in [pool.submit(act) for _ in range(DRIVERS)]]
 
 
-def staged_release(spark: SparkSession, zone: Zone) -> tuple[TableRef, int, dict[str, str]]:
-    """A staged table, its version, and what its release is to have."""
-    staged = zone.table("staged")
-    version = stage(rows(spark), staged, {"row_number": f"`{ROW}` >= 0"}, {"status": "staged"})
-    whole = fingerprint(read(spark, staged))
+@dataclass(frozen=True)
+class Staged:
+    """A staged table, and what its release is to have."""
+
+    spark: SparkSession
+    table: TableRef
+    version: int
+    target: TableRef
+    wanted: dict[str, str]
+
+    def publish(self, how: str) -> bool:
+        return publish(self.spark, self.table, self.version, self.target, self.wanted, how)
+
+    def published(self) -> dict[str, str]:
+        return dict(published_state(self.spark, self.target) or {})
+
+
+@pytest.fixture
+def staged(spark: SparkSession, zone: Zone) -> Staged:
+    table = zone.table("staged")
+    version = stage(rows(spark), table, {"row_number": f"`{ROW}` >= 0"}, {"status": "staged"})
+    whole = fingerprint(read(spark, table))
     wanted = {"release_id": "r1", "rows": str(whole.rows), "content": whole.content, "manifest_sha256": "5eed"}
-    return staged, version, wanted
+    return Staged(spark, table, version, zone.table("release"), wanted)
 
 
 def test_all_of_them_stage_equal_rows(spark: SparkSession, zone: Zone) -> None:
@@ -57,21 +75,15 @@ def test_all_of_them_stage_equal_rows(spark: SparkSession, zone: Zone) -> None:
 
 
 @pytest.mark.parametrize("how", ["clone", "copy"])
-def test_all_of_them_see_one_release(spark: SparkSession, zone: Zone, how: str) -> None:
-    staged, version, wanted = staged_release(spark, zone)
-    target = zone.table("release")
-    made = at_once(lambda: publish(spark, staged, version, target, wanted, how))
+def test_all_of_them_see_one_release(staged: Staged, how: str) -> None:
+    made = at_once(lambda: staged.publish(how))
     assert any(made)
-    assert wanted.items() <= dict(published_state(spark, target) or {}).items()
-    assert read(spark, target).count() == 20
-    assert publish(spark, staged, version, target, wanted, how) is False
+    assert staged.wanted.items() <= staged.published().items()
+    assert read(staged.spark, staged.target).count() == 20
+    assert staged.publish(how) is False
 
 
-def test_the_one_that_comes_second_finds_the_release(
-    spark: SparkSession, zone: Zone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    staged, version, wanted = staged_release(spark, zone)
-    target = zone.table("release")
+def test_the_one_that_comes_second_finds_the_release(staged: Staged, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = publication._copy
 
     def beaten(*words: object) -> None:
@@ -79,15 +91,11 @@ def test_the_one_that_comes_second_finds_the_release(
         raise RuntimeError("lost against the other driver's commit")
 
     monkeypatch.setattr(publication, "_copy", beaten)
-    assert publish(spark, staged, version, target, wanted, "copy") is False
-    assert (published_state(spark, target) or {})["manifest_noted"] == "5eed"
+    assert staged.publish("copy") is False
+    assert staged.published()["manifest_noted"] == "5eed"
 
 
-def test_the_one_that_comes_second_to_another_release_is_told(
-    spark: SparkSession, zone: Zone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    staged, version, wanted = staged_release(spark, zone)
-    target = zone.table("release")
+def test_the_one_that_comes_second_to_another_release_is_told(staged: Staged, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = publication._copy
 
     def taken(session: SparkSession, source: TableRef, at: int, there: TableRef, properties: dict[str, str]) -> None:
@@ -96,18 +104,14 @@ def test_the_one_that_comes_second_to_another_release_is_told(
 
     monkeypatch.setattr(publication, "_copy", taken)
     with pytest.raises(IntegrityError, match="release_id"):
-        publish(spark, staged, version, target, wanted, "copy")
+        staged.publish("copy")
 
 
-def test_a_failure_that_leaves_nothing_is_passed_on(
-    spark: SparkSession, zone: Zone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    staged, version, wanted = staged_release(spark, zone)
-
+def test_a_failure_that_leaves_nothing_is_passed_on(staged: Staged, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError("no space left")
 
     monkeypatch.setattr(publication, "_copy", full)
     with pytest.raises(OSError, match="no space left"):
-        publish(spark, staged, version, zone.table("release"), wanted, "copy")
-    assert published_state(spark, zone.table("release")) is None
+        staged.publish("copy")
+    assert published_state(staged.spark, staged.target) is None

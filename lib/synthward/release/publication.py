@@ -60,7 +60,9 @@ def publish(
                 raise
     if there is not None:
         _compare(spark, target, there, properties)
-    commit_again(lambda: _note(spark, target, properties["manifest_sha256"]))
+    if there is None or _NOTE not in there:
+        note = f"'{PROPERTY}{_NOTE}' = '{properties['manifest_sha256']}'"
+        commit_again(lambda: spark.sql(f"ALTER TABLE {target.sql} SET TBLPROPERTIES ({note})").collect())
     return is_new
 
 
@@ -89,11 +91,6 @@ def _compare(spark: SparkSession, target: TableRef, there: Mapping[str, str], pr
             f"target {target} holds something else than this release (it differs in {', '.join(differing)}); Synthward "
             "never replaces a published table. Move it away, or give the request another output name"
         )
-
-
-def _note(spark: SparkSession, target: TableRef, digest: str) -> None:
-    if _NOTE not in (published_state(spark, target) or {}):
-        spark.sql(f"ALTER TABLE {target.sql} SET TBLPROPERTIES ('{PROPERTY}{_NOTE}' = '{digest}')").collect()
 
 
 def _clone(
