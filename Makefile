@@ -58,6 +58,7 @@ test-unit: $(STAMP) ## unit tests: no JVM, seconds
 
 test-all: export SYNTHWARD_MOTO_PYTHON := $(EXTRAS)/moto/bin/python
 test-all: export SYNTHWARD_S3_JARS := $(EXTRAS)/s3jars
+test-all: export SYNTHWARD_YARN_JARS := $(EXTRAS)/yarnjars
 test-all: export SYNTHWARD_AIRFLOW_PYTHON := $(EXTRAS)/airflow/bin/python
 test-all: export SYNTHWARD_MBI := $(EXTRAS)/mbi
 test-all: export SYNTHWARD_BUNDLES := $(EXTRAS)/bundles
@@ -65,7 +66,7 @@ test-all: setup extras check test-unit ## everything: slow tests too, both lanes
 	$(PY) -m pytest $(TESTS) $(TWO)
 	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect $(TWO)
 
-extras: setup ## what only test-all needs, in .extras: S3 server and client, Airflow, oracles (network, once, 2 GB)
+extras: setup ## what only test-all needs, in .extras: S3, YARN, Airflow, oracles (network, once, 2 GB)
 	@.ci/extras $(PY)
 
 mutants: setup ## break each guarantee on purpose; a test must notice (half an hour)

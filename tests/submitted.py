@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pyspark
 
 from synthward.spark.session import CATALOG, EXTENSION
-from trial import SCOPE, Clock, TestSite, charges, ready
+from trial import SCOPE, ZONES, Clock, TestSite, charges, ready
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -52,14 +52,22 @@ def clean_environment() -> dict[str, str]:
     return {**kept, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
 
 
-def program(root: Path, script: str, *words: str, package: Path, master: str, conf: Mapping[str, str]) -> list[str]:
+def program(
+    root: Path,
+    script: str,
+    *words: str,
+    package: Path,
+    master: str,
+    conf: Mapping[str, str],
+    options: Sequence[str] = (),
+) -> list[str]:
     """The spark-submit command of a job, as docs/running.md has it, with the settings of the tests on top."""
     jars = ",".join(str(path) for path in sorted((root / "jars").glob("*.jar")))
     settings = [word for name, value in {**SETTINGS, **conf}.items() for word in ("--conf", f"{name}={value}")]
     return [
         str(Path(sys.executable).with_name("spark-submit")),
         *("--master", master, "--jars", jars, "--properties-file", str(root / "conf" / "spark-defaults.conf")),
-        *("--py-files", str(package), *settings),
+        *("--py-files", str(package), *options, *settings),
         str(root / "jobs" / script),
         *words,
     ]
@@ -79,9 +87,10 @@ def submit(
     master: str = "local[2]",
     conf: Mapping[str, str] | None = None,
     env: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """spark-submit of a job, as on a cluster."""
-    command = program(root, script, *words, package=package, master=master, conf=conf or {})
+    command = program(root, script, *words, package=package, master=master, conf=conf or {}, options=options)
     # Outside of the checkout, and without it on the path: the package is to come from the zip.
     environment = {name: value for name, value in clean_environment().items() if name != "PYTHONPATH"} | dict(env or {})
     return finished(command, cwd, environment)
@@ -201,20 +210,30 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(port: int) -> None:
-    """Waits until somebody listens on a port."""
+def wait_for(port: int, server: subprocess.Popen[bytes] | None = None) -> None:
+    """Waits until somebody listens on a port, or until the server that should do so has ended."""
     end = time.monotonic() + 120
-    while time.monotonic() < end:
+    while time.monotonic() < end and (server is None or server.poll() is None):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.2)
     raise TimeoutError(f"nothing listens on port {port}")
 
 
-def prepared(spark: SparkSession, folder: Path, **changes: Any) -> tuple[TestSite, Path]:
-    """A site of today with a source, a budget and approvals, and a request with `changes`."""
-    site = TestSite(folder)
-    site.write(spark)
+def prepared(spark: SparkSession, folder: Path, *, away: str = "", **changes: Any) -> tuple[TestSite, Path]:
+    """A site of today with a source, a budget and approvals, and a request with `changes`.
+
+    Args:
+        spark: A session.
+        folder: Where the site's files are written.
+        away: URI of a folder in another file system for source and zones.
+        changes: What the request has otherwise.
+    """
+    site = TestSite(folder, site={zone: f"{away}/{zone}" for zone in ZONES} if away else None)
+    source = site.write(spark)
+    if away:
+        spark.read.format("delta").load(str(source)).write.format("delta").save(f"{away}/visits")
+        changes["source"] = {"path": f"{away}/visits"}
     today = dt.datetime.now(dt.UTC)
     path = site.request(expires=today.date() + dt.timedelta(days=3), **changes)
     ready(site.open(spark, clock=Clock(today)), path)

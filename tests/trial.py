@@ -37,6 +37,7 @@ T = TypeVar("T")
 START = dt.datetime(2026, 1, 15, 9, 0, tzinfo=dt.UTC)
 EXPIRES = dt.date(2026, 3, 31)
 SCOPE = "clinic"
+ZONES = ("ledger", "protected", "releases")
 DECLARED_PATIENTS = 50
 
 POLICY: dict[str, Any] = {
@@ -184,7 +185,7 @@ class TestSite:
         """
         self.root = root
         write_yaml(root / "policy.yaml", merged(POLICY, policy or {}))
-        zones = {"ledger": "./zones/ledger", "protected": "./zones/protected", "releases": "./zones/releases"}
+        zones = {zone: f"./zones/{zone}" for zone in ZONES}
         # MLflow takes seconds for a new database; tests that are about it switch it on.
         base = {"version": 1, "name": "Test site", "policy": "policy.yaml", **zones, "tracking": {"enabled": False}}
         self.file = write_yaml(root / "site.yaml", merged(base, site or {}))

@@ -13,10 +13,10 @@ from pathlib import Path
 from synthward.cli.result import ResultFile
 from synthward.errors import EnvironmentProblem
 from synthward.spark.session import build_session, stop_session
-from trial import SCOPE, TestSite, charges, ready, visits
+from trial import SCOPE, VISITS, ZONES, TestSite, charges, ready, visits
 
 BUCKET = "s3a://clinic"
-ZONES = {name: f"{BUCKET}/{name}" for name in ("ledger", "protected", "releases")}
+IN_BUCKET = {zone: f"{BUCKET}/{zone}" for zone in ZONES}
 
 
 def settings(endpoint: str, jars: Path) -> dict[str, str]:
@@ -40,17 +40,15 @@ def main(folder: str, endpoint: str, jars: str) -> None:
     spark = build_session("object store", master="local[2]", conf=settings(endpoint, Path(jars)))
     try:
         source = f"{BUCKET}/data/visits"
-        spark.createDataFrame(visits(), "pid BIGINT, sex STRING, age INT").coalesce(1).write.format("delta").save(
-            source
-        )
+        spark.createDataFrame(visits(), VISITS).coalesce(1).write.format("delta").save(source)
         changes = {"source": {"_whole": True, "format": "delta", "path": source}}
-        careless = TestSite(Path(folder) / "careless", site=ZONES)
+        careless = TestSite(Path(folder) / "careless", site=IN_BUCKET)
         try:
             ready(careless.open(spark), careless.request(**changes))
             refused = ""
         except EnvironmentProblem as error:
             refused = str(error)
-        site = TestSite(Path(folder) / "site", site={**ZONES, "single_writer": True})
+        site = TestSite(Path(folder) / "site", site={**IN_BUCKET, "single_writer": True})
         ward = site.open(spark)
         request = ready(ward, site.request(**changes))
         first, again = ward.run(request), ward.run(request)

@@ -94,3 +94,12 @@ def test_a_run_with_the_packed_environment_on_executors(
     done = submit(root, package, *words, cwd=tmp_path, master=cluster.master, conf=conf)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert charges(site.open(spark)) == 1
+
+
+def test_a_driver_on_a_standalone_cluster_is_not_possible(
+    tmp_path: Path, root: Path, package: Path, cluster: Cluster
+) -> None:
+    """Spark's own rule for Python, which docs/running.md tells."""
+    done = submit(root, package, cwd=tmp_path, master=cluster.master, options=("--deploy-mode", "cluster"))
+    assert done.returncode != 0
+    assert "Cluster deploy mode is currently not supported for python applications" in done.stdout + done.stderr

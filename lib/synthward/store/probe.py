@@ -54,9 +54,12 @@ def write_probe(spark: SparkSession, zone: Zone, mark: str, sleep: Callable[[flo
 
 
 def _write_file(spark: SparkSession, path: str) -> None:
+    folder = None
     if local_path(path) is not None:  # removed below, so each try may have a place of its own
         path = f"{path}_{secrets.token_hex(4)}"
-    spark.range(0, 1, 1, 1).select(F.lit(TEXT).alias("value")).write.mode("overwrite").text(path)
-    folder = local_path(path)
-    if folder is not None and folder.is_dir():
-        shutil.rmtree(folder)
+        folder = local_path(path)
+    try:
+        spark.range(0, 1, 1, 1).select(F.lit(TEXT).alias("value")).write.mode("overwrite").text(path)
+    finally:
+        if folder is not None:  # what a full disk let be made, too
+            shutil.rmtree(folder, ignore_errors=True)
