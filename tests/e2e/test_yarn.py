@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hadoop_cluster import Hadoop, hadoop
-from submitted import SPARK_HOME, prepared, result_line, submit, whole
+from submitted import SETTINGS, SPARK_HOME, prepared, result_line, submit, whole
 from synthward.spark.archive import build_archive
 from synthward.spark.package import build_zip
 from trial import SCOPE, TestSite, charges
@@ -53,6 +53,7 @@ def on_yarn(root: Path, tmp_path_factory: pytest.TempPathFactory, cluster: Hadoo
     settings = {
         "spark.executor.memory": "640m",
         "spark.executor.cores": "1",
+        "spark.executor.extraJavaOptions": SETTINGS["spark.driver.extraJavaOptions"],
         "spark.yarn.am.memory": "384m",
         "spark.yarn.jars": f"local:{SPARK_HOME}/jars/*",
         "spark.pyspark.python": "./environment/bin/python",
@@ -107,7 +108,7 @@ def test_a_driver_outside_of_the_cluster(spark: SparkSession, tmp_path: Path, cl
     conf = {
         "spark.dynamicAllocation.enabled": "true",
         "spark.dynamicAllocation.maxExecutors": "2",
-        "spark.dynamicAllocation.executorIdleTimeout": "5s",
+        "spark.dynamicAllocation.executorIdleTimeout": "10s",
         "spark.io.encryption.enabled": "true",
     }
     words, options = in_client(site, request)
