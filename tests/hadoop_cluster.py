@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from submitted import SPARK_HOME, clean_environment, free_port, wait_for
+from submitted import SPARK_HOME, clean_environment, free_port, stop, wait_for
 from synthward.spark.java import find_java
 
 NODES = 2
@@ -85,13 +85,7 @@ def hadoop(folder: Path, jars: Path) -> Iterator[Hadoop]:
             start("nodemanager", node=node)
         yield Hadoop(confs[0], f"hdfs://{_HERE}:{namenode}", folder / "logs")
     finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        stop(started)
 
 
 def _configured(folder: Path, namenode: int, manager: Mapping[str, int], node: int) -> Path:

@@ -156,13 +156,7 @@ def standalone(folder: Path, hosts: Sequence[str] = ("127.0.0.1", "127.0.0.1")) 
             start("worker.Worker", [*own, "--work-dir", str(work), master])
         yield Cluster(master, work)
     finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        stop(started)
 
 
 @contextlib.contextmanager
@@ -196,7 +190,14 @@ def connect_server(root: Path, folder: Path, python: Path) -> Iterator[str]:
         wait_for(port)
         yield f"sc://127.0.0.1:{port}"
     finally:
+        stop([server])
+
+
+def stop(servers: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ends servers, the last one first; what does not end by itself is killed."""
+    for server in reversed(servers):
         server.terminate()
+    for server in servers:
         try:
             server.wait(30)
         except subprocess.TimeoutExpired:
