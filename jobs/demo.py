@@ -13,7 +13,7 @@ from synthward.cli.logs import log_to_stderr
 from synthward.cli.run import result_line, write_report
 from synthward.demo.simulator import write_demo
 from synthward.demo.tour import Stop, farewell, guide, say
-from synthward.errors import Told
+from synthward.errors import SafeError
 from synthward.spark.session import build_session, stop_session
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,7 +46,7 @@ def main() -> int:
         farewell(ward, release, report)
         print(json.dumps(result_line(release, report)))
     except Exception as error:  # noqa: BLE001 - the text of an unexpected error may quote a cell
-        told = Told.of(error)
+        told = SafeError.of(error)
         say(told.text)
         return told.code
     finally:

@@ -12,7 +12,7 @@ import json
 
 import synthward
 from synthward.errors import JobFailed
-from synthward.pipeline.journal import advice
+from synthward.run.journal import advice
 
 try:
     spark

@@ -16,10 +16,10 @@ from synthward.domain.spec import Domain
 from synthward.fit.base import Task
 from synthward.fit.catalog import synthesizer
 from synthward.fit.model import Model
-from synthward.governance.request import Synthesizer, WorkloadEntry
 from synthward.privacy.measurement import Round
 from synthward.privacy.noise import NoiseCall
 from synthward.privacy.unit import PrivacyUnit
+from synthward.spec.request import Synthesizer, WorkloadEntry
 
 DOMAIN = bind(
     """\

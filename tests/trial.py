@@ -20,15 +20,15 @@ import numpy as np
 import yaml
 
 from synthward.api import Release, Ward
-from synthward.config.site import load_site
 from synthward.domain.codes import codebooks
 from synthward.governance.policy import load_policy
-from synthward.governance.request_file import RequestFile, load_request
-from synthward.measure import source
 from synthward.measure.curator import Curator, RunStep
-from synthward.measure.source import PinnedSource
-from synthward.pipeline.plan import Plan, make_plan
 from synthward.privacy.noise import Integers, NoiseCall, SecureNoise
+from synthward.run.plan import Plan, make_plan
+from synthward.sources import reading as source
+from synthward.sources.reading import PinnedSource
+from synthward.spec.request_file import RequestFile, load_request
+from synthward.spec.site import load_site
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -19,24 +19,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthward.config.site import Site, load_site
 from synthward.errors import PolicyRefused, SynthwardError, UsageError
 from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections
 from synthward.governance.policy import Policy, load_policy
-from synthward.governance.request_file import RequestFile, load_request
 from synthward.ledger.ledger import Ledger
 from synthward.ledger.scopes import HistoryLine, ScopeState
-from synthward.pipeline.environment import Environment
-from synthward.pipeline.journal import SEALED
-from synthward.pipeline.opening import discard_copies
-from synthward.pipeline.plan import Plan, make_plan
-from synthward.pipeline.records import publishable_metrics
-from synthward.pipeline.result import RunResult
-from synthward.pipeline.run import MANIFEST, REPORT, MainJob, Outcome
-from synthward.pipeline.runs import Runs
 from synthward.privacy.noise import NoiseSource, SecureNoise
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Registry
+from synthward.run.environment import Environment
+from synthward.run.journal import SEALED
+from synthward.run.main_job import MANIFEST, REPORT, MainJob, Outcome
+from synthward.run.opening import discard_copies
+from synthward.run.plan import Plan, make_plan
+from synthward.run.records import publishable_metrics
+from synthward.run.result import RunResult
+from synthward.run.runs import Runs
+from synthward.spec.request_file import RequestFile, load_request
+from synthward.spec.site import Site, load_site
 from synthward.store.chain import Chain
 from synthward.store.delta import read
 from synthward.store.links import Link

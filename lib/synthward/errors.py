@@ -76,7 +76,7 @@ def _cause_of(thrown: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Told:
+class SafeError:
     """What may be told of an error outside of the protected zone.
 
     Of an error that is not of this module only the class and Spark's condition are told: its text may quote a cell.
@@ -94,7 +94,7 @@ class Told:
     message: str
 
     @classmethod
-    def of(cls, error: BaseException) -> Told:
+    def of(cls, error: BaseException) -> SafeError:
         """Of whatever ended a command."""
         name = type(error).__name__
         if isinstance(error, SynthwardError):
@@ -123,7 +123,7 @@ class JobFailed(RuntimeError):
     @classmethod
     def of(cls, error: BaseException) -> JobFailed:
         """The exception to raise for an error."""
-        told = Told.of(error)
+        told = SafeError.of(error)
         again = "try again" if told.retryable else "trying again unchanged will not help"
         return cls(f"exit code {told.code} ({told.name}; {again}): {told.message}")
 

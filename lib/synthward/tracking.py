@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from synthward import __version__
-from synthward.config.site import Tracking
 from synthward.release.manifest import Manifest
+from synthward.spec.site import Tracking
 
 logger = logging.getLogger("synthward")
 

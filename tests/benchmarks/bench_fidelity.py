@@ -34,8 +34,8 @@ from fidelity_wide import wide
 
 from synthward.domain.codes import codebooks
 from synthward.fit.catalog import SYNTHESIZERS, synthesizer
-from synthward.governance.request import Synthesizer
-from synthward.pipeline.plan import with_curve
+from synthward.run.plan import with_curve
+from synthward.spec.request import Synthesizer
 
 
 class Bench(TypingProtocol):

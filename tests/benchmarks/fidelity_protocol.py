@@ -16,9 +16,9 @@ import pandas as pd
 
 from synthward.domain.spec import Domain, load_domain
 from synthward.fit.base import Rounds, Synthesizer, Task
-from synthward.governance.request import Synthesizer as Settings
 from synthward.privacy.measurement import Measurement, Round
 from synthward.privacy.unit import PrivacyUnit
+from synthward.spec.request import Synthesizer as Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("SYNTHWARD_DATA", ROOT.parent / "shared" / "data"))

@@ -12,10 +12,10 @@ from fidelity_protocol import DELTA, Metered
 from synthward.domain.spec import Categorical, Domain
 from synthward.fit.base import Task
 from synthward.fit.catalog import synthesizer
-from synthward.governance.request import Synthesizer as Settings
-from synthward.pipeline.plan import with_curve
 from synthward.privacy.queries import Marginal
 from synthward.privacy.unit import PrivacyUnit
+from synthward.run.plan import with_curve
+from synthward.spec.request import Synthesizer as Settings
 
 COLUMNS, VALUES, ROWS = 100, 10, 200_000
 

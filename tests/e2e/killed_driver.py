@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from synthward.api import Ward
-from synthward.config.site import load_site
 from synthward.spark.session import build_session
+from synthward.spec.site import load_site
 
 SETTINGS = {
     "spark.driver.memory": "1g",

@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 from pyspark.sql import SparkSession
 from synthward.api import Ward
-from synthward.config.site import load_site
+from synthward.spec.site import load_site
 ward = Ward(SparkSession.builder.remote(sys.argv[1]).getOrCreate(), load_site(Path(sys.argv[2])))
 ward.run(ward.request(sys.argv[3]))
 """

@@ -44,7 +44,7 @@ def workers(root: Path) -> list[str]:
 
 def test_workers_import_from_the_zip_with_numpy_and_pyarrow_alone(root: Path, package: Path) -> None:
     found = workers(root)
-    assert {"synthward.kernels._worker", "synthward.sample._worker", "synthward.pipeline._worker"} <= set(found)
+    assert {"synthward.kernels._worker", "synthward.sample._worker", "synthward.run._worker"} <= set(found)
     for name in found:
         done = subprocess.run(
             [sys.executable, "-c", PROBE, str(package), name], capture_output=True, text=True, timeout=120, check=False

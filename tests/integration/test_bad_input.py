@@ -24,9 +24,9 @@ from synthward.errors import (
     SourceError,
     SynthwardError,
 )
-from synthward.pipeline.environment import Places
-from synthward.pipeline.journal import Journal
-from synthward.pipeline.opening import open_source
+from synthward.run.environment import Places
+from synthward.run.journal import Journal
+from synthward.run.opening import open_source
 from trial import (
     DOMAIN,
     REQUEST,

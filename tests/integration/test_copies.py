@@ -11,11 +11,12 @@ import pytest
 
 from synthward.api import Ward
 from synthward.errors import PolicyRefused, SourceError
-from synthward.governance.request_file import RequestFile
-from synthward.measure import copying, source
-from synthward.pipeline.environment import Places
-from synthward.pipeline.journal import Journal
-from synthward.pipeline.opening import open_source
+from synthward.run.environment import Places
+from synthward.run.journal import Journal
+from synthward.run.opening import open_source
+from synthward.sources import copying
+from synthward.sources import reading as source
+from synthward.spec.request_file import RequestFile
 from synthward.store.delta import exists
 from synthward.store.places import TableRef
 from trial import Clock, CountingNoise, NoNoise, Stopped, TestSite, charges, plan_of, ready, stop_after, visits
@@ -79,7 +80,7 @@ def test_no_row_is_read_when_a_run_opens(spark: SparkSession, site: TestSite) ->
     opened = site.open(spark)
     plan, env = opened.plan(opened.request(site.request(source=SOURCE))), opened._environment()
     pinned = open_source(env, plan, Places.of(opened.site, plan), Journal(env.journal, plan.identity.run_id))
-    assert pinned.loose == (0,)
+    assert pinned.unversioned == (0,)
     assert [link.kind for link in opened.history(plan.identity.run_id)] == ["opened"]
     assert copies(site) == []
     with pytest.raises(Exception, match="CAST_INVALID_INPUT"):

@@ -10,8 +10,8 @@ import pytest
 
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Boolean, Categorical, Domain, Numeric
+from synthward.evaluate.inspect import inspect
 from synthward.release.table import Lineage
-from synthward.validate.inspect import inspect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

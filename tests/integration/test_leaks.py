@@ -18,9 +18,9 @@ import pytest
 from showcase import ID_PLANT, PATIENTS, ROWS, VALUE_PLANTS, Showcase, showcase
 from synthward.api import Release, Ward
 from synthward.cli.main import main
-from synthward.config.site import Site
-from synthward.governance.request_file import RequestFile
 from synthward.privacy.measurement import unpack
+from synthward.spec.request_file import RequestFile
+from synthward.spec.site import Site
 from synthward.store.chain import Chain
 from synthward.store.places import Zone
 from trial import VISITS, Clock, TestSite, heard, ready

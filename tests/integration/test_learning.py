@@ -12,17 +12,17 @@ import pytest
 
 from recorded import Call, RecordingNoise, ReplayNoise
 from store_doubles import MemoryLinks
-from synthward.config.site import load_site
 from synthward.domain.spec import Categorical, Numeric
 from synthward.errors import SourceError
 from synthward.governance.policy import load_policy
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.ledger import Ledger
-from synthward.measure import source
-from synthward.measure.source import PinnedSource
-from synthward.pipeline.environment import Environment
-from synthward.pipeline.run import MainJob, Measured
+from synthward.run.environment import Environment
+from synthward.run.main_job import MainJob, Measured
 from synthward.sample.model_file import ModelFile
+from synthward.sources import reading as source
+from synthward.sources.reading import PinnedSource
+from synthward.spec.site import load_site
 from synthward.store.chain import Chain
 from synthward.store.places import TableRef, Zone
 from trial import VISITS, Clock, CountingNoise, Stopped, TestSite, heard, plan_of, run, stop_after, visits

@@ -14,9 +14,9 @@ import pytest
 
 from synthward.errors import GateFailed
 from synthward.governance.policy import load_policy
-from synthward.governance.request_file import load_request
-from synthward.pipeline.plan import make_plan
 from synthward.privacy.sensitivity import WEIGHT_UNIT
+from synthward.run.plan import make_plan
+from synthward.spec.request_file import load_request
 from trial import Clock, TestSite, approve, exact_answers, open_budget
 
 if TYPE_CHECKING:

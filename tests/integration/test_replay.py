@@ -20,10 +20,10 @@ import pytest
 
 from recorded import Call, RecordingNoise, ReplayNoise
 from synthward.errors import SynthwardError
-from synthward.governance import request_file
-from synthward.governance.request_file import request_digest
 from synthward.privacy.noise import NoiseCall
 from synthward.privacy.sensitivity import WEIGHT_UNIT
+from synthward.spec import request_file
+from synthward.spec.request_file import request_digest
 from trial import TestSite, heard, ready
 
 if TYPE_CHECKING:

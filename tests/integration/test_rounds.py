@@ -11,16 +11,16 @@ import pytest
 
 from recorded import RecordingNoise, ReplayNoise
 from synthward.domain.codes import codebooks
-from synthward.measure import source
 from synthward.measure.answers import cells_of
 from synthward.measure.curator import Curator
-from synthward.pipeline.plan import Plan
 from synthward.privacy.accounting import total
 from synthward.privacy.calibration import calibrated
 from synthward.privacy.measurement import Asked, Measurement, Round
 from synthward.privacy.noise import NoiseSource
 from synthward.privacy.queries import Clique, Marginal, Population, Query, Scores, Selection, Sum
 from synthward.privacy.sensitivity import WEIGHT_UNIT
+from synthward.run.plan import Plan
+from synthward.sources import reading as source
 from trial import VISITS, MemorySeals, NoNoise, TestSite, plan_of, stepping, visits
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from synthward.errors import PolicyRefused
-from synthward.pipeline.plan import Plan
-from synthward.pipeline.result import RunResult
-from synthward.pipeline.runs import Runs
+from synthward.run.plan import Plan
+from synthward.run.result import RunResult
+from synthward.run.runs import Runs
 from synthward.store.delta import version_of
 from synthward.store.places import Zone
 from trial import TestSite, heard, plan_of

@@ -16,7 +16,7 @@ import pytest
 
 from synthward.domain.codes import codebooks
 from synthward.errors import SourceError
-from synthward.measure import source
+from synthward.sources import reading as source
 from trial import (
     DOMAIN,
     VISITS,

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from synthward.config.site import load_site
 from synthward.demo import _worker
 from synthward.domain.spec import Categorical, Domain, load_domain
 from synthward.governance.assess import Assessment, assess
 from synthward.governance.policy import load_policy
-from synthward.governance.request_file import RequestFile, load_request
+from synthward.spec.request_file import RequestFile, load_request
+from synthward.spec.site import load_site
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 REQUESTS = sorted(path.stem for path in (CONF / "requests").glob("*.yaml"))

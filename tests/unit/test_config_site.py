@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from synthward.config.locations import has_scheme, is_schema, resolve, resolve_tracking, resolve_zone, zone_fault
-from synthward.config.site import load_site
 from synthward.errors import ConfigError
+from synthward.spec.site import load_site
 
 ROOT = Path(__file__).parents[2]
 

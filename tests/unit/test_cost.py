@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from synthward.pipeline.cost import Cost, fit_seconds
+from synthward.run.cost import Cost, fit_seconds
 from trial import TestSite, plan_of
 
 JOIN = {"path": [{"source": {"format": "delta", "path": "data/stays"}, "on": {"stay": "stay"}}]}

@@ -16,17 +16,17 @@ from synthward.domain.spec import Domain
 from synthward.errors import ConfigError, IntegrityError
 from synthward.fit.base import Task, share_out
 from synthward.fit.moments import Moments
-from synthward.governance.request import Synthesizer
 from synthward.measure import curator as module
 from synthward.measure.curator import Curator, SealStore
 from synthward.measure.layout import Layout
-from synthward.pipeline.journal import Journal, JournalSeals
 from synthward.privacy.accounting import Charge, total
 from synthward.privacy.calibration import calibrated
 from synthward.privacy.measurement import Asked, Round
 from synthward.privacy.noise import NoiseCall, SecureNoise
 from synthward.privacy.queries import Marginal, Population, Scores, Selection
 from synthward.privacy.unit import PrivacyUnit
+from synthward.run.journal import Journal, JournalSeals
+from synthward.spec.request import Synthesizer
 from synthward.store.chain import Chain
 from synthward.store.places import TableRef
 from trial import Clock, MemorySeals, Stopped, heard, stepping, stop_after

@@ -17,8 +17,8 @@ from synthward.domain.spec import Domain
 from synthward.fit.base import Task
 from synthward.fit.catalog import synthesizer
 from synthward.fit.model import Model
-from synthward.governance.request import Synthesizer
 from synthward.privacy.unit import PrivacyUnit
+from synthward.spec.request import Synthesizer
 
 ROWS = 100_000
 VALUES = 3

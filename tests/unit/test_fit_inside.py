@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from small_model import model_file
-from synthward.fit import inside
-from synthward.fit.inside import Histogram, refined
+from synthward.fit import within_bin as inside
 from synthward.fit.model import Model
+from synthward.fit.within_bin import Histogram, refined
 from synthward.sample.condition import condition
 
 AGE = np.arange(0, 100, 2)

@@ -16,19 +16,19 @@ from benchmarks.fidelity_numpy import CodeCurator, drawn_codes
 from joint_fits import BOOKS, DOMAIN, PAIRS, ROWS, SeededNoise, data, run, task, weigh
 from synthward.config.loader import bind
 from synthward.domain.spec import Domain
+from synthward.fit.adaptive import AdaptiveSynthesizer
 from synthward.fit.base import Task, budget_of
 from synthward.fit.catalog import SYNTHESIZERS, synthesizer
-from synthward.fit.choosing import Choosing
+from synthward.fit.forecast import UNTOLD, Forecast
 from synthward.fit.joint import Joint
 from synthward.fit.model import Model
-from synthward.fit.outlook import UNTOLD, Outlook
 from synthward.fit.structure import weights_of
-from synthward.governance.request import Synthesizer, WorkloadEntry
 from synthward.privacy.accounting import total
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Marginal, Population, Scores, Selection
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
+from synthward.spec.request import Synthesizer, WorkloadEntry
 
 JOINT = ["independent", "fixed", "few_round", "aim"]
 
@@ -334,12 +334,12 @@ def test_the_joint_forecast_falls_with_epsilon_and_never_to_nothing() -> None:
 
 
 def test_an_outlook_refuses_by_the_noise_and_warns_by_what_is_left_of_it() -> None:
-    drowned, warned, good = (Outlook({"x": 0.01}, tables) for tables in (0.6, 0.45, 0.2))
+    drowned, warned, good = (Forecast({"x": 0.01}, tables) for tables in (0.6, 0.45, 0.2))
     [problem] = drowned.refusals(task("few_round"))
     assert "mean distance 0.60 of at most 1" in problem
     assert warned.refusals(task("few_round")) == good.refusals(task("few_round")) == good.warnings() == []
     assert warned.warnings() == ["joint tables are expected to be off by 0.15 on average (of at most 1)"]
-    assert Outlook({"x": 0.01}, None).expected is None
+    assert Forecast({"x": 0.01}, None).expected is None
 
 
 @pytest.mark.parametrize("name", ["few_round", "aim"])
@@ -348,7 +348,7 @@ def test_the_outlook_knows_what_tables_get(name: str) -> None:
     for epsilon in ("0.05", "1"):
         asked = task(name, epsilon)
         chosen = synthesizer(name)
-        assert isinstance(chosen, Choosing)
+        assert isinstance(chosen, AdaptiveSynthesizer)
         _, rounds, _ = run(asked)
         joint = [each for each in rounds[1:] if isinstance(each.asked[0].query, Marginal)]
         spent = total(each.charge for each in joint).nano_rho

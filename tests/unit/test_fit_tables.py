@@ -14,9 +14,9 @@ from synthward.domain.spec import Domain
 from synthward.fit import tables
 from synthward.fit.base import Task
 from synthward.fit.tables import POPULATION, joint_noise, noise_of, one_way_round, tables_round
-from synthward.governance.request import Synthesizer
 from synthward.privacy.queries import Marginal, Population
 from synthward.privacy.unit import PrivacyUnit
+from synthward.spec.request import Synthesizer
 
 DOMAIN = bind(
     "version: 1\nattributes:\n  flag: {type: boolean}\n"

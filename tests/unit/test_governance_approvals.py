@@ -14,7 +14,7 @@ from synthward.config.canonical import canonical_json
 from synthward.errors import ConfigError
 from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections
 from synthward.governance.assess import Assessment
-from synthward.governance.request import Requester
+from synthward.spec.request import Requester
 
 A, B, C, OTHER = "a" * 64, "b" * 64, "c" * 64, "0" * 64
 DIGESTS = Digests(request=A, assessment=B, policy=C)

@@ -15,7 +15,7 @@ from synthward.config.loader import bind
 from synthward.errors import ConfigError
 from synthward.governance.assess import Assessment, assess, sensitive_columns
 from synthward.governance.policy import Policy, RaiseTierWhen, Tier, load_policy
-from synthward.governance.request import (
+from synthward.spec.request import (
     AUDIENCES,
     Output,
     Patient,

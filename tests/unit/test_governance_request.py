@@ -9,8 +9,8 @@ import pytest
 
 from synthward.config.loader import bind
 from synthward.errors import ConfigError
-from synthward.governance.request import CsvOptions, Request, Synthesizer
-from synthward.governance.request_file import load_request, request_digest
+from synthward.spec.request import CsvOptions, Request, Synthesizer
+from synthward.spec.request_file import load_request, request_digest
 
 REQUEST = """\
 version: 1

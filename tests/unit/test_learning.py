@@ -16,14 +16,14 @@ from synthward.domain.spec import Categorical, Numeric
 from synthward.errors import ConfigError
 from synthward.fit.base import budget_of, whole_budget
 from synthward.measure.answers import cells_of
-from synthward.pipeline.cost import Cost
-from synthward.pipeline.learning import BINS_STEP, ceiling
-from synthward.pipeline.plan import Plan, reported
 from synthward.privacy.accounting import NANO, Charge, total
 from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Marginal
 from synthward.privacy.sensitivity import WEIGHT_UNIT
+from synthward.run.cost import Cost
+from synthward.run.learning import BINS_STEP, ceiling
+from synthward.run.plan import Plan, reported
 from trial import TestSite, plan_of
 
 GAUSS = {"mechanism": "gaussian", "epsilon": 20, "delta": 1e-7}

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from store_doubles import Conflict, MemoryLinks
 from synthward.api import Ward
-from synthward.config.site import load_site
 from synthward.errors import (
     BudgetError,
     BudgetExceeded,
@@ -28,6 +27,7 @@ from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.ledger import GENESIS_KEY, Ledger
 from synthward.ledger.scopes import ScopeState, TierCap
 from synthward.privacy.accounting import ZERO, Charge, epsilon_of
+from synthward.spec.site import load_site
 from synthward.store.links import Link, next_link
 from synthward.store.places import Zone
 from trial import TestSite

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from synthward.errors import SourceError
-from synthward.governance.request import Source
-from synthward.measure.source import Pinned, PinnedSource, check_unchanged
+from synthward.sources.reading import Pinned, PinnedSource, check_unchanged
+from synthward.spec.request import Source
 
 PINNED = PinnedSource((Pinned(Source(format="delta", table="main.ehr"), version=3),))
 

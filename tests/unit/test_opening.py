@@ -11,12 +11,12 @@ import pytest
 
 from store_doubles import MemoryLinks
 from synthward.errors import LedgerCorrupt
-from synthward.governance.request import Source
-from synthward.measure.source import Pinned, PinnedSource
-from synthward.pipeline import opening
-from synthward.pipeline.environment import Places
-from synthward.pipeline.journal import COPIED, OPENED, SEALED, Journal
-from synthward.pipeline.plan import Plan
+from synthward.run import opening
+from synthward.run.environment import Places
+from synthward.run.journal import COPIED, OPENED, SEALED, Journal
+from synthward.run.plan import Plan
+from synthward.sources.reading import Pinned, PinnedSource
+from synthward.spec.request import Source
 from synthward.store.chain import Chain
 from synthward.store.places import TableRef, Zone
 from trial import Clock, TestSite, plan_of
@@ -90,7 +90,7 @@ def test_a_copy_is_made_once_and_its_version_recorded(world: World) -> None:
     first = world.drive()
     assert world.drive() == first
     assert (first.tables[0].source.path, first.tables[0].version) == (COPY, 1)
-    assert first.loose == ()
+    assert first.unversioned == ()
     assert world.copied() == [1]
 
 

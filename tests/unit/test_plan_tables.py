@@ -15,11 +15,11 @@ from synthward.domain.spec import Domain
 from synthward.errors import ConfigError
 from synthward.fit.base import Task
 from synthward.fit.catalog import synthesizer
-from synthward.governance.request import Synthesizer, WorkloadEntry
 from synthward.kernels.marginals import count_plan
-from synthward.pipeline.plan import with_curve
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
+from synthward.run.plan import with_curve
+from synthward.spec.request import Synthesizer, WorkloadEntry
 from trial import TestSite, plan_of
 
 

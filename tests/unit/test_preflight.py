@@ -10,8 +10,8 @@ from pyspark.errors import PySparkException
 
 from synthward.errors import EnvironmentProblem
 from synthward.kernels.compiled import METHOD_LIMIT_KEY
-from synthward.pipeline import preflight
-from synthward.pipeline.preflight import INTERPRETED_COLUMNS, check_zones, warn_of_interpretation
+from synthward.run import preflight
+from synthward.run.preflight import INTERPRETED_COLUMNS, check_zones, warn_of_interpretation
 from synthward.store.places import Zone
 from synthward.store.probe import TRIES, write_probe
 

@@ -14,23 +14,23 @@ import pytest
 
 from store_doubles import MemoryLinks
 from synthward import api
-from synthward.config.site import load_site
 from synthward.errors import BudgetExceeded, GateFailed, IntegrityError, PolicyRefused
 from synthward.fit import joint
 from synthward.fit.model import Model
 from synthward.governance.policy import load_policy
-from synthward.governance.request import Source
 from synthward.ledger.ledger import Ledger
 from synthward.measure import curator
-from synthward.measure.source import Pinned, PinnedSource
-from synthward.pipeline import run as module
-from synthward.pipeline.environment import Environment
-from synthward.pipeline.journal import OPENED, Journal
-from synthward.pipeline.plan import RunIdentity
-from synthward.pipeline.run import MainJob, Outcome
-from synthward.pipeline.staging import Checked
 from synthward.privacy.accounting import epsilon_of, rho_for
 from synthward.release.manifest import Manifest
+from synthward.run import main_job as module
+from synthward.run.environment import Environment
+from synthward.run.journal import OPENED, Journal
+from synthward.run.main_job import MainJob, Outcome
+from synthward.run.plan import RunIdentity
+from synthward.run.staging import Checked
+from synthward.sources.reading import Pinned, PinnedSource
+from synthward.spec.request import Source
+from synthward.spec.site import load_site
 from synthward.store.chain import Chain
 from synthward.store.places import TableRef, Zone
 from trial import SCOPE, Clock, CountingNoise, Stopped, TestSite, approve, open_budget, plan_of, stop_after

@@ -37,10 +37,10 @@ from synthward.errors import (
     SynthwardError,
     UsageError,
 )
-from synthward.pipeline.journal import advice
-from synthward.pipeline.plan import RunIdentity
-from synthward.pipeline.result import RunResult
-from synthward.pipeline.steps import Steps
+from synthward.run.journal import advice
+from synthward.run.plan import RunIdentity
+from synthward.run.result import RunResult
+from synthward.run.steps import Steps
 from synthward.store.links import ORIGIN, Link
 from trial import TestSite, heard, plan_of
 
@@ -280,7 +280,7 @@ def recorded() -> Iterator[list[logging.LogRecord]]:
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = records.append  # type: ignore[method-assign]
-    logger = logging.getLogger("synthward.pipeline.steps")
+    logger = logging.getLogger("synthward.run.steps")
     level = logger.level
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)

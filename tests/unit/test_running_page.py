@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from synthward.config.site import load_site
 from synthward.errors import ConfigError
 from synthward.governance.policy import load_policy
-from synthward.governance.request_file import load_request
+from synthward.spec.request_file import load_request
+from synthward.spec.site import load_site
 from trial import TestSite
 
 

@@ -65,9 +65,7 @@ def test_a_server_elsewhere_is_sent_the_package(opened: Any) -> None:
     server = Remote()
     opened(server)
     [names] = server.sent
-    assert {"synthward/kernels/_worker.py", "synthward/sample/_worker.py", "synthward/pipeline/_worker.py"} <= set(
-        names
-    )
+    assert {"synthward/kernels/_worker.py", "synthward/sample/_worker.py", "synthward/run/_worker.py"} <= set(names)
 
 
 def test_a_driver_that_came_with_a_zip_sends_that(opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

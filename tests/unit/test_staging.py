@@ -10,9 +10,9 @@ import pytest
 
 from small_model import model_file
 from synthward.errors import GateFailed, UsageError
-from synthward.governance.request import Output
-from synthward.pipeline.staging import _drawing
+from synthward.run.staging import _drawing
 from synthward.sample.model_file import ModelFile
+from synthward.spec.request import Output
 
 
 def without(file: ModelFile, name: str, cell: int) -> ModelFile:

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from synthward import tracking
-from synthward.config.site import Tracking
 from synthward.release.manifest import Manifest
+from synthward.spec.site import Tracking
 
 EXAMPLE = Path(__file__).with_name("manifest_example.json")
 METRICS = {"epsilon": 1.0, "tvd.HbA1c (%)": 0.1, "tvd.HbA1c (#)": 0.2, "tvd.smoking / status": 0.3, "odd": float("nan")}

@@ -11,18 +11,10 @@ import pytest
 
 from synthward.domain.codes import CodeBook, codebooks
 from synthward.domain.spec import Categorical, Domain
-from synthward.fit.model import ColumnModel, Model
-from synthward.pipeline.records import limits_of
-from synthward.privacy.measurement import Asked, Measurement
-from synthward.privacy.noise import NoiseCall
-from synthward.privacy.queries import Marginal, Population
-from synthward.privacy.sensitivity import WEIGHT_UNIT
-from synthward.privacy.unit import PrivacyUnit
-from synthward.release.table import LINEAGE, Fingerprint
-from synthward.validate.gates import Thresholds, run_gates
-from synthward.validate.inspect import Inspection
-from synthward.validate.metrics import column_quality
-from synthward.validate.relations import (
+from synthward.evaluate.gates import Thresholds, run_gates
+from synthward.evaluate.inspect import Inspection
+from synthward.evaluate.metrics import column_quality
+from synthward.evaluate.relations import (
     CliqueQuality,
     clique_quality,
     dependence,
@@ -30,7 +22,15 @@ from synthward.validate.relations import (
     drawn_pairs,
     pair_summary,
 )
-from synthward.validate.tables import NoisyTable, noisy_tables, total_rows, with_pairs
+from synthward.evaluate.tables import NoisyTable, noisy_tables, total_rows, with_pairs
+from synthward.fit.model import ColumnModel, Model
+from synthward.privacy.measurement import Asked, Measurement
+from synthward.privacy.noise import NoiseCall
+from synthward.privacy.queries import Marginal, Population
+from synthward.privacy.sensitivity import WEIGHT_UNIT
+from synthward.privacy.unit import PrivacyUnit
+from synthward.release.table import LINEAGE, Fingerprint
+from synthward.run.records import limits_of
 
 BOOKS: dict[str, CodeBook] = codebooks(
     Domain(

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 from synthward.config.loader import read_text
-from synthward.config.site import load_site
 from synthward.domain.spec import load_domain
 from synthward.errors import ConfigError, Problem
 from synthward.governance.policy import load_policy
-from synthward.governance.request_file import load_request
+from synthward.spec.request_file import load_request
+from synthward.spec.site import load_site
 
 _MARKS = {
     "domain": {"attributes"},

@@ -54,7 +54,7 @@ def extract_report(options: argparse.Namespace) -> int:
 def show_history(options: argparse.Namespace) -> int:
     """Prints the journal of a run; on stderr each try of it, and what its state means."""
     from synthward.cli.sessions import ward
-    from synthward.pipeline.journal import advice
+    from synthward.run.journal import advice
 
     with ward(options, "synthward history") as opened:
         links = opened.history(options.run)
@@ -113,7 +113,7 @@ def diagnose(options: argparse.Namespace) -> int:
 def draft_domain(options: argparse.Namespace) -> int:
     """Drafts a domain from a schema; reads no rows (of a CSV file the header line)."""
     from synthward.cli.sessions import session
-    from synthward.domain.draft import draft
+    from synthward.spec.draft import draft
 
     with session(options, "synthward domain draft") as spark:
         reader = spark.read.option("header", True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from synthward import __version__
 from synthward.cli.logs import STYLES, Terminated, log_to_stderr, terminable
-from synthward.errors import JobFailed, Told, UsageError
+from synthward.errors import JobFailed, SafeError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def _say(options: argparse.Namespace, error: BaseException) -> int:
     Returns:
         The exit code.
     """
-    told = Told.of(error)
+    told = SafeError.of(error)
     if options.debug:
         traceback.print_exception(error, file=sys.stderr)
     if options.log_format == "json":

@@ -14,7 +14,7 @@ from synthward.config.locations import has_scheme
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from synthward.pipeline.result import RunResult
+    from synthward.run.result import RunResult
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class ResultFile:
         A scheduler that asks for a URI has no other way to learn of a request that is wrong, so that a session is
         opened for it; a signal leaves no time for one.
         """
-        from synthward.pipeline.result import RunResult
+        from synthward.run.result import RunResult
 
         if self._done or self._target is None:
             return

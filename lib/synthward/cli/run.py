@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from synthward.api import Release, Ward
-    from synthward.governance.request_file import RequestFile
-    from synthward.pipeline.plan import Plan
+    from synthward.run.plan import Plan
+    from synthward.spec.request_file import RequestFile
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -140,8 +140,8 @@ def plan_request(options: argparse.Namespace) -> int:
 
 
 def _plan_line(ward: Ward, plan: Plan) -> dict[str, Any]:
-    from synthward.pipeline.cost import Cost
-    from synthward.pipeline.environment import Places
+    from synthward.run.cost import Cost
+    from synthward.run.environment import Places
 
     places = Places.of(ward.site, plan)
     return {
@@ -161,8 +161,8 @@ def _plan_line(ward: Ward, plan: Plan) -> dict[str, Any]:
 def _describe(ward: Ward, plan: Plan) -> list[str]:
     from synthward.errors import BudgetError
     from synthward.fit.base import whole_budget
-    from synthward.pipeline.cost import Cost
     from synthward.privacy.accounting import epsilon_of
+    from synthward.run.cost import Cost
 
     request, assessment = plan.file.request, plan.assessment
     verdict = ward.verdict(plan)
@@ -231,7 +231,7 @@ def check_files(options: argparse.Namespace) -> int:
 
 def load(options: argparse.Namespace) -> RequestFile:
     """The request of a command; a relative --source counts from the current folder."""
-    from synthward.governance.request_file import load_request
+    from synthward.spec.request_file import load_request
 
     site_path(options)
     return load_request(options.request, source_override=_absolute(options.source))

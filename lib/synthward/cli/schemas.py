@@ -9,10 +9,10 @@ from pathlib import Path
 
 import synthward.config
 from synthward.config.schema import schema_text
-from synthward.config.site import SiteDocument
 from synthward.domain.spec import Domain
 from synthward.governance.policy import Policy
-from synthward.governance.request import Request
+from synthward.spec.request import Request
+from synthward.spec.site import SiteDocument
 
 DOCUMENTS: dict[str, tuple[type, str]] = {
     "domain": (Domain, "Synthward domain"),

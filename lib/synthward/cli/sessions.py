@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthward.cli.main import site_path
-from synthward.config.site import load_site
+from synthward.spec.site import load_site
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

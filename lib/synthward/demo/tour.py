@@ -15,7 +15,7 @@ from synthward.api import Release, Ward
 from synthward.errors import PolicyRefused
 
 if TYPE_CHECKING:
-    from synthward.governance.request_file import RequestFile
+    from synthward.spec.request_file import RequestFile
 
 CAST = {"data_steward": "kim", "privacy_officer": "lee", "security_officer": "noor", "release_manager": "sam"}
 """Who plays which role."""

@@ -27,8 +27,8 @@ from collections.abc import Mapping
 from itertools import combinations
 from math import prod
 
+from synthward.fit.adaptive import AdaptiveSynthesizer
 from synthward.fit.base import Rounds, Task, budget_of, share_out
-from synthward.fit.choosing import Choosing
 from synthward.fit.conditionals import directed, drawn_cells
 from synthward.fit.estimate import Fitted
 from synthward.fit.joint import Joint
@@ -54,7 +54,7 @@ REFIT = 100
 """Iterations of the fit after each step; it starts from the one before."""
 
 
-class Aim(Choosing):
+class Aim(AdaptiveSynthesizer):
     """See the module."""
 
     name = "aim"

@@ -13,7 +13,6 @@ from typing import Protocol
 
 from synthward.domain.spec import Domain
 from synthward.fit.model import Model
-from synthward.governance.request import Synthesizer as Settings
 from synthward.privacy.accounting import NANO, Charge, rho_for
 from synthward.privacy.calibration import calibrated
 from synthward.privacy.gaussian import gaussian_rho_for
@@ -21,6 +20,7 @@ from synthward.privacy.measurement import Measurement, Round
 from synthward.privacy.noise import Additive, NoiseCall
 from synthward.privacy.queries import Clique, Query
 from synthward.privacy.unit import PrivacyUnit
+from synthward.spec.request import Synthesizer as Settings
 
 Rounds = Generator[Round, tuple[Measurement, ...], Model]
 

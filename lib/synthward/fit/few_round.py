@@ -20,8 +20,8 @@ from __future__ import annotations
 from fractions import Fraction
 from statistics import fmean
 
+from synthward.fit.adaptive import AdaptiveSynthesizer
 from synthward.fit.base import Rounds, Task, budget_of, share_out
-from synthward.fit.choosing import Choosing
 from synthward.fit.conditionals import directed
 from synthward.fit.joint import Joint
 from synthward.fit.packing import searched
@@ -32,7 +32,7 @@ from synthward.privacy.queries import Clique, Marginal, Scores
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 
 ONE_WAY = (Fraction(1, 10), Fraction(2, 10), Fraction(3, 10), Fraction(4, 10))
-"""Shares of the budget of the first round, from which the outlook chooses."""
+"""Shares of the budget of the first round, from which the expected_errors chooses."""
 
 COLUMN_DISTANCE = 0.01
 """Mean expected noise distance of a column that is good enough."""
@@ -41,7 +41,7 @@ SCORES = Fraction(1, 10)
 """Share of the budget of the second round."""
 
 
-class FewRound(Choosing):
+class FewRound(AdaptiveSynthesizer):
     """See the module."""
 
     name = "few_round"

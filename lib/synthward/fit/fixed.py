@@ -14,9 +14,9 @@ from functools import reduce
 
 from synthward.fit.base import Rounds, Task
 from synthward.fit.conditionals import directed
+from synthward.fit.forecast import Forecast, mean_distance
 from synthward.fit.joint import Joint
 from synthward.fit.junction import Graph
-from synthward.fit.outlook import Outlook, mean_distance
 from synthward.fit.settings import FIT, joint_problems, unknown_columns, unused, useless
 from synthward.fit.tables import columns_outlook, joint_noise, one_way_round
 from synthward.privacy.accounting import Charge
@@ -40,7 +40,7 @@ class Fixed:
         if len({frozenset(clique) for clique in named}) < len(named):
             problems.append("cliques names the same columns twice; keep one")
         problems = problems or joint_problems(task, named)
-        return problems or useless(task, self.outlook)
+        return problems or useless(task, self.expected_errors)
 
     def charge(self, task: Task) -> Charge:
         """Cost of the one round."""
@@ -60,22 +60,22 @@ class Fixed:
         fitted = joint.fit(graph.tree(), tables, task.options.max_iterations, None)
         return directed(self.name, joint, fitted)
 
-    def outlook(self, task: Task) -> Outlook:
-        """See `fit.outlook`."""
+    def expected_errors(self, task: Task) -> Forecast:
+        """See `fit.expected_errors`."""
         asked = _round(task)
-        return Outlook(columns_outlook(task, asked), mean_distance(joint_noise(task, asked), task.declared_rows))
+        return Forecast(columns_outlook(task, asked), mean_distance(joint_noise(task, asked), task.declared_rows))
 
     def forecast(self, task: Task) -> dict[str, float]:
         """Noise share of the total variation distance of each column, at the declared number of rows."""
-        return self.outlook(task).columns
+        return self.expected_errors(task).columns
 
     def joint_forecast(self, task: Task) -> float | None:
-        """See `fit.outlook`."""
-        return self.outlook(task).expected
+        """See `fit.expected_errors`."""
+        return self.expected_errors(task).expected
 
     def warnings(self, task: Task) -> list[str]:
-        """See `fit.outlook`."""
-        return self.outlook(task).warnings()
+        """See `fit.expected_errors`."""
+        return self.expected_errors(task).warnings()
 
 
 def _round(task: Task) -> Round:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from synthward.fit.base import Rounds, Task
 from synthward.fit.conditionals import directed
+from synthward.fit.forecast import Forecast
 from synthward.fit.joint import Joint
-from synthward.fit.outlook import Outlook
 from synthward.fit.settings import FIT, joint_problems, unknown_columns, unused, useless
 from synthward.fit.tables import columns_outlook, one_way_round
 from synthward.privacy.accounting import Charge
@@ -30,7 +30,7 @@ class Independent:
     def check(self, task: Task) -> list[str]:
         """Settings, zeros, caps, and whether the release could be of any use."""
         problems = [*unused(task, FIT), *unknown_columns(task)] or joint_problems(task)
-        return problems or useless(task, self.outlook)
+        return problems or useless(task, self.expected_errors)
 
     def charge(self, task: Task) -> Charge:
         """Cost of the one round."""
@@ -46,18 +46,18 @@ class Independent:
         fitted = joint.fit(joint.graph().tree(), (), task.options.max_iterations, None)
         return directed(self.name, joint, fitted)
 
-    def outlook(self, task: Task) -> Outlook:
-        """See `fit.outlook`."""
-        return Outlook(columns_outlook(task, one_way_round(task)), None)
+    def expected_errors(self, task: Task) -> Forecast:
+        """See `fit.expected_errors`."""
+        return Forecast(columns_outlook(task, one_way_round(task)), None)
 
     def forecast(self, task: Task) -> dict[str, float]:
         """Noise share of the total variation distance of each column, at the declared number of rows."""
-        return self.outlook(task).columns
+        return self.expected_errors(task).columns
 
     def joint_forecast(self, task: Task) -> float | None:  # noqa: ARG002 - the protocol's
         """None: no joint table is measured."""
         return None
 
     def warnings(self, task: Task) -> list[str]:
-        """See `fit.outlook`."""
-        return self.outlook(task).warnings()
+        """See `fit.expected_errors`."""
+        return self.expected_errors(task).warnings()

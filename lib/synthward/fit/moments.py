@@ -19,9 +19,9 @@ from synthward.domain.codes import CodeBook, codebooks
 from synthward.domain.grid import Grid
 from synthward.domain.spec import Attribute, Date, Graded, Numeric
 from synthward.fit.base import Rounds, Task, share_out
+from synthward.fit.forecast import Forecast
 from synthward.fit.model import ColumnModel, Model
 from synthward.fit.normal import truncated_normal
-from synthward.fit.outlook import Outlook
 from synthward.fit.settings import unused
 from synthward.privacy.accounting import Charge
 from synthward.privacy.measurement import Asked, Measurement, Round
@@ -84,8 +84,8 @@ class Moments:
         return None
 
     def warnings(self, task: Task) -> list[str]:
-        """See `fit.outlook`."""
-        return Outlook(self.forecast(task), None).warnings()
+        """See `fit.expected_errors`."""
+        return Forecast(self.forecast(task), None).warnings()
 
 
 def _round(task: Task) -> Round:

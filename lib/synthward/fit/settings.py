@@ -8,11 +8,11 @@ from dataclasses import fields
 from synthward.domain.codes import codebooks
 from synthward.fit.base import Task
 from synthward.fit.conditionals import drawn_cells
+from synthward.fit.forecast import Forecast
 from synthward.fit.junction import Clique, Graph
 from synthward.fit.model import MAX_CELLS
-from synthward.fit.outlook import Outlook
 from synthward.fit.zeros import cells_of, contradiction, possible_cells, read_zeros
-from synthward.governance.request import Synthesizer as Settings
+from synthward.spec.request import Synthesizer as Settings
 
 EVERYWHERE = frozenset({"name"})
 FIT = frozenset({"zeros", "max_cells", "max_iterations"})
@@ -30,7 +30,7 @@ def unused(task: Task, used: Iterable[str]) -> list[str]:
 
 
 def needs_gaussian(task: Task) -> list[str]:
-    """Choosing tables takes many answers, which pure epsilon composes too badly for."""
+    """AdaptiveSynthesizer tables takes many answers, which pure epsilon composes too badly for."""
     if task.mechanism == "gaussian":
         return []
     text = (
@@ -40,10 +40,10 @@ def needs_gaussian(task: Task) -> list[str]:
     return [text]
 
 
-def useless(task: Task, outlook: Callable[[Task], Outlook]) -> list[str]:
+def useless(task: Task, expected_errors: Callable[[Task], Forecast]) -> list[str]:
     """Why a release under this budget would be worth nothing."""
     try:
-        return outlook(task).refusals(task)
+        return expected_errors(task).refusals(task)
     except ValueError as error:
         columns = len(task.domain.attributes)
         return [f"epsilon {task.epsilon} is too small to share out over {columns} columns: {error}"]

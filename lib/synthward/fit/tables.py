@@ -7,7 +7,7 @@ from math import prod
 
 from synthward.domain.codes import codebooks
 from synthward.fit.base import Task, share_out
-from synthward.fit.outlook import distance
+from synthward.fit.forecast import distance
 from synthward.fit.zeros import cells_of
 from synthward.privacy.measurement import Asked, Round
 from synthward.privacy.queries import Clique, Marginal, Population, Query

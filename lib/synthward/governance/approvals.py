@@ -16,7 +16,7 @@ from synthward.config.canonical import canonical_json
 from synthward.config.fields import key
 from synthward.config.loader import restore
 from synthward.governance.assess import Assessment
-from synthward.governance.request import NOT_BLANK, Requester
+from synthward.spec.request import NOT_BLANK, Requester
 
 _SHA256 = r"[0-9a-f]{64}"
 _INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|\+00:00)"

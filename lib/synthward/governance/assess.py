@@ -15,7 +15,7 @@ from functools import cached_property
 
 from synthward.config.canonical import digest
 from synthward.governance.policy import Policy, Tier
-from synthward.governance.request import Request
+from synthward.spec.request import Request
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Literal
 from synthward.config.canonical import digest
 from synthward.config.fields import key
 from synthward.config.loader import load
-from synthward.governance.request import AUDIENCES, NOT_BLANK, Audience
+from synthward.spec.request import AUDIENCES, NOT_BLANK, Audience
 
 _ATTO = Decimal("1e-18")
 _CODE = r"[a-z][a-z0-9_]{0,63}"

@@ -24,13 +24,13 @@ from synthward.domain.spec import Domain
 from synthward.errors import IntegrityError
 from synthward.measure.answers import cells_of, exact_answer, refuse_too_many_cells
 from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
-from synthward.measure.source import compared_after
 from synthward.privacy.accounting import Charge, total
 from synthward.privacy.measurement import Asked, Measurement, Round, pack, unpack
 from synthward.privacy.noise import NoiseSource
 from synthward.privacy.queries import Base, Clique, Marginal, Scores, Selection, SquareSum, Sum, needs
 from synthward.privacy.sensitivity import bound
 from synthward.privacy.unit import PrivacyUnit
+from synthward.sources.reading import compared_after
 
 if TYPE_CHECKING:
     import numpy as np

@@ -24,12 +24,12 @@ import numpy as np
 from synthward.errors import IntegrityError
 from synthward.kernels.categories import PATIENTS, PLACE, TEXT, TextColumn, kept_counts
 from synthward.measure.curator import RunStep, SealStore
-from synthward.measure.source import compared_after
 from synthward.privacy.accounting import Charge
 from synthward.privacy.discovery import AskedCategories, CategoryRound, Found, pack, unpack
 from synthward.privacy.noise import NoiseSource
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
+from synthward.sources.reading import compared_after
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row

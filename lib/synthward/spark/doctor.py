@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import synthward
-from synthward.config.site import load_site
 from synthward.errors import SynthwardError
 from synthward.spark import jars
 from synthward.spark.java import find_java
+from synthward.spec.site import load_site
 
 if TYPE_CHECKING:
     import pyarrow as pa

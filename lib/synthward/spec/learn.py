@@ -17,7 +17,7 @@ from synthward.domain.quantiles import fine_bins
 from synthward.domain.spec import Categorical, Domain, Numeric
 
 if TYPE_CHECKING:
-    from synthward.governance.request import Request
+    from synthward.spec.request import Request
 
 Findings = Iterator[tuple[str, str]]
 

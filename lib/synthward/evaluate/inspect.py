@@ -13,10 +13,10 @@ from pyspark.sql import functions as F
 from synthward.domain.cells import Packing, tables
 from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Boolean, Date, Numeric
+from synthward.evaluate.tables import Columns, has_label
 from synthward.kernels.encode import encode
 from synthward.kernels.marginals import weighted_marginals
 from synthward.release.table import ROW, Fingerprint, Lineage, content_columns
-from synthward.validate.tables import Columns, has_label
 
 Integers = npt.NDArray[np.int64]
 

@@ -15,12 +15,13 @@ from pyspark.sql import types as T
 
 from synthward.domain.codes import codebooks
 from synthward.errors import kind_of
-from synthward.measure import copying, source
-from synthward.measure.source import PinnedSource
-from synthward.pipeline.environment import Environment, Places
-from synthward.pipeline.journal import COPIED, OPENED, SEALED, Journal
-from synthward.pipeline.plan import Plan
 from synthward.release.table import release_types
+from synthward.run.environment import Environment, Places
+from synthward.run.journal import COPIED, OPENED, SEALED, Journal
+from synthward.run.plan import Plan
+from synthward.sources import copying
+from synthward.sources import reading as source
+from synthward.sources.reading import PinnedSource
 from synthward.store.places import TableRef
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def open_source(env: Environment, plan: Plan, places: Places, journal: Journal) 
 
 def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
     pinned = source.pin(env.spark, plan.file)
-    copies = [places.copy_of_source(place) for place in pinned.loose]
+    copies = [places.copy_of_source(place) for place in pinned.unversioned]
     source.source_rows(env.spark, pinned, plan.file, codebooks(plan.domain))
     return {
         "source": pinned.record(),
@@ -70,9 +71,9 @@ def copy_source(env: Environment, plan: Plan, places: Places, journal: Journal, 
     last = journal.newest(COPIED)
     if last is not None:
         copied = PinnedSource.restored(plan.file, last.facts["source"])
-        if journal.find(SEALED) is not None or copying.is_whole(env.spark, copied, pinned.loose):
+        if journal.find(SEALED) is not None or copying.is_whole(env.spark, copied, pinned.unversioned):
             return copied
-    copies = {place: places.copy_of_source(place) for place in pinned.loose}
+    copies = {place: places.copy_of_source(place) for place in pinned.unversioned}
 
     def make() -> tuple[dict[str, Any], None]:
         return {"source": copying.copy_tables(env.spark, pinned, plan.file, copies).record()}, None

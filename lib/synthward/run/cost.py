@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from synthward.domain.codes import codebooks
 from synthward.measure.layout import Layout
-from synthward.pipeline.plan import Plan
 from synthward.privacy.queries import Marginal, needs
+from synthward.run.plan import Plan
 
 SCAN_S, SCAN_COLUMN_S = 0.5e-6, 0.08e-6
 """Core-seconds for each row of a scan: to read it and hand it on, and to read, encode and count each of its columns."""

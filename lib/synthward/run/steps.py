@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from synthward.pipeline.plan import RunIdentity
+from synthward.run.plan import RunIdentity
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from synthward.config.site import Site
 from synthward.governance.policy import Policy
 from synthward.ledger.ledger import Ledger
-from synthward.pipeline.plan import Plan
 from synthward.privacy.noise import NoiseSource
+from synthward.run.plan import Plan
+from synthward.spec.site import Site
 from synthward.store.chain import Chain
 from synthward.store.places import TableRef, Zone
 

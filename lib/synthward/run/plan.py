@@ -23,11 +23,15 @@ from synthward.fit.catalog import synthesizer
 from synthward.fit.zeros import impossible_wishes, read_zeros
 from synthward.governance.assess import Assessment, assess
 from synthward.governance.policy import Policy
-from synthward.governance.request_file import RequestFile
 from synthward.ledger.scopes import ScopeState, TierCap, refuse_beyond_tier, refuse_extra_run, refuse_overspending
 from synthward.measure.answers import cells_of, refuse_too_many_cells
 from synthward.measure.curator import public_tasks
-from synthward.pipeline.learning import (
+from synthward.privacy.accounting import ATTO, NANO, Charge, epsilon_of
+from synthward.privacy.gaussian import gaussian_epsilon_of
+from synthward.privacy.queries import Marginal
+from synthward.privacy.sensitivity import check_overflow
+from synthward.privacy.unit import PrivacyUnit
+from synthward.run.learning import (
     Learning,
     ceiling,
     largest_answer,
@@ -36,11 +40,7 @@ from synthward.pipeline.learning import (
     part_of,
     widest_domain,
 )
-from synthward.privacy.accounting import ATTO, NANO, Charge, epsilon_of
-from synthward.privacy.gaussian import gaussian_epsilon_of
-from synthward.privacy.queries import Marginal
-from synthward.privacy.sensitivity import check_overflow
-from synthward.privacy.unit import PrivacyUnit
+from synthward.spec.request_file import RequestFile
 
 ATTEMPT = 1
 """Each run has one attempt under one charge; what a lost source forfeits is charged anew under another run key."""

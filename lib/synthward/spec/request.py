@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Literal
 
 from synthward.config.fields import key
-from synthward.governance.learn import Learn
+from synthward.spec.learn import Learn
 
 Audience = Literal["enclave", "team", "organisation", "partner", "public"]
 AUDIENCES: tuple[Audience, ...] = ("enclave", "team", "organisation", "partner", "public")

@@ -3,7 +3,7 @@
 The error that noise alone causes in a table of n cells with mean absolute noise a is about n a / 2N of total variation
 distance, N the declared number of rows. That is what measuring the tables as they are would give, and what refusals go
 by. The model does better, because it shrinks noise, leaves tables out and makes the others agree; and it has an error
-that no budget removes, of dependence that its tree does not hold. `Outlook.expected` allows for both.
+that no budget removes, of dependence that its tree does not hold. `Forecast.expected` allows for both.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ UNTOLD = 0.0095
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Forecast:
     """Expected distances and what follows from them.
 
     Attributes:
@@ -65,7 +65,7 @@ class Outlook:
         return []
 
     def warnings(self) -> list[str]:
-        """What to know before approving; empty when the outlook is good."""
+        """What to know before approving; empty when the expected_errors is good."""
         found = [
             f"the noise alone is expected to move column '{name}' by {distance:.2f} (of at most 1)"
             for name, distance in self.columns.items()

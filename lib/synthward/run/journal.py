@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from synthward.errors import IntegrityError
-from synthward.pipeline.plan import ATTEMPT
+from synthward.run.plan import ATTEMPT
 from synthward.store.chain import Chain, Followed
 from synthward.store.links import Link
 

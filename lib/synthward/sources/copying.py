@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from pyspark.sql import DataFrame, SparkSession
 
 from synthward.errors import SourceError, kind_of
-from synthward.governance.request import Source
-from synthward.governance.request_file import RequestFile
-from synthward.measure.source import Pinned, PinnedSource, carried_column, open_table
+from synthward.sources.reading import Pinned, PinnedSource, carried_column, open_table
+from synthward.spec.request import Source
+from synthward.spec.request_file import RequestFile
 from synthward.store.delta import drop, exists, version_of
 from synthward.store.places import TableRef
 

@@ -19,11 +19,11 @@ from pyspark.sql import types as T
 
 from synthward.domain.codes import CodeBook
 from synthward.errors import SourceError, conditions_of, kind_of
-from synthward.governance.request import PathStep, Source
-from synthward.governance.request_file import RequestFile
 from synthward.kernels.encode import UNIT, unsupported
 from synthward.kernels.patients import key_problem, unit_key
-from synthward.measure.csv_files import open_csv
+from synthward.sources.csv_files import open_csv
+from synthward.spec.request import PathStep, Source
+from synthward.spec.request_file import RequestFile
 from synthward.store.delta import table_id, version_of
 from synthward.store.places import TableRef
 
@@ -69,7 +69,7 @@ class PinnedSource:
     tables: tuple[Pinned, ...]
 
     @property
-    def loose(self) -> tuple[int, ...]:
+    def unversioned(self) -> tuple[int, ...]:
         """Places of the tables that have neither version nor fingerprint: only a copy of them stays the same."""
         return tuple(k for k, table in enumerate(self.tables) if table.version is None and table.fingerprint is None)
 

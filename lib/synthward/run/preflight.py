@@ -12,9 +12,9 @@ from pyspark.errors import PySparkException
 import synthward
 from synthward.errors import EnvironmentProblem, SynthwardError, kind_of
 from synthward.kernels.compiled import METHOD_LIMIT, METHOD_LIMIT_KEY
-from synthward.pipeline import _worker
 from synthward.release.publication import published_state
 from synthward.release.registry import Registry
+from synthward.run import _worker
 from synthward.store.places import TableRef, Zone
 from synthward.store.probe import write_probe
 

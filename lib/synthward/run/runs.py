@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from synthward.errors import kind_of
-from synthward.pipeline.result import RunResult
+from synthward.run.result import RunResult
 from synthward.store.delta import commit_again, exists, read
 from synthward.store.places import TableRef, Zone
 

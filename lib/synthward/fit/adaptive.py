@@ -1,4 +1,4 @@
-"""What `few_round` and `aim` have in common: candidates, public checks, the charge, and the outlook."""
+"""What `few_round` and `aim` have in common: candidates, public checks, the charge, and the expected_errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from synthward.domain.codes import codebooks
 from synthward.fit.base import Task, budget_of
-from synthward.fit.outlook import Outlook, mean_distance
+from synthward.fit.forecast import Forecast, mean_distance
 from synthward.fit.settings import (
     FIT,
     joint_problems,
@@ -24,7 +24,7 @@ from synthward.privacy.measurement import Round
 from synthward.privacy.queries import Clique
 
 
-class Choosing(ABC):
+class AdaptiveSynthesizer(ABC):
     """Everything but the rounds of a synthesizer that chooses its tables."""
 
     uses_bins = True
@@ -41,7 +41,7 @@ class Choosing(ABC):
         """Settings, candidates, zeros, caps, and whether the release could be of any use."""
         problems = [*needs_gaussian(task), *unused(task, FIT | {"target", "workload"}), *unknown_columns(task)]
         problems = problems or workload_problems(task) or joint_problems(task)
-        return problems or useless(task, self.outlook)
+        return problems or useless(task, self.expected_errors)
 
     def charge(self, task: Task) -> Charge:
         """The whole budget: what a round does not need, a later one gets."""
@@ -51,24 +51,24 @@ class Choosing(ABC):
         """All candidates."""
         return tuple(weights_of(task))
 
-    def outlook(self, task: Task) -> Outlook:
-        """See `fit.outlook`; the joint tables are guessed to be all candidates, on the cells of the domain."""
+    def expected_errors(self, task: Task) -> Forecast:
+        """See `fit.expected_errors`; the joint tables are guessed to be all candidates, on the cells of the domain."""
         weights, first = weights_of(task), self.columns(task)
         columns = columns_outlook(task, first)
         if not weights:
-            return Outlook(columns, None)
+            return Forecast(columns, None)
         sizes = {name: book.cells for name, book in codebooks(task.domain).items()}
         asked = tables_round(task, allocation(weights, sizes), self.for_tables(task, first))
-        return Outlook(columns, mean_distance(joint_noise(task, asked), task.declared_rows))
+        return Forecast(columns, mean_distance(joint_noise(task, asked), task.declared_rows))
 
     def forecast(self, task: Task) -> dict[str, float]:
         """Noise share of the total variation distance of each column, at the declared number of rows."""
-        return self.outlook(task).columns
+        return self.expected_errors(task).columns
 
     def joint_forecast(self, task: Task) -> float | None:
-        """See `fit.outlook`."""
-        return self.outlook(task).expected
+        """See `fit.expected_errors`."""
+        return self.expected_errors(task).expected
 
     def warnings(self, task: Task) -> list[str]:
-        """See `fit.outlook`; and tables of the workload that will not be measured."""
-        return drowned(task) + self.outlook(task).warnings()
+        """See `fit.expected_errors`; and tables of the workload that will not be measured."""
+        return drowned(task) + self.expected_errors(task).warnings()

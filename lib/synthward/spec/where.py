@@ -10,7 +10,7 @@ from synthward.domain.spec import Domain
 from synthward.domain.wanted import wanted_shares
 
 if TYPE_CHECKING:
-    from synthward.governance.request import Request
+    from synthward.spec.request import Request
 
 
 def faults(request: Request, domain: Domain) -> Iterator[tuple[str, str]]:

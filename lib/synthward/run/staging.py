@@ -8,31 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 from synthward.domain.codes import codebooks
 from synthward.errors import GateFailed, UsageError
+from synthward.evaluate.gates import Thresholds, run_gates
+from synthward.evaluate.inspect import Cells, count_cells, inspect
+from synthward.evaluate.metrics import column_quality
+from synthward.evaluate.relations import clique_quality, drawn_graph, drawn_pairs
+from synthward.evaluate.tables import noisy_tables, total_rows, with_pairs
 from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
-from synthward.governance.request import Output
 from synthward.ledger.charges import ChargeReceipt
-from synthward.pipeline.environment import Environment, Places
-from synthward.pipeline.learning import Learned
-from synthward.pipeline.opening import opened_types
-from synthward.pipeline.plan import Plan
-from synthward.pipeline.records import Facts, manifest_of
-from synthward.pipeline.steps import Steps
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Population
 from synthward.release import table
 from synthward.release.manifest import Manifest
 from synthward.release.table import Lineage
+from synthward.run.environment import Environment, Places
+from synthward.run.learning import Learned
+from synthward.run.opening import opened_types
+from synthward.run.plan import Plan
+from synthward.run.records import Facts, manifest_of
+from synthward.run.steps import Steps
 from synthward.sample._worker import SamplePlan
 from synthward.sample.blocks import sample_places, sample_plan
 from synthward.sample.model_file import ModelFile
 from synthward.sample.where import plan_where
+from synthward.spec.request import Output
 from synthward.store.delta import read
-from synthward.validate.gates import Thresholds, run_gates
-from synthward.validate.inspect import Cells, count_cells, inspect
-from synthward.validate.metrics import column_quality
-from synthward.validate.relations import clique_quality, drawn_graph, drawn_pairs
-from synthward.validate.tables import noisy_tables, total_rows, with_pairs
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from synthward.evaluate.inspect import Inspection
+from synthward.evaluate.metrics import ColumnQuality
+from synthward.evaluate.relations import CliqueQuality, pair_summary
 from synthward.privacy.measurement import Measurement
 from synthward.release.table import LINEAGE
-from synthward.validate.inspect import Inspection
-from synthward.validate.metrics import ColumnQuality
-from synthward.validate.relations import CliqueQuality, pair_summary
 
 SLACK = 3.0
 

@@ -23,19 +23,8 @@ from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
-from synthward.measure import source
 from synthward.measure.curator import Curator
 from synthward.measure.discovery import Discovery
-from synthward.measure.source import PinnedSource
-from synthward.pipeline import preflight
-from synthward.pipeline.environment import Environment, Places
-from synthward.pipeline.journal import FITTED, OPENED, PUBLISHED, VALIDATED, Journal, JournalSeals
-from synthward.pipeline.learning import Learned, Learning, with_histograms
-from synthward.pipeline.opening import copy_source, open_source
-from synthward.pipeline.plan import ATTEMPT, Plan
-from synthward.pipeline.records import publishable_metrics, registry_row, table_properties, tracked_parameters
-from synthward.pipeline.staging import Origin, stage_and_check
-from synthward.pipeline.steps import Steps
 from synthward.privacy.accounting import Charge
 from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement, Round
@@ -44,7 +33,18 @@ from synthward.release.manifest import Manifest
 from synthward.release.publication import publish, recognise
 from synthward.release.registry import Artifact, Registry
 from synthward.report.render import render
+from synthward.run import preflight
+from synthward.run.environment import Environment, Places
+from synthward.run.journal import FITTED, OPENED, PUBLISHED, VALIDATED, Journal, JournalSeals
+from synthward.run.learning import Learned, Learning, with_histograms
+from synthward.run.opening import copy_source, open_source
+from synthward.run.plan import ATTEMPT, Plan
+from synthward.run.records import publishable_metrics, registry_row, table_properties, tracked_parameters
+from synthward.run.staging import Origin, stage_and_check
+from synthward.run.steps import Steps
 from synthward.sample.model_file import ModelFile
+from synthward.sources import reading as source
+from synthward.sources.reading import PinnedSource
 from synthward.store.delta import drop
 from synthward.store.places import TableRef, Zone
 from synthward.tracking import LoggedModel
@@ -128,7 +128,7 @@ class MainJob:
         self._steps.run("preflight", self._preflight)
         pinned = self._steps.run("open", lambda: open_source(self._env, self._plan, self._places, self._journal))
         receipt = self._steps.run("charge", self._charge)
-        if pinned.loose:
+        if pinned.unversioned:
             pinned = self._steps.run("copy", functools.partial(self._copy, pinned))
         measured = self._measure(pinned, receipt)
         manifest = self._steps.run("validate", lambda: self._validate(measured, receipt))

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.domain.codes import CodeBook
+from synthward.evaluate.tables import Columns, NoisyTable, has_label, in_domain_order
 from synthward.fit.model import Model
-from synthward.validate.tables import Columns, NoisyTable, has_label, in_domain_order
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

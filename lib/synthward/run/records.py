@@ -10,13 +10,13 @@ from typing import Any
 import synthward
 from synthward.config.canonical import canonical_json
 from synthward.domain.spec import Categorical, Date, Numeric
+from synthward.evaluate.gates import GateResult
+from synthward.evaluate.metrics import ColumnQuality, summary
+from synthward.evaluate.relations import CliqueQuality, Edge, pair_summary
 from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
-from synthward.governance.request import Output
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
-from synthward.pipeline.learning import Learned
-from synthward.pipeline.plan import Plan
 from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Marginal, Presence, Query, SquareSum, Sum
@@ -24,9 +24,9 @@ from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
 from synthward.release.manifest import FORMAT, Manifest
 from synthward.release.table import Fingerprint, Lineage
-from synthward.validate.gates import GateResult
-from synthward.validate.metrics import ColumnQuality, summary
-from synthward.validate.relations import CliqueQuality, Edge, pair_summary
+from synthward.run.learning import Learned
+from synthward.run.plan import Plan
+from synthward.spec.request import Output
 
 
 @dataclass(frozen=True)

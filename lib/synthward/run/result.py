@@ -13,8 +13,8 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from synthward.errors import Told
-from synthward.pipeline.plan import Plan
+from synthward.errors import SafeError
+from synthward.run.plan import Plan
 
 FORMAT = 1
 
@@ -74,7 +74,7 @@ class RunResult:
     def failure(cls, error: BaseException, plan: Plan | None, *, started: dt.datetime, ended: dt.datetime) -> RunResult:
         """A run that ended with an error, or before it had a plan."""
         times = (_iso(started), _iso(ended))
-        told = Told.of(error)
+        told = SafeError.of(error)
         status = _STATUS.get(told.code, "failed") if isinstance(error, Exception) else "stopped"
         ended_so = cls(
             secrets.token_hex(8), status, told.code, told.retryable, *times, error=told.name, message=told.message

@@ -18,9 +18,8 @@ import numpy as np
 from synthward.domain.quantiles import fine, quantile_bins, widest
 from synthward.domain.spec import Attribute, Categorical, Domain, Numeric
 from synthward.fit.base import Task, budget_of, whole_budget
-from synthward.fit.inside import Histogram, refined
 from synthward.fit.model import Model
-from synthward.governance.learn import Learn, threshold_delta
+from synthward.fit.within_bin import Histogram, refined
 from synthward.privacy.accounting import ATTO, NANO, Charge, total
 from synthward.privacy.calibration import calibrated
 from synthward.privacy.discovery import AskedCategories, Categories, CategoryRound, Found
@@ -29,6 +28,7 @@ from synthward.privacy.noise import gaussian_for
 from synthward.privacy.queries import Clique, Marginal
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.thresholds import count_bound, threshold_for
+from synthward.spec.learn import Learn, threshold_delta
 
 BINS_STEP, CATEGORIES_STEP = "learn_bins", "learn_categories"
 

@@ -11,8 +11,8 @@ from synthward.config.loader import load_document, restore
 from synthward.config.locations import resolve
 from synthward.domain.spec import Domain, load_domain
 from synthward.errors import ConfigError
-from synthward.governance import learn, where
-from synthward.governance.request import Request, Source
+from synthward.spec import learn, where
+from synthward.spec.request import Request, Source
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import types as T
 
-from synthward.governance.request import CsvOptions
+from synthward.spec.request import CsvOptions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

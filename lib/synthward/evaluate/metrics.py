@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.domain.codes import CodeBook
-from synthward.validate.tables import NoisyTable, has_label
+from synthward.evaluate.tables import NoisyTable, has_label
 
 Floats = npt.NDArray[np.float64]
 
