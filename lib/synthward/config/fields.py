@@ -28,6 +28,7 @@ class Key:
         maximum: Largest number allowed.
         pattern: Regular expression that must match the whole text.
         yaml: The key's name in YAML, None when it is the field's name.
+        example: A value as it is written in YAML, for the reference pages; None where a file in `conf/` shows one.
     """
 
     doc: str = ""
@@ -37,6 +38,7 @@ class Key:
     maximum: Limit | None = None
     pattern: str | None = None
     yaml: str | None = None
+    example: str | None = None
 
 
 _PLAIN = Key()
@@ -52,6 +54,7 @@ def key(
     maximum: Limit | None = None,
     pattern: str | None = None,
     yaml: str | None = None,
+    example: str | None = None,
 ) -> Any:
     """A dataclass field that describes its YAML key; keyword-only, so that required keys may follow optional ones.
 
@@ -64,11 +67,12 @@ def key(
         maximum: Largest number allowed.
         pattern: Regular expression that must match the whole text.
         yaml: The key's name in YAML when it differs from the field's name.
+        example: A value as it is written in YAML, for the reference pages.
 
     Returns:
         What `dataclasses.field` returns.
     """
-    metadata = {_METADATA: Key(doc, choices, minimum, exclusive_minimum, maximum, pattern, yaml)}
+    metadata = {_METADATA: Key(doc, choices, minimum, exclusive_minimum, maximum, pattern, yaml, example)}
     if isinstance(default, dict | list):
         return dataclasses.field(default_factory=_copier(default), kw_only=True, metadata=metadata)
     return dataclasses.field(default=default, kw_only=True, metadata=metadata)

@@ -30,7 +30,7 @@ def unused(task: Task, used: Iterable[str]) -> list[str]:
 
 
 def needs_gaussian(task: Task) -> list[str]:
-    """AdaptiveSynthesizer tables takes many answers, which pure epsilon composes too badly for."""
+    """Choosing tables takes many answers, which pure epsilon composes too badly for."""
     if task.mechanism == "gaussian":
         return []
     text = (
