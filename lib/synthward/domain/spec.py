@@ -32,7 +32,9 @@ MAX_VALUES = 2**20
 
 @dataclass(frozen=True)
 class _Common:
-    missing: tuple[str, ...] = key((), doc="Texts that mean 'missing', exactly as written in the source.")
+    missing: tuple[str, ...] = key(
+        (), doc="Texts that mean 'missing', exactly as written in the source.", example="[NA, '?']"
+    )
     required: bool = key(
         False, doc="The release never has NULL here: missing and undeclared mass is spread over the declared values."
     )
@@ -190,7 +192,9 @@ class Date(_Common):
     bounds: tuple[date, date] = key(doc="First and last date; public, never taken from data.")
     granularity: Literal["day", "month", "year"] = key("day", doc="The release holds the first day of each period.")
     time_zone: str = key("UTC", doc="Zone in which an instant (TIMESTAMP) becomes a date.")
-    format: str | None = key(None, doc="Pattern of a text column, such as MM/dd/yyyy; default ISO 8601.")
+    format: str | None = key(
+        None, doc="Pattern of a text column, such as MM/dd/yyyy; default ISO 8601.", example="MM/dd/yyyy"
+    )
     bins: int | None = key(None, minimum=1, maximum=100_000, doc="Number of equal bins for marginals (default 32).")
     sentinels: tuple[date, ...] = key((), doc="Dates that mean 'missing', such as 1900-01-01.")
     outside: Literal["clip", "missing"] = key("clip", doc="What a date beyond the bounds becomes.")

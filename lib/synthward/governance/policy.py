@@ -65,7 +65,10 @@ class RaiseTierWhen:
     """Conditions each of which raises a request by one tier, up to the highest."""
 
     sensitive_columns: tuple[str, ...] = key(
-        (), pattern=NOT_BLANK, doc="Column names, * for any text, case does not matter, for instance *hiv*."
+        (),
+        pattern=NOT_BLANK,
+        doc="Column names, * for any text, case does not matter, for instance *hiv*.",
+        example='["*hiv*", "*psych*"]',
     )
     declared_patients_below: int | None = key(None, minimum=1, doc="A declared population below this one.")
     unit_other: bool = key(True, doc="A privacy unit other than the patient.")
@@ -77,8 +80,12 @@ class Policy:
 
     version: Literal[1] = key(doc="Format version of this file.")
     name: str = key(doc="Name and edition of the policy, shown in reports.", pattern=NOT_BLANK)
-    purposes: tuple[str, ...] = key(pattern=_CODE, doc="Closed list of the purposes a request may have.")
-    roles: tuple[str, ...] = key(pattern=_CODE, doc="Closed list of the roles people have.")
+    purposes: tuple[str, ...] = key(
+        pattern=_CODE, doc="Closed list of the purposes a request may have.", example="[prototyping, ml_training]"
+    )
+    roles: tuple[str, ...] = key(
+        pattern=_CODE, doc="Closed list of the roles people have.", example="[data_engineer, privacy_officer]"
+    )
     max_request_days: int = key(minimum=1, maximum=3660, doc="Days a request may lie ahead of its expiry.")
     allow_other_unit: bool = key(
         False, doc="Allow privacy units other than the patient. For benchmarks on public data, never for patients."

@@ -73,7 +73,9 @@ class Source:
 
     format: Literal["csv", "parquet", "delta"] = key("delta", doc="Format of the files or of the table.")
     path: str | None = key(None, pattern=NOT_BLANK, doc="Folder or file; relative to the request's folder.")
-    table: str | None = key(None, pattern=_TABLE, doc="Name in the catalog, for instance main.ehr.encounters.")
+    table: str | None = key(
+        None, pattern=_TABLE, doc="Name in the catalog, of one to three parts.", example="main.ehr.encounters"
+    )
     snapshot: Literal["pin", "materialize"] = key(
         "pin", doc="pin: read one version; materialize: copy into the protected zone first (views, filtered tables)."
     )
@@ -186,7 +188,8 @@ class WorkloadEntry:
     """Columns whose joint table matters more, or less, than others."""
 
     columns: tuple[str, ...] = key(
-        doc=f"Two to {MAX_TOGETHER} columns; a table of three or more becomes a candidate this way."
+        doc=f"Two to {MAX_TOGETHER} columns; a table of three or more becomes a candidate this way.",
+        example="[age, sex, ward]",
     )
     weight: int = key(
         1,
@@ -221,10 +224,14 @@ class Synthesizer:
     target: str | None = key(
         None, doc="Column that will be predicted from the others; its pairs weigh three times as much (few_round, aim)."
     )
-    cliques: tuple[tuple[str, ...], ...] = key((), doc="Columns of each joint table to measure (fixed).")
+    cliques: tuple[tuple[str, ...], ...] = key(
+        (), doc="Columns of each joint table to measure (fixed).", example="[[age, sex], [ward, length_of_stay]]"
+    )
     workload: tuple[WorkloadEntry, ...] = key((), doc="Weights of joint tables (few_round, aim).")
     zeros: tuple[dict[str, tuple[str, ...]], ...] = key(
-        (), doc="Impossible combinations, by column: no row of the release has one of the values in every column named."
+        (),
+        doc="Impossible combinations, by column: no row of the release has one of the values in every column named.",
+        example='[{sex: [M], pregnant: ["true"]}]',
     )
     max_cells: int = key(
         1_500_000,
@@ -261,7 +268,8 @@ class Output:
         {},
         minimum=0,
         maximum=1,
-        doc="Wanted shares of values, by column, for instance {sex: {F: 1}}; the rest follows from the model.",
+        doc="Wanted shares of values, by column; the rest follows from the model.",
+        example="{sex: {F: 1}}",
     )
 
     def problems(self) -> Findings:
@@ -284,7 +292,11 @@ class Utility:
         None, minimum=0, maximum=1, doc="Largest mean total variation distance to the noisy marginals; null for none."
     )
     max_mean_pair_tvd: Decimal | None = key(
-        None, minimum=0, maximum=1, doc="Largest mean total variation distance of the measured pairs; null for none."
+        None,
+        minimum=0,
+        maximum=1,
+        doc="Largest mean total variation distance of the measured pairs; null for none.",
+        example="0.05",
     )
 
 

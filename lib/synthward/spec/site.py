@@ -28,7 +28,9 @@ class Tracking:
     )
     experiment: str = key("synthward", doc="Experiment for publishable numbers.")
     restricted_experiment: str | None = key(
-        None, doc="Experiment for numbers that touch real rows; restrict access to it. Without it none are logged."
+        None,
+        doc="Experiment for numbers that touch real rows; restrict access to it. Without it none are logged.",
+        example="synthward-restricted",
     )
     models: str | None = key(
         None,
