@@ -19,7 +19,7 @@ from synthward.domain.spec import Domain
 from synthward.fit.adaptive import AdaptiveSynthesizer
 from synthward.fit.base import Task, budget_of
 from synthward.fit.catalog import SYNTHESIZERS, synthesizer
-from synthward.fit.forecast import UNTOLD, Forecast
+from synthward.fit.forecast import TREE_BIAS, Forecast
 from synthward.fit.joint import Joint
 from synthward.fit.model import Model
 from synthward.fit.structure import weights_of
@@ -327,8 +327,8 @@ def test_the_joint_forecast_falls_with_epsilon_and_never_to_nothing() -> None:
         low, high, most = (chosen.joint_forecast(task(name, epsilon)) for epsilon in ("0.5", "5", "1000"))
         assert low is not None
         assert high is not None
-        assert low > high > UNTOLD
-        assert most == pytest.approx(UNTOLD, rel=0.01)
+        assert low > high > TREE_BIAS
+        assert most == pytest.approx(TREE_BIAS, rel=0.01)
     assert synthesizer("independent").joint_forecast(task("independent")) is None
     assert synthesizer("moments").joint_forecast(task("moments", mechanism="laplace")) is None
 

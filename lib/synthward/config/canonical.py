@@ -33,6 +33,10 @@ def canonical_json(obj: Any) -> str:
     Raises:
         TypeError: A value has no canonical form, for instance a set or a Path.
         ValueError: A number is NaN or infinite.
+
+    >>> from decimal import Decimal
+    >>> canonical_json({"b": Decimal("1.0"), "a": (1, 2)})
+    '{"a":[1,2],"b":"1"}'
     """
     return json.dumps(_plain(obj), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 

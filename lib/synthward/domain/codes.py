@@ -162,7 +162,13 @@ class CodeBook:
 
 
 def codebooks(domain: Domain) -> dict[str, CodeBook]:
-    """Code books of a domain, in its order."""
+    """Code books of a domain, in its order.
+
+    >>> from synthward.domain.spec import Categorical
+    >>> books = codebooks(Domain(version=1, attributes={"sex": Categorical(values=("F", "M"))}))
+    >>> books["sex"].encode(["F", "M", "X", None]).tolist()  # declared values, other, missing
+    [0, 1, 2, 3]
+    """
     return {name: CodeBook(name, attribute) for name, attribute in domain.attributes.items()}
 
 

@@ -42,7 +42,13 @@ class Measure:
 
 
 def pattern_fault(pattern: str) -> str | None:
-    """What is wrong with a pattern, None when nothing is."""
+    """What is wrong with a pattern, None when nothing is.
+
+    >>> pattern_fault("[A-Z][0-9]{2}") is None
+    True
+    >>> "no meaning" in pattern_fault("[A-Z].*")
+    True
+    """
     try:
         found = _Reader(pattern).whole()
     except ValueError as error:

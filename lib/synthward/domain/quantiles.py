@@ -71,7 +71,11 @@ def quantile_places(counts: Floats, bins: int) -> tuple[int, ...]:
 
 
 def rising(rows: Floats) -> Floats:
-    """Cumulated noisy counts made ascending: midway between the largest so far and the least still to come."""
+    """Cumulated noisy counts made ascending: midway between the largest so far and the least still to come.
+
+    >>> rising(np.array([1.0, 3.0, 2.0, 4.0])).tolist()
+    [1.0, 2.5, 2.5, 4.0]
+    """
     ahead = np.minimum.accumulate(rows[::-1])[::-1]
     middle: Floats = (np.maximum.accumulate(rows) + ahead) / 2
     return middle

@@ -29,6 +29,11 @@ def wanted_shares(book: CodeBook, value: object) -> dict[int, float]:
 
     Raises:
         ValueError: A value is not declared, a share is no number of at least 0, or they do not sum to 1.
+
+    >>> from decimal import Decimal
+    >>> from synthward.domain.spec import Categorical
+    >>> wanted_shares(CodeBook("sex", Categorical(values=("F", "M"))), {"F": Decimal("0.25"), "M": Decimal("0.75")})
+    {0: 0.25, 1: 0.75}
     """
     listed = dict(value) if isinstance(value, Mapping) else {value: 1}
     shares: dict[int, float] = {}

@@ -1,6 +1,7 @@
-"""What every synthesizer is: a generator of public queries that is sent sealed measurements and returns a model.
+"""The protocol of synthesizers.
 
-The pipeline drives it against the curator; a synthesizer never sees data, a session or a random generator.
+A synthesizer is a generator. It yields rounds of public queries, receives sealed measurements, and returns the model.
+The main job drives it against the curator. A synthesizer never sees data, a session or a random generator.
 """
 
 from __future__ import annotations
@@ -27,21 +28,22 @@ Rounds = Generator[Round, tuple[Measurement, ...], Model]
 
 @dataclass(frozen=True)
 class Task:
-    """What a synthesizer is asked to do; public.
+    """The public settings of one synthesis.
 
     Attributes:
         domain: The requested attributes.
         unit: Privacy unit and contribution bound.
         mechanism: Noise distribution.
-        epsilon: The most that may be spent, at `delta`.
+        epsilon: Largest epsilon that the run may spend, stated at `delta`.
         delta: Failure probability; 0 for pure mechanisms.
-        declared_rows: Publicly declared size of the source, for forecasts only.
+        declared_rows: Publicly declared number of rows of the source. Used for forecasts only.
         options: The synthesizer's settings in the request.
-        curve_cells: Integers in the largest answer, where the exact Gaussian curve accounts for the run; None where the
-            conversion from zCDP does.
-        part: Part of the budget that the synthesizer has; earlier rounds have the rest.
-        widest: Where the domain was learned, the one before: it has as many bins and values as a learned one can have,
-            so that what was planned on it holds for all of them. None where the domain is declared.
+        curve_cells: Number of integers in the largest answer, if the exact Gaussian curve accounts for the run. None if
+            the conversion from zCDP does.
+        part: The synthesizer's share of the run's budget. The learning rounds before it have the rest.
+        widest: The domain used for planning, before bins and values were learned. It has as many bins and values as a
+            learned domain can have, so costs computed on it are valid for any learned domain. None if nothing is
+            learned.
     """
 
     domain: Domain
@@ -57,50 +59,50 @@ class Task:
 
 
 class Synthesizer(Protocol):
-    """A way to turn noisy answers into a model."""
+    """Turns noisy answers into a model."""
 
     name: str
     uses_bins: bool
-    """Whether numbers are drawn by their bins, so that it matters where those are cut."""
+    """True if numbers are drawn by their bins. Then it matters where the bins are cut."""
     exact_curve: bool
-    """Whether no call selects or sums fixed-point values, so that the curve of `privacy.gaussian` holds."""
+    """True if no call selects or sums fixed-point values. Then the curve of `privacy.gaussian` applies."""
 
     def check(self, task: Task) -> list[str]:
-        """What is wrong with the task's options; empty when nothing is."""
+        """Return what is wrong with the task's options; an empty list if nothing is."""
         ...
 
     def charge(self, task: Task) -> Charge:
-        """The most that `rounds` will cost, known before anything is read; this is what the ledger is charged."""
+        """Return the upper bound on the cost of `rounds`. The ledger is charged this, before anything is read."""
         ...
 
     def cliques(self, task: Task) -> tuple[Clique, ...]:
-        """Every clique whose exact table a later round may ask about; all are counted in the first round's pass."""
+        """Return every clique that a later round may ask about. All of them are counted in the first pass."""
         ...
 
     def rounds(self, task: Task) -> Rounds:
-        """Yields rounds of queries, receives their sealed measurements, returns the model."""
+        """Yield rounds of queries, receive their sealed measurements, return the model."""
         ...
 
     def forecast(self, task: Task) -> dict[str, float]:
-        """Expected total variation distance by attribute that the noise alone causes, from public numbers."""
+        """Return, by attribute, the expected total variation distance that noise alone causes."""
         ...
 
     def joint_forecast(self, task: Task) -> float | None:
-        """Expected mean distance of the release's joint tables, from public numbers; None where none is measured."""
+        """Return the expected mean distance of the release's joint tables; None if none is measured."""
         ...
 
     def warnings(self, task: Task) -> list[str]:
-        """What to know of the release's expected quality before approving it, from public numbers; often empty."""
+        """Return warnings about the expected quality that an approver should read; often empty."""
         ...
 
 
 def budget_of(task: Task) -> int:
-    """The synthesizer's budget: nano-epsilon for laplace, nano-rho for gaussian."""
+    """Return the synthesizer's budget: nano-epsilon for laplace, nano-rho for gaussian."""
     return int(whole_budget(task) * task.part)
 
 
 def whole_budget(task: Task) -> int:
-    """The run's budget, that of earlier rounds included, in the unit of `budget_of`."""
+    """Return the budget of the whole run, learning rounds included, in the unit of `budget_of`."""
     if task.mechanism == "laplace":
         return int(task.epsilon * NANO)
     by_zcdp = rho_for(task.epsilon, task.delta)
@@ -110,15 +112,15 @@ def whole_budget(task: Task) -> int:
 
 
 def share_out(task: Task, weights: Mapping[Query, float], budget: int | None = None) -> dict[Query, NoiseCall]:
-    """Splits a budget over queries in proportion to `weights`, each with its own scale.
+    """Split a budget over queries in proportion to `weights`. Each query gets its own noise scale.
 
-    Shares are integers rounded down and every charge is at most its share, so the sum is within the budget. Laplace
-    splits epsilon, gaussian splits rho.
+    Shares are integers, rounded down. Each charge is at most its share, so the sum is within the budget. Laplace splits
+    epsilon, gaussian splits rho.
 
     Args:
         task: Mechanism, unit and domain.
         weights: Positive.
-        budget: In the unit of `budget_of`, which is the default.
+        budget: In the unit of `budget_of`; default: all of it.
     """
     available = budget_of(task) if budget is None else budget
     whole = sum(weights.values())

@@ -1,8 +1,9 @@
-"""A fitted junction tree as the directed model that is sampled: each column given the part of its table drawn before.
+"""Turns a fitted junction tree into the directed model that rows are drawn from.
 
-Tables are taken parents first, columns inside a table from the fewest groups to the most. By the running intersection
-property what is drawn already of a table is its separator, so the product of the conditionals is the fitted joint
-distribution: columns that are independent given a separator stay so.
+Each column is drawn given the columns of its table that are drawn already. Tables come parents first; inside a table,
+columns go from the fewest groups to the most. By the running intersection property, the columns of a table that are
+drawn already are its separator. So the product of the conditionals is the fitted joint distribution, and columns that
+are independent given a separator stay independent.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from synthward.fit.model import ColumnModel, Model
 
 
 def draws(tree: JunctionTree) -> dict[str, Clique]:
-    """Parents of every column, in the order of drawing."""
+    """Return the parents of every column, in the order of drawing."""
     found: dict[str, Clique] = {}
     for clique in tree.cliques:
         for name in clique:
@@ -31,7 +32,7 @@ def draws(tree: JunctionTree) -> dict[str, Clique]:
 
 
 def drawn_cells(tree: JunctionTree, groups: Mapping[str, int], cells: Mapping[str, int]) -> int:
-    """Probabilities of the directed model.
+    """Return the number of probabilities of the directed model.
 
     Args:
         tree: The junction tree.
@@ -42,7 +43,7 @@ def drawn_cells(tree: JunctionTree, groups: Mapping[str, int], cells: Mapping[st
 
 
 def directed(synthesizer: str, joint: Joint, fitted: Fitted) -> Model:
-    """The directed model.
+    """Build the directed model.
 
     Args:
         synthesizer: Its name, for the model's stamp.

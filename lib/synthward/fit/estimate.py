@@ -7,16 +7,17 @@ Of all distributions p on the tree, the one that minimises
 where y are the noisy counts, N the noisy total and p0 the base (independent columns, structural zeros included). The
 dual is smooth and convex in one potential a measured cell, `N log Z - y.t + ridge sum(variance t^2) / 2`, and is
 minimised by L-BFGS (Nocedal and Wright 2006, section 7.2). The ridge shrinks every cell towards the base by the factor
-`b / (b + ridge variance)`, b its expected count under the base: cells that are mostly noise stay as the base has them
-(Dudik, Phillips and Schapire 2004 give the l2-regularised form of maximum entropy). That is the best linear shrinkage
-of cells whose distance to the base has variance `b / ridge`. A table that is further from the base than that, beyond
-its noise, gets the smaller ridge that its own distance asks for (`own_ridge`), so that a strong relation is kept where
-the noise is strong, too.
+`b / (b + ridge variance)`, where b is its expected count under the base. Cells that are mostly noise stay as in the
+base (Dudik, Phillips and Schapire 2004 give the l2-regularised form of maximum entropy). That is the best linear
+shrinkage of cells whose distance to the base has variance `b / ridge`. If a table is further
+from the base than that, beyond its noise, it gets a smaller ridge (`own_ridge`). So a strong relation is kept even
+where the noise is strong.
 
-Tables that no distribution can meet together (structural zeros that the data contradict, above all) would drive
-potentials to where the model stands on a few cells, and spoil tables that have nothing to do with it. Beyond
-`STRONGEST` a potential pays N a unit: in the primal, a cell that is further off than that costs in proportion to its
-distance and no longer to the square (Huber 1964, doi:10.1214/aoms/1177703732), so that the fit gives way there.
+Some tables cannot be met together by any distribution; structural zeros that the data contradict are the main cause.
+Such tables would drive potentials to extreme values, until the model has a few cells only, and would spoil unrelated
+tables. Therefore a potential beyond `STRONGEST` pays N for each unit. In the primal, a cell that is further away than
+that costs in proportion to its distance and no longer to the square (Huber 1964, doi:10.1214/aoms/1177703732): the fit
+gives way there.
 
 Everything is post-processing of sealed numbers: the total comes from the noisy tables, never from the data, and the
 result is a deterministic function of its arguments.
@@ -39,19 +40,19 @@ logger = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float64]
 
 MEMORY = 20
-"""Pairs of differences that L-BFGS keeps."""
+"""Number of pairs of differences that L-BFGS keeps."""
 
 TOLERANCE = 1e-6
-"""Stops when the expected decrease of the objective is below this part of the total."""
+"""The fit stops when the expected decrease of the objective is below this share of the total."""
 
 PROGRESS = 50
-"""Steps between two lines of the log."""
+"""Number of steps between two lines of the log."""
 
 SIGNIFICANT = 3.0
-"""Standard deviations beyond which rows in impossible cells are taken for more than noise."""
+"""Rows in impossible cells count as real if they exceed this many standard deviations of their noise."""
 
 STRONGEST = 100.0
-"""Potentials grow hardly beyond this, which tables that agree never ask for; see the module's docstring."""
+"""Soft limit on a potential. Consistent tables never reach it; see the module's docstring."""
 
 HALVINGS = 30
 SUFFICIENT = 1e-4
@@ -73,7 +74,7 @@ class Target:
 
 
 def merged(targets: Sequence[Target]) -> list[Target]:
-    """One target a set of columns: repeated measurements are averaged by their inverse variances, cell by cell."""
+    """Merge repeated measurements of the same columns: average them by inverse variance, cell by cell."""
     found: dict[frozenset[str], Target] = {}
     for target in targets:
         key = frozenset(target.clique)
@@ -91,34 +92,41 @@ def merged(targets: Sequence[Target]) -> list[Target]:
 
 
 def total_of(targets: Sequence[Target]) -> float:
-    """Total rows that the targets agree on best: their sums averaged by inverse variance, at least one row."""
+    """Return the total number of rows: the targets' sums averaged by inverse variance, at least one row."""
     weights = [1 / float(target.variance.sum()) for target in targets]
     sums = [float(target.counts.sum()) for target in targets]
     return max(1.0, float(np.dot(weights, sums)) / sum(weights))
 
 
 def restored(kept: float, lost: float, noise: float) -> float:
-    """Factor that gives the rows of cells that cannot be to the others in proportion; 1 where noise explains them.
+    """Return the factor that moves rows found in impossible cells to the possible cells, in proportion.
+
+    The factor is 1 if the rows in impossible cells are within their noise.
 
     Args:
-        kept: Rows in the cells that can be.
-        lost: Rows in those that cannot, in the same unit.
+        kept: Rows in the possible cells.
+        lost: Rows in the impossible cells, in the same unit.
         noise: Standard deviation of `lost`.
+
+    >>> restored(kept=800.0, lost=200.0, noise=10.0)
+    1.25
+    >>> restored(kept=800.0, lost=20.0, noise=10.0)
+    1.0
     """
     return (kept + lost) / kept if kept > 0 and lost > SIGNIFICANT * noise else 1.0
 
 
 def consistent(target: Target, base: Floats, total: float) -> Target:
-    """The counts moved to the total, over the cells that structural zeros leave possible.
+    """Move the counts to the total, over the cells that structural zeros leave possible.
 
-    Where the impossible cells hold more rows than their noise explains, the data contradict the zeros: those rows go
-    to the possible cells in proportion. The rest of the gap is noise and goes to each cell in proportion to its
-    variance (the least squares correction). Impossible cells want nothing, so that they pull at no potential.
+    If the impossible cells hold more rows than noise explains, the data contradict the zeros. Then those rows go to the
+    possible cells in proportion. The rest of the gap is noise. Each cell takes a part in proportion to its variance
+    (the least squares correction). An impossible cell gets the count 0, so it pulls at no potential.
 
     Args:
         target: Noisy counts.
-        base: Probabilities of the cells under the base, 0 where impossible.
-        total: Rows.
+        base: Probabilities of the cells under the base; 0 means impossible.
+        total: Number of rows.
     """
     possible = base > 0
     counts, variance = np.where(possible, target.counts, 0.0), target.variance
@@ -134,12 +142,12 @@ class Fitted:
     """A fitted log-linear model.
 
     Attributes:
-        inference: Sums on its tree; its cliques are those of the targets, then those of the base.
-        potentials: One table a clique of the inference.
+        inference: Sums on the tree. Its cliques are those of the targets, then those of the base.
+        potentials: One table for each clique of the inference.
         measured: Number of targets.
         total: Noisy number of rows.
         iterations: Steps taken.
-        converged: Whether the tolerance was reached within the iterations allowed.
+        converged: True if the tolerance was reached within the allowed iterations.
     """
 
     inference: Inference
@@ -150,7 +158,7 @@ class Fitted:
     converged: bool
 
     def potential(self, clique: Clique) -> Floats | None:
-        """The fitted potentials of a measured clique, for a warm start."""
+        """Return the fitted potentials of a measured clique, for a warm start; None if it was not measured."""
         key = frozenset(clique)
         for known, table in zip(self.inference.cliques[: self.measured], self.potentials, strict=False):
             if frozenset(known) == key:
@@ -169,7 +177,7 @@ def estimate(
     max_iterations: int,
     start: Fitted | None = None,
 ) -> Fitted:
-    """Fits the model.
+    """Fit the model.
 
     Args:
         tree: Contains the cliques of base and targets.
@@ -177,9 +185,9 @@ def estimate(
         base: Fixed potentials: logarithms of the columns' shares, and structural zeros as -inf.
         targets: Noisy counts, at least one.
         total: Rows.
-        ridge: Strength of the regularisation, above 0, at most: a table far from the base has less (`own_ridge`).
-            Near 0 the tables are met as far as they agree.
-        max_iterations: Steps at most; a bound on time that does not depend on the clock.
+        ridge: Upper limit on the strength of the regularisation, above 0. A table far from the base has less
+            (`own_ridge`). Near 0, the fit meets the tables as far as they agree.
+        max_iterations: Largest number of steps. It bounds the time without a clock.
         start: An earlier fit, whose potentials are the first guess.
     """
     tables = merged(targets)
@@ -207,7 +215,7 @@ def _known(start: Fitted, aim: Target) -> Floats:
 
 
 class _Dual:
-    """The dual objective, its gradient, and the inverse of a diagonal approximation of its curvature."""
+    """The dual objective with its gradient, and the inverse of a diagonal approximation of its curvature."""
 
     def __init__(
         self,
@@ -245,10 +253,11 @@ class _Dual:
 
 
 def own_ridge(aim: Target, base: Floats, total: float) -> float:
-    """The ridge under which the base expects as much squared distance as a table shows beyond its noise.
+    """Return the ridge at which the base predicts the squared distance that a table shows beyond its noise.
 
-    Cells with variance `b / ridge` around the base have squared distances of `total / ridge` in sum; what is seen is
-    that plus the variances of the noise (an empirical Bayes estimate, by moments). Infinite where noise explains all.
+    Cells with variance `b / ridge` around the base have squared distances with the sum `total / ridge`. The observed
+    sum is that plus the variances of the noise (an empirical Bayes estimate by moments). Infinite if noise explains
+    everything.
     """
     seen = float(((aim.counts - base) ** 2).sum() - aim.variance.sum())
     return total / seen if seen > 0 else np.inf
@@ -259,7 +268,7 @@ def _flat(tables: Sequence[Floats]) -> Floats:
 
 
 def _dot(a: Floats, b: Floats) -> float:
-    """Inner product in numpy's own order of summation, which no number of BLAS threads changes."""
+    """Return the inner product, summed in numpy's own order, which the number of BLAS threads cannot change."""
     return float((a * b).sum())
 
 
@@ -297,7 +306,7 @@ def _minimise(problem: _Dual, point: Floats, max_iterations: int) -> tuple[Float
 
 
 def _direction(slope: Floats, steps: Sequence[tuple[Floats, Floats, float]], scale: Floats) -> Floats:
-    """The two-loop recursion, from the scaled diagonal."""
+    """Return the search direction: the two-loop recursion of L-BFGS, started from the scaled diagonal."""
     result = -slope
     shares = []
     for moved, turned, curvature in reversed(steps):

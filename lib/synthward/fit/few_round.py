@@ -2,17 +2,17 @@
 
 Three rounds, all Gaussian:
 
-1. the population and a marginal of every column, a tenth of rho, up to four where that tells columns too badly;
-2. the L1 error of every candidate table against independent columns, together one noisy vector, a tenth of rho;
-3. the tables that a junction tree under the public cap can hold with the least predicted error (`fit.packing`), with
-   shares that grow with (weight x cells) ^ 2/3.
+1. the population and a marginal of every column: a tenth of rho, up to four tenths if the columns are too noisy;
+2. the L1 error of every candidate table against independent columns, as one noisy vector: a tenth of rho;
+3. the tables with the least predicted error that a junction tree under the public cap can hold (`fit.packing`); shares
+   grow with (weight x cells) ^ 2/3.
 
 Then one fit (`fit.estimate`). Selecting by noisy scores instead of the exponential mechanism keeps everything Gaussian
 (the `SWIFT` mechanism of google/dpsynth does so too), and the shrinkage of the fit makes tables cheap to measure.
 
-Guarantee: the rounds' calls cost at most the rho of the task, because shares are integers, each call costs at most its
-share and a round gets what earlier rounds left; scores and tables carry the sensitivities of `privacy.sensitivity`.
-Weights act after the noise; nothing is divided by a true total. Everything else here is post-processing.
+Guarantee: all calls together cost at most the rho of the task. Shares are integers, each call costs at most its share,
+and a round gets what earlier rounds left. Scores and tables have the sensitivities of `privacy.sensitivity`. Weights
+act after the noise. Nothing is divided by a true total. Everything else here is post-processing.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from synthward.fit.conditionals import directed
 from synthward.fit.joint import Joint
 from synthward.fit.packing import searched
 from synthward.fit.structure import allocation, weights_of, worth_measuring
-from synthward.fit.tables import columns_outlook, one_way_round, tables_round
+from synthward.fit.tables import column_errors, one_way_round, tables_round
 from synthward.privacy.measurement import Asked, Measurement, Round
 from synthward.privacy.queries import Clique, Marginal, Scores
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 
 ONE_WAY = (Fraction(1, 10), Fraction(2, 10), Fraction(3, 10), Fraction(4, 10))
-"""Shares of the budget of the first round, from which the expected_errors chooses."""
+"""Possible shares of the budget for the first round; the forecast chooses among them."""
 
 COLUMN_DISTANCE = 0.01
-"""Mean expected noise distance of a column that is good enough."""
+"""A mean expected noise distance of the columns below this is good enough."""
 
 SCORES = Fraction(1, 10)
 """Share of the budget of the second round."""
@@ -48,7 +48,7 @@ class FewRound(AdaptiveSynthesizer):
     exact_curve = True
 
     def rounds(self, task: Task) -> Rounds:
-        """Three rounds, then the fit; without candidates one round, without tables worth measuring two."""
+        """Ask three rounds, then fit. One round without candidates; two if no table is worth measuring."""
         weights = weights_of(task)
         first = self.columns(task)
         joint = Joint(task, (yield first))
@@ -68,23 +68,23 @@ class FewRound(AdaptiveSynthesizer):
         return directed(self.name, joint, fitted)
 
     def columns(self, task: Task) -> Round:
-        """The first round: the least of `ONE_WAY` shares that tells the columns well enough, all without candidates."""
+        """Return the first round: the smallest good enough share of `ONE_WAY`; everything without candidates."""
         if not weights_of(task):
             return one_way_round(task)
         for share in ONE_WAY:
             asked = one_way_round(task, int(budget_of(task) * share))
-            if fmean(columns_outlook(task, asked).values()) <= COLUMN_DISTANCE:
+            if fmean(column_errors(task, asked).values()) <= COLUMN_DISTANCE:
                 break
         return asked
 
     def for_tables(self, task: Task, columns: Round) -> int:
-        """What columns and scores leave."""
+        """Return what columns and scores leave of the budget."""
         budget = budget_of(task)
         return budget - columns.charge.nano_rho - int(budget * SCORES)
 
 
 def _whole(task: Task, budget: int) -> float:
-    """Mean absolute noise of a cell, in rows, if one table had the whole budget."""
+    """Return the mean absolute noise of a cell, in rows, as if one table had the whole budget."""
     query = Marginal(tuple(task.domain.attributes)[:1])
     return share_out(task, {query: 1.0}, budget)[query].mean_absolute / WEIGHT_UNIT
 

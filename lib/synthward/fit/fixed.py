@@ -18,7 +18,7 @@ from synthward.fit.forecast import Forecast, mean_distance
 from synthward.fit.joint import Joint
 from synthward.fit.junction import Graph
 from synthward.fit.settings import FIT, joint_problems, unknown_columns, unused, useless
-from synthward.fit.tables import columns_outlook, joint_noise, one_way_round
+from synthward.fit.tables import column_errors, joint_noise, one_way_round
 from synthward.privacy.accounting import Charge
 from synthward.privacy.measurement import Round
 from synthward.privacy.queries import Clique, Marginal
@@ -32,7 +32,7 @@ class Fixed:
     exact_curve = True
 
     def check(self, task: Task) -> list[str]:
-        """Settings, tables, zeros, caps, and whether the release could be of any use."""
+        """Check settings, tables, zeros and caps, and refuse a release that would be useless."""
         named = task.options.cliques
         problems = [*unused(task, FIT | {"cliques"}), *unknown_columns(task)]
         if not named:
@@ -43,15 +43,15 @@ class Fixed:
         return problems or useless(task, self.expected_errors)
 
     def charge(self, task: Task) -> Charge:
-        """Cost of the one round."""
+        """Return the cost of the one round."""
         return _round(task).charge
 
     def cliques(self, task: Task) -> tuple[Clique, ...]:
-        """The tables named; the only round asks about them."""
+        """Return the named tables; the only round asks about them."""
         return task.options.cliques
 
     def rounds(self, task: Task) -> Rounds:
-        """One round, then the fit."""
+        """Ask one round, then fit."""
         sealed = yield _round(task)
         joint = Joint(task, sealed)
         named = task.options.cliques
@@ -61,20 +61,20 @@ class Fixed:
         return directed(self.name, joint, fitted)
 
     def expected_errors(self, task: Task) -> Forecast:
-        """See `fit.expected_errors`."""
+        """See `fit.forecast`."""
         asked = _round(task)
-        return Forecast(columns_outlook(task, asked), mean_distance(joint_noise(task, asked), task.declared_rows))
+        return Forecast(column_errors(task, asked), mean_distance(joint_noise(task, asked), task.declared_rows))
 
     def forecast(self, task: Task) -> dict[str, float]:
-        """Noise share of the total variation distance of each column, at the declared number of rows."""
+        """Return the noise distance of each column, at the declared number of rows."""
         return self.expected_errors(task).columns
 
     def joint_forecast(self, task: Task) -> float | None:
-        """See `fit.expected_errors`."""
+        """See `fit.forecast`."""
         return self.expected_errors(task).expected
 
     def warnings(self, task: Task) -> list[str]:
-        """See `fit.expected_errors`."""
+        """See `fit.forecast`."""
         return self.expected_errors(task).warnings()
 
 

@@ -1,9 +1,9 @@
-"""What a release can be expected to be worth, from public numbers alone, before anything is spent.
+"""Forecasts of a release's quality from public numbers, before anything is spent.
 
-The error that noise alone causes in a table of n cells with mean absolute noise a is about n a / 2N of total variation
-distance, N the declared number of rows. That is what measuring the tables as they are would give, and what refusals go
-by. The model does better, because it shrinks noise, leaves tables out and makes the others agree; and it has an error
-that no budget removes, of dependence that its tree does not hold. `Forecast.expected` allows for both.
+Take a table of n cells with mean absolute noise a. Noise alone causes a total variation distance of about n a / 2N,
+where N is the declared number of rows. Refusals use this number. The model does better than that: it shrinks noise,
+leaves tables out, and makes the others agree. It also has an error that no budget removes, because its tree does not
+hold every dependence. `Forecast.expected` accounts for both.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from statistics import fmean
 from synthward.fit.base import Task
 
 USELESS = 0.5
-"""Expected distance at which a table says more about the noise than about the patients."""
+"""Expected distance above which a table tells more about the noise than about the patients."""
 
 POOR = 0.1
 
 SHRUNK = 1 / 3
-"""Part of the tables' noise distance that is left in a fitted model. Calibrated, like `UNTOLD`, on the fidelity
-benchmark: `docs/synthesizers.md` has what was expected beside what was measured."""
+"""Share of the tables' noise distance that remains in a fitted model. Calibrated, like `TREE_BIAS`, on the fidelity
+benchmark. `docs/synthesizers.md` shows expected and measured distances side by side."""
 
-UNTOLD = 0.0095
+TREE_BIAS = 0.0095
 """Distance of pairs that remains without any noise."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Expected distances and what follows from them.
+    """Expected distances, and the refusals and warnings that follow from them.
 
     Attributes:
         columns: Expected noise distance of each column's shares.
-        tables: Mean expected noise distance of the joint tables, None without any.
+        tables: Mean expected noise distance of the joint tables; None if there are none.
     """
 
     columns: dict[str, float]
@@ -42,11 +42,11 @@ class Forecast:
 
     @property
     def expected(self) -> float | None:
-        """Mean distance of joint tables to expect of the release, None without any."""
-        return None if self.tables is None else min(1.0, math.hypot(SHRUNK * self.tables, UNTOLD))
+        """Expected mean distance of the release's joint tables; None if there are none."""
+        return None if self.tables is None else min(1.0, math.hypot(SHRUNK * self.tables, TREE_BIAS))
 
     def refusals(self, task: Task) -> list[str]:
-        """Why the release would be useless; empty when it would not."""
+        """Return why the release would be useless; an empty list if it would be of use."""
         mean = fmean(self.columns.values())
         if mean > USELESS:
             text = (
@@ -65,7 +65,7 @@ class Forecast:
         return []
 
     def warnings(self) -> list[str]:
-        """What to know before approving; empty when the expected_errors is good."""
+        """Return warnings for the approver; an empty list if the forecast is good."""
         found = [
             f"the noise alone is expected to move column '{name}' by {distance:.2f} (of at most 1)"
             for name, distance in self.columns.items()
@@ -77,17 +77,24 @@ class Forecast:
 
 
 def distance(cells: int, mean_absolute: float, rows: int) -> float:
-    """Expected noise distance of a table, at most 1.
+    """Return the expected noise distance of a table, at most 1.
 
     Args:
-        cells: Cells of the table.
+        cells: Number of cells of the table.
         mean_absolute: Mean absolute noise of a cell, in rows.
-        rows: Declared rows.
+        rows: Declared number of rows.
+
+    >>> distance(cells=100, mean_absolute=20, rows=10_000)
+    0.1
     """
     return min(1.0, cells * mean_absolute / 2 / max(rows, 1))
 
 
 def mean_distance(tables: Iterable[tuple[int, float]], rows: int) -> float | None:
-    """Mean expected distance of several tables, given as (cells, mean absolute noise); None without any."""
+    """Return the mean expected distance of tables, each given as (cells, mean absolute noise); None if there are none.
+
+    >>> mean_distance([(100, 20.0), (10, 20.0)], rows=10_000)
+    0.055
+    """
     found = [distance(cells, noise, rows) for cells, noise in tables]
     return fmean(found) if found else None

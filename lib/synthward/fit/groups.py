@@ -1,9 +1,9 @@
 """Groups of cells: the coarser codes on which a joint model is fitted.
 
-A cell that hardly any row has cannot show, under the noise, how it goes together with other columns; in a joint table
-it costs cells and adds noise. So cells whose noisy one-way count is small share a group: neighbouring bins of a graded
-column, the rare codes of any other. Inside a group values follow the noisy one-way shares, independently of everything
-else. Groups are a function of sealed counts and public constants.
+For rare values, noise hides any relation with other columns, and in a joint table they cost cells and add noise.
+Therefore cells with a small noisy one-way count share a group: neighbouring bins of a graded column, rare codes of any
+other column. Inside a group, values follow the noisy one-way shares, independently of everything else. Groups are a
+function of sealed counts and public constants.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Floats = npt.NDArray[np.float64]
 Indexes = npt.NDArray[np.int64]
 
 DEVIATIONS = 3.0
-"""A count below this many standard deviations of its noise is not told from zero."""
+"""A count below this many standard deviations of its noise cannot be distinguished from zero."""
 
 SMALLEST_SHARE = 0.003
-"""Nor is a cell worth its own row of every joint table that has less than this share of all rows."""
+"""A cell with less than this share of all rows does not get a group of its own either."""
 
 EXCLUDED = -1
 
@@ -52,12 +52,12 @@ class Grouping:
 
     @property
     def members(self) -> Floats:
-        """Number of cells in each group, shape (count,)."""
+        """Number of cells of each group, shape (count,)."""
         kept = self.groups[self.groups != EXCLUDED]
         return np.bincount(kept, minlength=self.count).astype(np.float64)
 
     def summed(self, table: npt.NDArray[np.int64], axis: int) -> npt.NDArray[np.int64]:
-        """Sums a table of cells to groups along one axis, without the excluded cells; exact."""
+        """Sum a table of cells to groups along one axis, without the excluded cells. Exact: integers."""
         kept = self.groups != EXCLUDED
         moved = np.moveaxis(table, axis, 0)
         result = np.zeros((self.count, *moved.shape[1:]), dtype=np.int64)
@@ -66,7 +66,7 @@ class Grouping:
 
 
 def excluded_cells(book: CodeBook) -> tuple[int, ...]:
-    """Cells that a release never has: `missing`, and an `other` without a label, of a required column."""
+    """Return the cells that a release never has: of a required column, `missing`, and `other` if it has no label."""
     attribute = book.attribute
     if not attribute.required:
         return ()
@@ -75,14 +75,19 @@ def excluded_cells(book: CodeBook) -> tuple[int, ...]:
 
 
 def grouping(book: CodeBook, counts: Floats, deviation: float, total: float, apart: Collection[int]) -> Grouping:
-    """Groups of a column.
+    """Compute the groups of a column.
 
     Args:
         book: Code book.
         counts: Noisy rows of each cell, shape (cells,).
         deviation: Standard deviation of their noise.
         total: Noisy number of rows.
-        apart: Cells that stay groups of their own.
+        apart: Cells that keep a group of their own.
+
+    >>> from synthward.domain.spec import Categorical
+    >>> book = CodeBook("ward", Categorical(values=("A", "B", "C")))
+    >>> grouping(book, np.array([600.0, 390.0, 2.0, 8.0, 0.0]), 3.0, 1000.0, apart=()).groups.tolist()
+    [0, 1, 1, 1, 1]
     """
     least = max(DEVIATIONS * deviation, SMALLEST_SHARE * total)
     excluded = set(excluded_cells(book))
@@ -100,7 +105,7 @@ def grouping(book: CodeBook, counts: Floats, deviation: float, total: float, apa
 
 
 def _runs(bins: list[int], counts: Floats, least: float, apart: Collection[int]) -> list[list[int]]:
-    """Neighbouring bins, put together until they have enough; what is left over joins the last run."""
+    """Join neighbouring bins until a run has enough rows. The remainder joins the last run."""
     found: list[list[int]] = []
     run: list[int] = []
     for cell in bins:
@@ -118,13 +123,15 @@ def _runs(bins: list[int], counts: Floats, least: float, apart: Collection[int])
 
 
 def _rare(codes: list[int], counts: Floats, least: float, others: list[list[int]]) -> list[list[int]]:
-    """Codes with enough rows, and the others as one group; too small for a group, that joins the smallest one.
+    """Give codes with enough rows a group each, and the rare codes one group together.
+
+    If the rare codes are too few for a group, they join the smallest one.
 
     Args:
         codes: Cells to group.
         counts: Noisy rows.
-        least: What is enough.
-        others: Runs of the column's bins; the smallest takes what is left when no code has enough.
+        least: Number of rows that is enough.
+        others: Runs of the column's bins. The smallest one takes the remainder if no code has enough rows.
     """
     common = [[cell] for cell in codes if counts[cell] > least]
     rare = [cell for cell in codes if counts[cell] <= least]
@@ -138,7 +145,7 @@ def _rare(codes: list[int], counts: Floats, least: float, others: list[list[int]
 
 
 def _shares(counts: Floats) -> Floats:
-    """Noisy counts as probabilities: negative counts are zero; with nothing left, uniform."""
+    """Turn noisy counts into probabilities: negative counts become zero; if nothing is left, the result is uniform."""
     positive = np.maximum(counts, 0.0)
     whole = positive.sum()
     return positive / whole if whole > 0 else np.full(len(counts), 1 / len(counts))

@@ -1,7 +1,7 @@
-"""From sealed tables to a joint model: what every synthesizer of joint structure shares.
+"""From sealed tables to a joint model: the common part of all synthesizers of joint structure.
 
-After the one-way tables it fixes the groups of every column, the total and the base of independent columns; then it
-turns further tables into targets, fits them on a junction tree, and predicts what any table would hold.
+The one-way tables fix the groups of every column, the total, and the base of independent columns. Further tables become
+targets, are fitted on a junction tree, and the model predicts the content of any table.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from synthward.privacy.sensitivity import WEIGHT_UNIT
 Floats = npt.NDArray[np.float64]
 
 RIDGE = 0.02
-"""Strength of the shrinkage towards independent columns. Of .005 to .2, on medians of three seeds, .01 to .02 gave the
-lowest mean distance of pairs at epsilon 1, and above .05 columns by themselves began to suffer."""
+"""Strength of the shrinkage towards independent columns. Values from .005 to .2 were tried (medians of three seeds). At
+epsilon 1, .01 to .02 gave the lowest mean distance of pairs; above .05, single columns became worse."""
 
 FLOOR = 0.5
-"""Rows that every group has at least in the base, so that no noise makes a declared value impossible."""
+"""Smallest number of rows of a group in the base. So noise never makes a declared value impossible."""
 
 
 class Joint:
     """The public state of a fit after the one-way tables."""
 
     def __init__(self, task: Task, sealed: Iterable[Measurement]) -> None:
-        """Reads the one-way tables among the sealed answers; all columns must be there."""
+        """Read the one-way tables among the sealed answers. Every column must have one."""
         self.task = task
         self.books = codebooks(task.domain)
         singles = {m.asked.query.clique: m for m in sealed if isinstance(m.asked.query, Marginal)}
@@ -61,14 +61,14 @@ class Joint:
         self.forced = tuple(clique for clique in zero_tables if len(clique) > 1)
 
     def graph(self) -> Graph:
-        """The graph with the structural zeros' columns joined and nothing else."""
+        """Return the graph in which only the columns of structural zeros are joined."""
         return reduce(Graph.with_clique, self.forced, Graph(self.sizes))
 
     def target(self, measured: Measurement) -> Target:
-        """A sealed marginal on the groups.
+        """Sum a sealed marginal to the groups.
 
-        Where a required column's excluded cells hold more than their noise, the rest is scaled up to all rows, so that
-        missing values go to the declared ones in proportion.
+        If the excluded cells of a required column hold more rows than their noise explains, the other cells are scaled
+        up to all rows: missing values go to the declared ones in proportion.
         """
         query = measured.asked.query
         assert isinstance(query, Marginal)
@@ -85,12 +85,12 @@ class Joint:
         return Target(query.clique, table.astype(np.float64) * (factor / WEIGHT_UNIT), variance)
 
     def fit(self, tree: JunctionTree, tables: Sequence[Measurement], iterations: int, start: Fitted | None) -> Fitted:
-        """Fits all tables, the one-way ones included.
+        """Fit all tables, the one-way tables included.
 
         Args:
-            tree: Contains their cliques and the forced ones.
-            tables: Sealed marginals beside those given to the constructor.
-            iterations: Steps at most.
+            tree: Contains their cliques and those of structural zeros.
+            tables: Sealed marginals, in addition to those given to the constructor.
+            iterations: Largest number of steps.
             start: An earlier fit, or None.
         """
         targets = [*self.ones, *(self.target(table) for table in tables)]
@@ -99,9 +99,7 @@ class Joint:
         )
 
     def predictions(self, cliques: Sequence[Clique], fitted: Fitted | None) -> tuple[npt.NDArray[np.int64], ...]:
-        """What the model expects in every cell of some tables, in units of 1/S, row-major.
-
-        In whole rows, which is all that a prediction is good for.
+        """Predict every cell of some tables, in units of 1/S, row-major, rounded to whole rows.
 
         Args:
             cliques: Tables.
@@ -117,7 +115,7 @@ class Joint:
         return tuple(found)
 
     def _lay_over(self, shares: Floats, clique: Clique, grouped: Floats) -> None:
-        """Puts the model's probabilities where no cell is excluded; the excluded ones stay independent."""
+        """Write the model's probabilities into the cells that are not excluded. Excluded cells stay independent."""
         places, table = [], grouped
         for axis, name in enumerate(clique):
             own = self.groupings[name]
@@ -130,6 +128,6 @@ class Joint:
 
 
 def _outer(vectors: Sequence[Floats]) -> Floats:
-    """Product table of vectors."""
+    """Return the outer product of vectors."""
     table: Floats = reduce(np.multiply.outer, vectors)
     return table

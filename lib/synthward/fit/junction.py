@@ -1,10 +1,10 @@
-"""Junction trees: which joint tables a model keeps so that every measured clique stands inside one of them.
+"""Junction trees: the joint tables of a model. Every measured clique lies inside one of them.
 
-A graph over the columns joins what is measured together. Eliminating columns one by one, each time the one whose table
-with its remaining neighbours has the fewest cells, makes the graph chordal; the maximal tables of that elimination are
-the tree's cliques, and a maximum spanning tree over the sizes of their intersections has the running intersection
-property (Koller and Friedman 2009, sections 9.4 and 10.4). Everything is a function of public sizes and edges; ties
-are broken by the order of the columns, so that equal input gives equal trees.
+A graph over the columns joins columns that are measured together. Columns are eliminated one by one, each time the one
+whose table with its remaining neighbours has the fewest cells. This makes the graph chordal. The maximal tables of the
+elimination are the tree's cliques. A maximum spanning tree over the sizes of their intersections has the running
+intersection property (Koller and Friedman 2009, sections 9.4 and 10.4). Everything is a function of public sizes and
+edges. The order of the columns breaks ties, so equal input gives equal trees.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Clique = tuple[str, ...]
 
 @dataclass(frozen=True)
 class JunctionTree:
-    """Cliques, each after its parent.
+    """A junction tree; each clique comes after its parent.
 
     Attributes:
         cliques: Columns of each table, in ascending order of their sizes (ties by the given order of the columns), so
             that the longest axis is the fastest one.
-        parents: Place of each clique's parent, -1 for the root of a component.
+        parents: Index of each clique's parent; -1 for the root of a component.
         separators: Columns shared with the parent, in the order of the clique; empty for roots.
         tables: Cells of each table.
     """
@@ -39,17 +39,22 @@ class JunctionTree:
         return sum(self.tables)
 
     def host(self, clique: Iterable[str]) -> int | None:
-        """Place of the smallest table that contains a clique, None where there is none."""
+        """Return the index of the smallest table that contains a clique; None if there is none."""
         wanted = set(clique)
         holding = [place for place, columns in enumerate(self.cliques) if wanted <= set(columns)]
         return min(holding, key=lambda place: self.tables[place], default=None)
 
 
 class Graph:
-    """A graph over columns that grows by cliques and knows the size of its junction tree."""
+    """A graph over columns. It grows by cliques and knows the size of its junction tree.
+
+    >>> graph = Graph({"age": 10, "sex": 2, "ward": 5}).with_clique(("age", "sex")).with_clique(("sex", "ward"))
+    >>> graph.covers(("age", "sex")), graph.covers(("age", "ward")), graph.cells
+    (True, False, 30)
+    """
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
-        """A graph without edges.
+        """Make a graph without edges.
 
         Args:
             sizes: Cells of each column, in the order of the domain.
@@ -61,14 +66,14 @@ class Graph:
         self._tables = [self._bit[name] for name in self._names]
 
     def covers(self, clique: Iterable[str]) -> bool:
-        """Whether a table of the current tree contains the clique."""
+        """Return True if a table of the current tree contains the clique."""
         wanted = self._mask(clique)
         return any(wanted & table == wanted for table in self._tables)
 
     def with_clique(self, clique: Iterable[str]) -> Graph:
-        """A copy in which the clique's columns are all joined, so that every later copy covers the clique.
+        """Return a copy in which all columns of the clique are joined, so that every later copy covers the clique.
 
-        A clique that is only covered may be so by a chord, and another elimination need not add that chord again.
+        Without this, a chord may cover the clique by chance, and a later elimination need not add that chord again.
         """
         grown = Graph.__new__(Graph)
         grown._names, grown._bit, grown._sizes = self._names, self._bit, self._sizes
@@ -110,7 +115,7 @@ class Graph:
         return tuple(self._names[place] for place in sorted(_places(mask), key=lambda place: self._sizes[place]))
 
     def _eliminated(self) -> list[int]:
-        """Maximal tables of the elimination by least cells."""
+        """Return the maximal tables of the elimination by least cells."""
         neighbours = list(self._neighbours)
         weight = [self._cells_of(mask | 1 << place) for place, mask in enumerate(neighbours)]
         left = set(range(len(neighbours)))
@@ -138,7 +143,7 @@ def _places(mask: int) -> list[int]:
 
 
 def _spanning(tables: Sequence[int]) -> tuple[list[int], tuple[int, ...]]:
-    """Prim's maximum spanning forest by the number of shared columns; tables reordered so that parents come first."""
+    """Return Prim's maximum spanning forest by the number of shared columns, with parents first."""
     joined: list[int] = []
     parents: list[int] = []
     best = dict.fromkeys(range(len(tables)), (0, -1))

@@ -1,8 +1,8 @@
 """The generative model: plain arrays, no pickle, stamped with a digest, loadable without Spark.
 
-A model is publishable: it is a function of sealed noisy measurements and public constants only. Its columns are drawn
-one after the other, each given columns drawn before it; a junction tree takes this form by drawing every column given
-the part of its clique that is there already.
+A model is publishable: it is a function of sealed noisy measurements and public constants only. Columns are drawn one
+after the other, each given some of the columns before it. A junction tree takes this form: every column is drawn given
+the columns of its clique that are drawn already.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ FORMAT = 2
 """Version of the text. Format 1 knew independent columns only."""
 
 MAX_CELLS = 2**23
-"""Public cap on the probabilities of a model in all: 64 MiB, which every sampling task receives."""
+"""Largest number of probabilities of a model: 64 MiB, which every sampling task receives."""
 
 TOLERANCE = 1e-6
-"""How far a distribution may be from summing to 1; sampling divides by the sum."""
+"""The sum of a distribution may differ from 1 by this much; sampling divides by the sum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +44,8 @@ class ColumnModel:
             parts of them that share the bin's group. None for codes.
         count: Grid length of graded columns, else 0.
         parents: Columns that this one depends on.
-        groups: Group of each cell, shape (cells,), numbered from 0: all that a child can tell of this column. Cells
-            that too few rows have share a group, which keeps tables of several parents small. None where every cell
-            is its own group.
+        groups: Group of each cell, shape (cells,), numbered from 0. A child depends on the group only. Rare cells share
+            a group, which keeps tables of several parents small. None if every cell is its own group.
     """
 
     name: str
@@ -72,8 +71,8 @@ class Model:
     """Columns in release order, and the order in which they are drawn.
 
     Attributes:
-        synthesizer: What fitted it.
-        domain_digest: The domain whose codes it speaks of.
+        synthesizer: Name of the synthesizer.
+        domain_digest: Digest of the domain that its codes belong to.
         columns: One model a column.
         order: The same names, parents before their children.
     """
@@ -84,7 +83,7 @@ class Model:
     order: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Checks that the parts fit together.
+        """Check that the parts fit together.
 
         Raises:
             ValueError: They do not; the message names the column.
@@ -106,7 +105,7 @@ class Model:
 
     @property
     def cells(self) -> int:
-        """Number of probabilities in all, to be compared with `MAX_CELLS`."""
+        """Total number of probabilities; `MAX_CELLS` is the limit."""
         return sum(column.probabilities.size for column in self.columns)
 
     @cached_property

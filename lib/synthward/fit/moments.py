@@ -1,8 +1,8 @@
 """`moments`: the simplest honest synthesizer.
 
 One round: a noisy one-way marginal of every column, and for every graded column a noisy clipped sum, sum of squares and
-presence count. A categorical column is drawn from its marginal; a graded one from the truncated normal that has its
-mean and spread, with the shares of `other` and `missing` of its marginal. Columns are independent of each other.
+presence count. A categorical column is drawn from its marginal. A graded column is drawn from the truncated normal with
+its mean and spread; its marginal gives the shares of `other` and `missing`. Columns are independent of each other.
 
 Guarantee: that of the round's noise calls, composed by addition (see `privacy.accounting`); everything else here is
 post-processing.
@@ -35,7 +35,7 @@ WEIGHTS: dict[type[Query], float] = {Population: 0.1, Marginal: 1.0, Presence: 0
 """Shares of the budget. The spread is a difference of two large sums, so squares need the most precise number."""
 
 GRADED_MARGINAL = 0.5
-"""Share of a graded column's marginal: it tells missing and undeclared shares and shows the shape in the report."""
+"""Share of a graded column's marginal. It gives the missing and undeclared shares, and the shape in the report."""
 
 Floats = npt.NDArray[np.float64]
 Indexes = npt.NDArray[np.int64]
@@ -49,11 +49,11 @@ class Moments:
     exact_curve = False
 
     def check(self, task: Task) -> list[str]:
-        """Moments has no settings."""
+        """Refuse settings: moments has none."""
         return unused(task, ())
 
     def charge(self, task: Task) -> Charge:
-        """Cost of the one round."""
+        """Return the cost of the one round."""
         return _round(task).charge
 
     def cliques(self, task: Task) -> tuple[Clique, ...]:  # noqa: ARG002 - the protocol's
@@ -61,14 +61,14 @@ class Moments:
         return ()
 
     def rounds(self, task: Task) -> Rounds:
-        """One round, then the fit."""
+        """Ask one round, then fit."""
         sealed = yield _round(task)
         answers = {measurement.asked.query: measurement for measurement in sealed}
         columns = tuple(_column(book, answers) for book in codebooks(task.domain).values())
         return Model(self.name, task.domain.digest, columns, tuple(column.name for column in columns))
 
     def forecast(self, task: Task) -> dict[str, float]:
-        """Noise share of the total variation distance of each marginal, at the declared number of rows."""
+        """Return the noise distance of each marginal, at the declared number of rows."""
         asked = {item.query: item.call for item in _round(task).asked}
         books = codebooks(task.domain)
         result = {}
@@ -84,7 +84,7 @@ class Moments:
         return None
 
     def warnings(self, task: Task) -> list[str]:
-        """See `fit.expected_errors`."""
+        """See `fit.forecast`."""
         return Forecast(self.forecast(task), None).warnings()
 
 
@@ -112,7 +112,11 @@ def _column(book: CodeBook, answers: dict[Query, Measurement]) -> ColumnModel:
 
 
 def shares_of(counts: Floats) -> Floats:
-    """Noisy counts as probabilities: negative counts are zero; with nothing left, uniform."""
+    """Turn noisy counts into probabilities: negative counts become zero; if nothing is left, the result is uniform.
+
+    >>> shares_of(np.array([6.0, -1.0, 2.0])).tolist()
+    [0.75, 0.0, 0.25]
+    """
     positive = np.maximum(counts, 0.0)
     whole = positive.sum()
     if whole <= 0:
@@ -122,7 +126,7 @@ def shares_of(counts: Floats) -> Floats:
 
 
 def _required(shares: Floats, attribute: Attribute, *, keep_other: bool = False) -> Floats:
-    """Spreads `missing` (and an `other` that has no label) over the declared values of a required column."""
+    """Spread `missing`, and an `other` without a label, over the declared values of a required column."""
     if not attribute.required:
         return shares
     kept = shares.copy()

@@ -17,17 +17,20 @@ TOLERANCE = 1e-9
 
 
 def truncated_normal(points: Floats, widths: Floats, mean: float, deviation: float) -> Floats:
-    """Probabilities of runs of a grid.
+    """Return the probabilities of runs of a grid.
 
     Args:
         points: Midpoints of the runs, ascending, shape (runs,).
         widths: Number of grid values in each run, shape (runs,).
-        mean: Wanted mean, clipped into the points' range.
-        deviation: Wanted standard deviation, floored at a fifth of the finest distance of points.
+        mean: Wanted mean; it is clipped into the range of the points.
+        deviation: Wanted standard deviation, at least a fifth of the smallest distance between points.
 
     Returns:
-        Probabilities, shape (runs,), summing to 1. Where no truncated normal on the grid has both moments (noise may
-        ask for more spread than any has), the exponential density with the mean alone.
+        Probabilities, shape (runs,), with sum 1. If no truncated normal on the grid has both moments (noise may ask for
+        too much spread), the exponential density with this mean.
+
+    >>> truncated_normal(np.arange(5.0), np.ones(5), mean=2.0, deviation=1.0).round(3).tolist()
+    [0.064, 0.245, 0.383, 0.245, 0.064]
     """
     if len(points) == 1:
         return np.ones(1)
@@ -45,7 +48,7 @@ def truncated_normal(points: Floats, widths: Floats, mean: float, deviation: flo
 
 
 def _newton(features: Floats, base: Floats, goal: Floats) -> tuple[Floats, Floats]:
-    """Minimises the convex dual; returns the natural parameters and the probabilities."""
+    """Minimise the convex dual; return the natural parameters and the probabilities."""
     theta = np.zeros(len(goal))
     value, mass = _dual(theta, features, base, goal)
     for _ in range(MAX_STEPS):
@@ -69,7 +72,7 @@ def _newton(features: Floats, base: Floats, goal: Floats) -> tuple[Floats, Float
 
 
 def _dual(theta: Floats, features: Floats, base: Floats, goal: Floats) -> tuple[float, Floats]:
-    """log-partition minus theta . goal, and the probabilities at theta."""
+    """Return the log-partition minus theta . goal, and the probabilities at theta."""
     exponent = base + theta @ features
     top = float(exponent.max())
     weights = np.exp(exponent - top)

@@ -1,4 +1,4 @@
-"""Public checks of a synthesizer's settings, before anything is read or spent."""
+"""Checks of a synthesizer's settings. They use public numbers only, before anything is read or spent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIT = frozenset({"zeros", "max_cells", "max_iterations"})
 
 
 def unused(task: Task, used: Iterable[str]) -> list[str]:
-    """A setting that is given but does nothing is a mistake of the request."""
+    """Find settings that are given but that this synthesizer does not use; they are mistakes of the request."""
     default, known = Settings(), EVERYWHERE | set(used)
     return [
         f"synthesizer {task.options.name} has no setting '{field.name}'; remove it"
@@ -30,7 +30,7 @@ def unused(task: Task, used: Iterable[str]) -> list[str]:
 
 
 def needs_gaussian(task: Task) -> list[str]:
-    """Choosing tables takes many answers, which pure epsilon composes too badly for."""
+    """Refuse pure epsilon: choosing tables takes many answers, and their epsilons add up to too much."""
     if task.mechanism == "gaussian":
         return []
     text = (
@@ -41,7 +41,7 @@ def needs_gaussian(task: Task) -> list[str]:
 
 
 def useless(task: Task, expected_errors: Callable[[Task], Forecast]) -> list[str]:
-    """Why a release under this budget would be worth nothing."""
+    """Return why a release under this budget would be useless; an empty list if it would be of use."""
     try:
         return expected_errors(task).refusals(task)
     except ValueError as error:
@@ -50,7 +50,7 @@ def useless(task: Task, expected_errors: Callable[[Task], Forecast]) -> list[str
 
 
 def unknown_columns(task: Task) -> list[str]:
-    """Columns that settings name and the request does not."""
+    """Find columns that the settings name but the request does not."""
     options, known = task.options, task.domain.attributes
     named: list[tuple[str, Clique]] = [("target", (options.target,))] if options.target is not None else []
     named += [(f"cliques[{number}]", clique) for number, clique in enumerate(options.cliques)]
@@ -64,7 +64,7 @@ def unknown_columns(task: Task) -> list[str]:
 
 
 def workload_problems(task: Task) -> list[str]:
-    """Entries of the workload that would undo each other, or could never be candidates; its columns are known."""
+    """Find workload entries that repeat each other or can never be candidates. All columns must be known."""
     options, books = task.options, codebooks(task.domain)
     if len({frozenset(entry.columns) for entry in options.workload}) < len(options.workload):
         return ["workload names the same columns twice; keep one entry"]
@@ -78,11 +78,11 @@ def workload_problems(task: Task) -> list[str]:
 
 
 def joint_problems(task: Task, cliques: Iterable[Clique] = ()) -> list[str]:
-    """What is wrong with zeros and caps.
+    """Check structural zeros and caps.
 
     Args:
         task: The task; its columns are known.
-        cliques: Tables that the tree must hold, whatever the data are.
+        cliques: Tables that the tree must hold.
     """
     options, books = task.options, codebooks(task.domain)
     singles = sum(possible_cells(book) for book in books.values())

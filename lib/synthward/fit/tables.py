@@ -1,4 +1,4 @@
-"""Rounds of noisy tables, and how a budget is shared among them."""
+"""Rounds of noisy tables, and the split of a budget among them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from synthward.privacy.queries import Clique, Marginal, Population, Query
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 
 POPULATION = 0.02
-"""Share of the first round for the number of patients: one number, precise to a few rows even so."""
+"""Share of the first round for the number of patients. It is one number, so even a small share makes it precise."""
 
 POWERS = {"gaussian": 2 / 3, "laplace": 1 / 2}
-"""Exponent of cells in the shares that minimise the summed absolute noise of all tables: noise falls with the square
-root of rho, and with epsilon itself."""
+"""A table's share of the budget grows with its cells to this power. These powers minimise the summed absolute noise of
+all tables: noise falls with the square root of rho, and with epsilon itself."""
 
 
 def one_way_round(task: Task, budget: int | None = None, named: Mapping[Clique, float] | None = None) -> Round:
-    """The round of the population, of every column by itself, and of the tables named.
+    """Make the round of the population, every column, and the named tables.
 
     Args:
         task: The task.
-        budget: nano-epsilon or nano-rho; all of it unless given.
-        named: Further tables, with weights.
+        budget: In nano-epsilon or nano-rho; default: all of it.
+        named: Further tables with their weights.
     """
     books = codebooks(task.domain)
     power = POWERS[task.mechanism]
@@ -42,7 +42,7 @@ def one_way_round(task: Task, budget: int | None = None, named: Mapping[Clique, 
 
 
 def tables_round(task: Task, shares: Mapping[Clique, float], budget: int) -> Round:
-    """The round of joint tables.
+    """Make the round of joint tables.
 
     Args:
         task: The task.
@@ -53,8 +53,8 @@ def tables_round(task: Task, shares: Mapping[Clique, float], budget: int) -> Rou
     return Round("tables", tuple(Asked(query, call) for query, call in share_out(task, weights, budget).items()))
 
 
-def columns_outlook(task: Task, asked: Round) -> dict[str, float]:
-    """Expected noise distance of each column at the declared number of rows."""
+def column_errors(task: Task, asked: Round) -> dict[str, float]:
+    """Return the expected noise distance of each column, at the declared number of rows."""
     books = codebooks(task.domain)
     return {
         item.query.clique[0]: distance(cells_of(item.query.clique, books), noise_of(item), task.declared_rows)
@@ -64,7 +64,7 @@ def columns_outlook(task: Task, asked: Round) -> dict[str, float]:
 
 
 def joint_noise(task: Task, asked: Round) -> list[tuple[int, float]]:
-    """Cells that a release can have, and mean absolute noise of each, of every joint table of a round."""
+    """Return (cells that a release can have, mean absolute noise of a cell) of every joint table of a round."""
     books = codebooks(task.domain)
     return [
         (cells_of(item.query.clique, books), noise_of(item))
@@ -74,5 +74,5 @@ def joint_noise(task: Task, asked: Round) -> list[tuple[int, float]]:
 
 
 def noise_of(item: Asked) -> float:
-    """Mean absolute noise of a marginal's cell, in rows."""
+    """Return the mean absolute noise of a marginal's cell, in rows."""
     return item.call.mean_absolute / WEIGHT_UNIT

@@ -1,8 +1,8 @@
-"""Values inside of learned bins: along the noisy histogram from which the bins were cut.
+"""Values inside learned bins follow the noisy histogram from which the bins were cut.
 
-A learned bin can be wide where rows are rare. The histogram on the public grid is sealed and paid for: its shape inside
-of a bin is free. How a value depends on other columns stays a matter of bins: the finer cells of a bin share its
-group. Everything here is a function of sealed numbers and public constants.
+A learned bin can be wide where rows are rare. The histogram on the public grid is sealed and charged already, so using
+its shape inside a bin costs nothing. Relations with other columns are kept by bins only: the finer cells of a bin share
+its group. Everything here is a function of sealed numbers and public constants.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Histogram:
 
 
 def refined(model: Model, histograms: Iterable[Histogram]) -> Model:
-    """The model with the runs of some columns as fine as their histograms.
+    """Refine columns of a model to the cells of their histograms.
 
-    A column stays as it is where the model would have more than `MAX_CELLS` probabilities otherwise.
+    A column stays as it is if the model would otherwise have more than `MAX_CELLS` probabilities.
     """
     finer = {found.name: found for found in histograms}
     columns, cells = list(model.columns), model.cells
@@ -73,10 +73,10 @@ def _refined(column: ColumnModel, found: Histogram) -> ColumnModel:
 
 
 def _shares(counts: Floats, widths: Floats, deviation: float) -> Floats:
-    """Shares of the cells of one bin: the noisy ones, drawn towards even ones as far as they are noise.
+    """Return the shares of the cells of one bin, shrunk towards an even spread as far as they are noise.
 
-    The positive part estimator of James and Stein (1961) around the even spread of the bin's noisy rows: of m cells
-    whose squared distance from it is d, a part (m - 1) deviation^2 / d is what noise alone explains.
+    This is the positive part estimator of James and Stein (1961) around the even spread of the bin's noisy rows. For m
+    cells with squared distance d from it, noise alone explains the part (m - 1) deviation^2 / d.
     """
     even: Floats = widths / widths.sum()
     rows = float(counts.sum())

@@ -1,6 +1,6 @@
-"""Structural zeros: public statements of combinations that cannot be, kept out of the model for certain.
+"""Structural zeros: public statements about impossible combinations. The model never produces them.
 
-A zero names values of one or more columns; a row that has one of the named values in every named column is impossible.
+A zero names values of one or more columns. A row is impossible if it has one of the named values in every named column.
 In the model these cells have the potential -inf, which no noise and no fit can change.
 """
 
@@ -38,9 +38,14 @@ class Zero:
 def read_zeros(
     declared: Iterable[Mapping[str, tuple[str, ...]]], books: Mapping[str, CodeBook]
 ) -> tuple[list[Zero], list[str]]:
-    """Zeros as codes, and what is wrong with them.
+    """Translate declared zeros into codes, and list what is wrong with them.
 
-    A value of a graded column stands for the bin it falls into.
+    A value of a graded column means the bin that it falls into.
+
+    >>> from synthward.domain.spec import Categorical
+    >>> books = {name: CodeBook(name, Categorical(values=("no", "yes"))) for name in ("male", "pregnant")}
+    >>> read_zeros([{"male": ("yes",), "pregnant": ("yes",)}], books)
+    ([Zero(clique=('male', 'pregnant'), codes=((1,), (1,)))], [])
     """
     zeros, problems = [], []
     for number, entry in enumerate(declared):
@@ -61,7 +66,7 @@ def read_zeros(
 
 
 def apart(zeros: Sequence[Zero], name: str) -> tuple[int, ...]:
-    """Codes of a column that some zero names; they are never merged with others."""
+    """Return the codes of a column that some zero names. They are never merged with others."""
     found = {
         code
         for zero in zeros
@@ -73,7 +78,7 @@ def apart(zeros: Sequence[Zero], name: str) -> tuple[int, ...]:
 
 
 def potentials(zeros: Sequence[Zero], groupings: Mapping[str, Grouping]) -> dict[Clique, Floats]:
-    """Tables of 0 and -inf on the groups of the columns, one a set of columns."""
+    """Return one table of 0 and -inf for each set of columns, on the groups of the columns."""
     found: dict[Clique, Floats] = {}
     for zero in zeros:
         clique = next((known for known in found if set(known) == set(zero.clique)), zero.clique)
@@ -84,7 +89,7 @@ def potentials(zeros: Sequence[Zero], groupings: Mapping[str, Grouping]) -> dict
 
 
 def contradiction(zeros: Sequence[Zero], books: Mapping[str, CodeBook], max_cells: int) -> str | None:
-    """Why the zeros cannot be kept: they leave no row possible, or need too large tables; None when they can."""
+    """Return why the zeros cannot be kept: no row is left possible, or the tables are too large. None if they can."""
     if not zeros:
         return None
     coarse, graph = _world(zeros, books, {})
@@ -100,11 +105,11 @@ def contradiction(zeros: Sequence[Zero], books: Mapping[str, CodeBook], max_cell
 def impossible_wishes(
     zeros: Sequence[Zero], books: Mapping[str, CodeBook], wanted: Mapping[str, Mapping[int, float]]
 ) -> tuple[str, ...]:
-    """Columns whose wanted shares no set of possible rows has together; empty where there is one.
+    """Return the columns whose wanted shares cannot be reached together; empty if they can.
 
-    Rows that are as even as the zeros allow are given the wanted shares by iterative proportional fitting (Csiszar
-    1975, doi:10.1214/aop/1176996454), which converges wherever any distribution has them; `sample.condition` does the
-    same with the model.
+    Iterative proportional fitting (Csiszar 1975, doi:10.1214/aop/1176996454) starts from rows that are as even as the
+    zeros allow. It converges if any distribution has the wanted shares. `sample.condition` does the same with the
+    model.
 
     Args:
         zeros: Structural zeros that leave rows possible.
@@ -144,7 +149,7 @@ def _by_group(codes: Mapping[int, float], grouped: Grouping) -> Floats:
 def _world(
     zeros: Sequence[Zero], books: Mapping[str, CodeBook], others: Mapping[str, Iterable[int]]
 ) -> tuple[dict[str, Grouping], Graph]:
-    """The named columns, coarsened to what zeros and other codes tell apart, and a graph that holds every zero."""
+    """Return the columns of zeros, coarsened to the named codes, and a graph that holds every zero."""
     names = [name for name in books if any(name in zero.clique for zero in zeros)]
     told = {name: sorted({*apart(zeros, name), *others.get(name, ())}) for name in names}
     coarse = {name: _coarse(books[name], told[name]) for name in names}
@@ -155,7 +160,7 @@ def _world(
 
 
 def _coarse(book: CodeBook, named: Sequence[int]) -> Grouping:
-    """Named codes, each by itself, and everything else that a release can have as one group."""
+    """Group the codes of a column: each named code by itself, all other codes that a release can have together."""
     excluded = excluded_cells(book)
     groups = np.full(book.cells, len(named), dtype=np.int64)
     groups[list(named)] = np.arange(len(named))
@@ -164,10 +169,10 @@ def _coarse(book: CodeBook, named: Sequence[int]) -> Grouping:
 
 
 def cells_of(clique: Iterable[str], books: Mapping[str, CodeBook]) -> int:
-    """Cells of a table that a release can have."""
+    """Return the number of cells of a table that a release can have."""
     return prod(possible_cells(books[name]) for name in clique)
 
 
 def possible_cells(book: CodeBook) -> int:
-    """Cells of a column that a release can have."""
+    """Return the number of cells of a column that a release can have."""
     return book.cells - len(excluded_cells(book))

@@ -32,6 +32,11 @@ def ceil_units(value: Fraction | Decimal | float, unit: int) -> int:
 
     Raises:
         ValueError: The value is negative, NaN or infinite.
+
+    >>> ceil_units(Decimal("0.1"), NANO)
+    100000000
+    >>> ceil_units(Fraction(1, 3), 10)
+    4
     """
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"a charge must be finite and not negative, found {value}")
@@ -93,7 +98,11 @@ ZERO = Charge(nano_epsilon=0, nano_rho=0)
 
 
 def total(charges: Iterable[Charge]) -> Charge:
-    """Sum of charges; the sum of none is zero and pure."""
+    """Sum of charges; the sum of none is zero and pure.
+
+    >>> total([Charge.pure(Fraction(1)), Charge.pure(Fraction(1, 2))])
+    Charge(nano_epsilon=1500000000, nano_rho=625000000, atto_delta=0)
+    """
     return sum(charges, ZERO)
 
 
@@ -137,6 +146,9 @@ def epsilon_of_rho(nano_rho: int, atto_delta: int) -> Decimal:
 
     Returns:
         Epsilon; zero for zero rho, infinite when delta is not positive.
+
+    >>> epsilon_of_rho(NANO // 2, 10**9)  # rho 0.5 at delta 1e-9
+    Decimal('6.474070021')
     """
     if nano_rho == 0:
         return Decimal(0)
@@ -158,6 +170,9 @@ def epsilon_of(charge: Charge, delta: Decimal) -> Decimal:
 
     Returns:
         Epsilon, infinite when the additive deltas leave nothing of `delta` and the total is not pure.
+
+    >>> epsilon_of(Charge.pure(Fraction(1)), Decimal(0))
+    Decimal('1')
     """
     left = int((delta * ATTO).to_integral_value(rounding=ROUND_FLOOR)) - charge.atto_delta
     by_rho = epsilon_of_rho(charge.nano_rho, left) if left >= 0 else INFINITE
@@ -167,7 +182,13 @@ def epsilon_of(charge: Charge, delta: Decimal) -> Decimal:
 
 
 def fits(charge: Charge, cap_epsilon: Decimal, cap_delta: Decimal) -> bool:
-    """Whether a total is within an (epsilon, delta) cap."""
+    """Whether a total is within an (epsilon, delta) cap.
+
+    >>> fits(Charge.pure(Fraction(1)), Decimal(1), Decimal(0))
+    True
+    >>> fits(Charge.pure(Fraction(11, 10)), Decimal(1), Decimal(0))
+    False
+    """
     return epsilon_of(charge, cap_delta) <= cap_epsilon
 
 
@@ -179,6 +200,9 @@ def rho_for(epsilon: Decimal, delta: Decimal) -> int:
 
     Raises:
         ValueError: epsilon or delta is not positive.
+
+    >>> rho_for(Decimal(1), Decimal("1e-9"))  # nano-rho
+    14973057
     """
     if epsilon <= 0 or delta <= 0:
         raise ValueError(f"zCDP needs epsilon > 0 and delta > 0, found epsilon {epsilon}, delta {delta}")
@@ -199,6 +223,9 @@ def remaining_epsilon(spent: Charge, cap_epsilon: Decimal, cap_delta: Decimal) -
     """What a scope's cap has left, as the plain difference of epsilons; never negative.
 
     Under zCDP a next release may cost less than this difference suggests; the ledger's test is `fits`, not this number.
+
+    >>> remaining_epsilon(Charge.pure(Fraction(1)), Decimal(3), Decimal("1e-9"))
+    Decimal('2.000000000')
     """
     used = epsilon_of(spent, cap_delta)
     return max(cap_epsilon - used, Decimal(0)).quantize(Decimal("1e-9"), rounding=ROUND_FLOOR)

@@ -73,6 +73,11 @@ def gaussian_epsilon_of(nano_rho: int, atto_delta: int, cells: int) -> Decimal:
 
     Returns:
         Epsilon; zero for zero rho, infinite where the curve cannot be used.
+
+    >>> from synthward.privacy.accounting import epsilon_of_rho
+    >>> exact, general = gaussian_epsilon_of(10**7, 10**9, cells=1000), epsilon_of_rho(10**7, 10**9)
+    >>> exact < general
+    True
     """
     if nano_rho == 0:
         return Decimal(0)

@@ -109,6 +109,9 @@ def laplace_for(nano_epsilon: int, sensitivity: int) -> NoiseCall:
 
     Raises:
         ValueError: Nothing to spend.
+
+    >>> laplace_for(1_000_000_000, 4).scale  # epsilon 1 on counts that move by at most 4
+    4.0
     """
     if nano_epsilon < 1:
         raise ValueError("a laplace call needs at least 1e-9 of epsilon")
@@ -120,6 +123,10 @@ def gaussian_for(nano_rho: int, sensitivity: int) -> NoiseCall:
 
     Raises:
         ValueError: Nothing to spend.
+
+    >>> call = gaussian_for(500_000_000, 4)  # rho 0.5: scale = sensitivity / sqrt(2 rho)
+    >>> round(call.scale, 3), call.charge.nano_rho <= 500_000_000
+    (4.0, True)
     """
     if nano_rho < 1:
         raise ValueError("a gaussian call needs at least 1e-9 of rho")

@@ -46,6 +46,11 @@ def bound(query: Query, unit: PrivacyUnit, domain: Domain, mechanism: Mechanism)
     Raises:
         KeyError: The query names a column that is not in the domain.
         ValueError: The mechanism does not answer queries of this kind.
+
+    >>> from synthward.domain.spec import Categorical
+    >>> domain = Domain(version=1, attributes={"sex": Categorical(values=("F", "M"))})
+    >>> bound(Marginal(("sex",)), PrivacyUnit("patient", 4), domain, "laplace")  # K * S
+    262144
     """
     if (mechanism == "exponential") != isinstance(query, Selection):
         raise ValueError(f"{query.label} is not answered by the mechanism {mechanism}")
@@ -66,12 +71,20 @@ def bound(query: Query, unit: PrivacyUnit, domain: Domain, mechanism: Mechanism)
 
 
 def joint_l1(queries: int, unit: PrivacyUnit) -> int:
-    """L1 bound of that many marginals, or scores, together: `m * K * S`."""
+    """L1 bound of that many marginals, or scores, together: `m * K * S`.
+
+    >>> joint_l1(3, PrivacyUnit("patient", 4)) == 3 * 4 * WEIGHT_UNIT
+    True
+    """
     return queries * unit.max_rows * WEIGHT_UNIT
 
 
 def joint_l2(queries: int, unit: PrivacyUnit) -> int:
-    """L2 bound of that many marginals, or scores, together: `sqrt(m) * K * S`, rounded up to an integer."""
+    """L2 bound of that many marginals, or scores, together: `sqrt(m) * K * S`, rounded up to an integer.
+
+    >>> joint_l2(4, PrivacyUnit("patient", 4)) == 2 * 4 * WEIGHT_UNIT
+    True
+    """
     square = queries * (unit.max_rows * WEIGHT_UNIT) ** 2
     root = isqrt(square)
     return root if root * root == square else root + 1

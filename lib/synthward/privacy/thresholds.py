@@ -93,6 +93,9 @@ def count_bound(mechanism: Mechanism, categories: int, one: int) -> int:
         mechanism: Which norm.
         categories: K0.
         one: u.
+
+    >>> count_bound("laplace", 4, 1), count_bound("gaussian", 4, 1)
+    (4, 2)
     """
     if categories < 1:
         raise ValueError(f"a patient keeps at least 1 category, found K0 = {categories}")

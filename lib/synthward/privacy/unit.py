@@ -16,6 +16,9 @@ class PrivacyUnit:
         name: `patient`, or `row` for benchmarks only.
         max_rows: Contribution bound K. A unit with n rows weighs at most min(n, K) rows in every answer; its rows are
             weighted by K / n when n > K (DESIGN 4.5). 1 for rows.
+
+    >>> PrivacyUnit("patient", 4).claim
+    'unit: patient'
     """
 
     name: UnitName

@@ -69,6 +69,9 @@ def task_count(rows: int, block_rows: int, rows_per_task: int) -> int:
         rows: Rows of the release.
         block_rows: Rows of a block, which one task draws as a whole.
         rows_per_task: Rows that a task and its file are meant to have.
+
+    >>> task_count(10_000_000, 2**18, 2**20)
+    10
     """
     blocks = -(-rows // block_rows)
     return max(1, -(-blocks * block_rows // max(rows_per_task, block_rows)))
