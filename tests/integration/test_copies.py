@@ -87,6 +87,17 @@ def test_no_row_is_read_when_a_run_opens(spark: SparkSession, site: TestSite) ->
         spark.table(VIEW).collect()
 
 
+def test_not_one_row_is_read_before_the_charge(spark: SparkSession, site: TestSite) -> None:
+    """Every row of the view fails as soon as it is read, the first one too; a run gets as far as its charge."""
+    show(spark, [(pid, sex, CELL) for pid, sex, _ in good()])
+    with pytest.raises(Exception, match="CAST_INVALID_INPUT"):
+        spark.table(VIEW).select("age").head(1)
+    request = asked(site, site.open(spark))
+    opened = attempt(site, spark, request, "charge")
+    assert kinds(opened, request) == ["opened"]
+    assert charges(opened) == 1
+
+
 @pytest.mark.slow
 def test_a_view_that_fails_on_a_cell_is_refused_without_telling_it(spark: SparkSession, site: TestSite) -> None:
     broken(spark)

@@ -277,6 +277,39 @@ def test_a_path_over_two_tables_with_keys_of_two_types(
     assert exact_answers(spark, plan_of(site, path)) == expected
 
 
+@pytest.mark.parametrize("kind", ["csv", "delta"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_every_table_of_the_path_is_compared_after_a_pass(
+    spark: SparkSession, site: TestSite, kind: str, place: int
+) -> None:
+    """Who a row belongs to changes with a joined table, as its values do with the first one."""
+    names = ("visits", "stays")
+    schemas = ("stay BIGINT, sex STRING, age INT", "stay_id BIGINT, pid BIGINT")
+    contents: list[list[tuple[Any, ...]]] = [
+        [(10 * pid, sex, age) for pid, sex, age in visits()],
+        [(10 * pid, pid) for pid in {pid for pid, _, _ in visits()}],
+    ]
+    options = {"header": "true"} if kind == "csv" else {}
+
+    def write(number: int) -> None:
+        site.write(spark, contents[number], schemas[number], name=names[number], format=kind, **options)
+
+    for number in range(2):
+        write(number)
+    [step] = path_of(("stays", "stay", "stay_id"))
+    step["source"]["format"] = kind
+    plan = plan_of(site, site.request(source={"format": kind}, patient={"path": [step]}))
+    pinned = source.pin(spark, plan.file)
+    before = exact_answers(spark, plan, pinned)
+    assert before["population"] == [S * len(contents[1])]
+    # Made again with the same rows: other files, and for Delta another table in the same place.
+    shutil.rmtree(site.data(names[place]))
+    write(place)
+    words = "changed after it was pinned" if kind == "csv" else "is another table than the one that was pinned"
+    with pytest.raises(SourceError, match=f"{names[place]}' {words}"):
+        exact_answers(spark, plan, pinned)
+
+
 @pytest.mark.slow
 def test_a_path_over_three_tables(spark: SparkSession, site: TestSite, expected: dict[str, list[int]]) -> None:
     rows = [(f"e{place}", sex, age) for place, (_, sex, age) in enumerate(visits())]

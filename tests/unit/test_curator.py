@@ -23,7 +23,7 @@ from synthward.privacy.accounting import Charge, total
 from synthward.privacy.calibration import calibrated
 from synthward.privacy.measurement import Asked, Round
 from synthward.privacy.noise import NoiseCall, SecureNoise
-from synthward.privacy.queries import Marginal, Population, Scores, Selection
+from synthward.privacy.queries import Marginal, Population, Query, Scores, Selection, SquareSum, Sum
 from synthward.privacy.unit import PrivacyUnit
 from synthward.run.journal import Journal, JournalSeals
 from synthward.spec.request import Synthesizer
@@ -359,6 +359,25 @@ def test_a_selection_is_within_a_pure_charge(passes: list[str]) -> None:
         build(MemorySeals(), Choosing(1), charge=Charge.pure(Decimal("0.9"))).answer(asked_one)
 
 
+def test_what_is_sealed_counts_against_the_charge_of_a_run_that_goes_on(passes: list[str]) -> None:
+    """A driver that comes later reads a sealed round, and has only the rest of the charge for others."""
+    seals, asked_all = MemorySeals(), rounds()
+    build(seals, Choosing(5), charge=charge_of(*asked_all[:2])).answer(asked_all[0])
+    passes.clear()
+    noise = Choosing(9)
+    again = build(seals, noise, charge=charge_of(*asked_all[:2]))
+    again.answer(asked_all[0])
+    fresh = replace(asked_all[0], step="fresh")
+    # It would fit if what is sealed had cost nothing.
+    assert charge_of(*asked_all[:2]).covers(fresh.charge)
+    assert not charge_of(*asked_all[:2]).covers(charge_of(asked_all[0], fresh))
+    with pytest.raises(IntegrityError, match="step 'fresh' would spend more than the run was charged"):
+        again.answer(fresh)
+    assert passes == []
+    again.answer(asked_all[1])
+    assert noise.labels == [item.query.label for item in asked_all[1].asked]
+
+
 @pytest.mark.parametrize("place", [0, 2])
 def test_the_exact_curve_admits_only_what_it_was_computed_for(passes: list[str], place: int) -> None:
     """No selection, and no answer with more cells than announced."""
@@ -368,6 +387,16 @@ def test_the_exact_curve_admits_only_what_it_was_computed_for(passes: list[str],
     with pytest.raises(IntegrityError, match="outside of what the exact Gaussian curve"):
         curator.answer(asked_all[place])
     assert passes == []
+
+
+@pytest.mark.parametrize("query", [Sum("age"), SquareSum("age")])
+def test_the_exact_curve_admits_no_sum(passes: list[str], query: Query) -> None:
+    """A sum may move by less than S, so that its noise may be too narrow for the bound on discreteness (PROOFS 4.8)."""
+    asked_one = Round("one", (Asked(query, calibrated(query, TASK.unit, DOMAIN, "gaussian", 10**6)),))
+    with pytest.raises(IntegrityError, match="outside of what the exact Gaussian curve"):
+        build(MemorySeals(), Plus(1), charge=asked_one.charge, curve_cells=24).answer(asked_one)
+    assert passes == []
+    assert build(MemorySeals(), Plus(1), charge=asked_one.charge).answer(asked_one)
 
 
 def test_seals_are_links_of_the_journal_and_the_first_one_wins() -> None:

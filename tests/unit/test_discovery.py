@@ -13,7 +13,7 @@ from synthward.errors import IntegrityError
 from synthward.measure import discovery as module
 from synthward.measure.discovery import Discovery
 from synthward.privacy.accounting import ATTO, NANO, Charge, ceil_units
-from synthward.privacy.discovery import AskedCategories, Categories, CategoryRound
+from synthward.privacy.discovery import AskedCategories, Categories, CategoryRound, pack, payload_size, unpack
 from synthward.privacy.noise import NoiseCall, gaussian_for, laplace_for
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.thresholds import Threshold, count_bound, threshold_for
@@ -23,10 +23,10 @@ from trial import MemorySeals, NoNoise, Stopped, heard, stepping, stop_after
 K0, DELTA = 3, 10**8
 
 
-def asked(at_most: int = 10, column: str = "ward", most: int = K0) -> CategoryRound:
+def asked(at_most: int = 10, column: str = "ward", most: int = K0, pattern: str = "[A-Za-z ]{1,20}") -> CategoryRound:
     call = gaussian_for(10**7, count_bound("gaussian", most, WEIGHT_UNIT))
     threshold = threshold_for(call, most, DELTA, WEIGHT_UNIT)
-    query = Categories(column, "[A-Za-z ]{1,20}", ("Known",), at_most)
+    query = Categories(column, pattern, ("Known",), at_most)
     return CategoryRound("learn_categories", (AskedCategories(query, threshold),))
 
 
@@ -127,6 +127,48 @@ def test_the_seal_holds_released_texts_and_nothing_else(passes: list[Any]) -> No
     told = json.dumps(sealed[0]) + " ".join(messages)
     assert not [text for text in EXACT if text in told]
     assert str(len(EXACT)) not in " ".join(messages).replace("learn_categories", "").split()
+
+
+@pytest.mark.parametrize("at_most", [1, 3, 50])
+def test_the_size_of_a_seal_does_not_depend_on_the_draw(passes: list[Any], at_most: int) -> None:
+    """Nothing comes out, something, or as much as may: memory and time of sealing must not tell."""
+    sizes, numbers = set(), set()
+    for patients in (-9 * LIMIT, 0, 3, 1000 * LIMIT):
+        seals = MemorySeals()
+        [found] = build(seals, Plus(patients)).answer(asked(at_most))
+        sealed = seals.find("learn_categories")
+        assert sealed is not None
+        sizes.add(len(sealed[1]))
+        numbers.add(len(found.counts))
+    assert sizes == {payload_size(asked(at_most).asked)}
+    assert numbers >= {0, min(at_most, len(EXACT))}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"[\"\\]{1,40}", '"\\' * 20),
+        ("[A-Z]{3}", "ABC"),
+        ("[Ωé]{1,9}", "Ω" * 9),
+        ("[\U0001d538-]{5}", "\U0001d538" * 5),
+    ],
+)
+@pytest.mark.parametrize("at_most", [1, 2, 200])
+def test_the_longest_answers_have_room_in_a_seal(pattern: str, text: str, at_most: int) -> None:
+    """As many of the longest texts as may come out, with the widest counts there are; and they are read back."""
+    [first] = asked(at_most, pattern=pattern).asked
+    counts, items = [{text: -(2**63)}] * 2, (first, first)
+    one = len(json.dumps([[text, -(2**63)]]))
+    assert len(pack(items, counts)) == payload_size(items)
+    # The pair alone, times as many as may come out, and what stands between them.
+    assert 2 * at_most * (one - 2 + len(", ")) + len("[[], []]") <= payload_size(items)
+    assert [dict(found.counts) for found in unpack(items, pack(items, counts))] == counts
+
+
+def test_a_seal_of_an_earlier_version_is_read() -> None:
+    """It was not padded."""
+    [found] = unpack(asked().asked, b'[[["Cardiology", 65536000]]]')
+    assert found.counts == {"Cardiology": 65536000}
 
 
 def test_a_sealed_answer_is_never_drawn_again(passes: list[Any]) -> None:

@@ -259,6 +259,16 @@ def test_a_relative_source_is_approved_for_its_folder(tmp_path: Path) -> None:
     assert load_request(write(tmp_path / "a")).digest != load_request(write(tmp_path / "b")).digest
 
 
+def test_a_relative_table_of_the_path_is_approved_for_its_folder(tmp_path: Path) -> None:
+    """The columns lie in one fixed place; the table that leads to the patient is another one in another folder."""
+    text = edited(("data/x.csv", "/data/x.csv"), ("max_rows_per_patient: 4", STEP))
+    here, there = (load_request(write(tmp_path / folder, text)) for folder in ("a", "b"))
+    assert here.request == there.request
+    assert here.digest != there.digest
+    fixed = text.replace("{path: a.csv", "{path: /data/a.csv")
+    assert len({load_request(write(tmp_path / folder, fixed)).digest for folder in ("a", "b")}) == 1
+
+
 def test_equal_numbers_written_differently_are_one_request(tmp_path: Path) -> None:
     first = load_request(write(tmp_path))
     second = load_request(write(tmp_path, edited(("epsilon: 1.0", "epsilon: 1"))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -179,7 +180,8 @@ def test_learning_has_its_share_and_the_whole_is_within_epsilon(tmp_path: Path, 
     plan = planned(tmp_path, synthesizer={"name": name})
     assert plan.learning is not None
     learned = plan.learning.charge.nano_rho
-    assert 0.249 < learned / whole_budget(plan.task) <= 0.25
+    # A quarter, rounded up to whole 1e-9 because the synthesizer's part is rounded down.
+    assert 0.249 * whole_budget(plan.task) < learned <= math.ceil(Fraction(whole_budget(plan.task), 4))
     assert plan.charge == plan.learning.charge + plan.synthesis
     assert plan.charge.nano_rho <= whole_budget(plan.task)
     assert Decimal("19.9") < plan.epsilon <= 20

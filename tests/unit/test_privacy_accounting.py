@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from synthward.privacy.accounting import (
@@ -18,6 +18,7 @@ from synthward.privacy.accounting import (
     ZERO,
     Charge,
     ceil_units,
+    conversion_doubles,
     epsilon_of,
     epsilon_of_rho,
     fits,
@@ -87,6 +88,16 @@ def test_the_conversion_is_that_of_the_literature(nano_rho: int, atto_delta: int
     found = float(epsilon_of_rho(nano_rho, atto_delta))
     known = best_epsilon(nano_rho / NANO, atto_delta / ATTO)
     assert known * (1 - 1e-6) - 1e-9 <= found <= known * 1.01 + 2e-9
+
+
+@given(nano_rho=st.integers(1, 10**15), atto_delta=st.integers(1, 10**17))
+@example(nano_rho=100_000_001, atto_delta=10**9)
+@example(nano_rho=3, atto_delta=10**17 - 1)
+def test_the_doubles_of_a_conversion_lie_on_the_safe_side(nano_rho: int, atto_delta: int) -> None:
+    """Against exact rationals: 1e-9 and 1e-18 have no doubles, so that nearly every number is rounded."""
+    rho, delta = conversion_doubles(nano_rho, atto_delta)
+    assert Fraction(math.nextafter(rho, 0)) < Fraction(nano_rho, NANO) <= Fraction(rho)
+    assert Fraction(delta) <= Fraction(atto_delta, ATTO) < Fraction(math.nextafter(delta, 1))
 
 
 def test_the_edges_of_the_conversion() -> None:

@@ -23,6 +23,7 @@ from synthward.privacy.gaussian import (
     gaussian_epsilon_of,
     gaussian_rho_for,
 )
+from synthward.privacy.sensitivity import WEIGHT_UNIT
 
 DELTA = Decimal("1e-9")
 CELLS = 720
@@ -117,19 +118,68 @@ def test_the_budget_is_the_better_one_of_two_bounds() -> None:
     assert FewRound.exact_curve
 
 
+def distance(scale: float) -> float:
+    """Total variation distance of discrete Gaussian noise P of a scale and rounded Gaussian noise Q, in one coordinate.
+
+    Q has the variance s^2 - 1/12. The logarithm of Q/P is summed from parts that are small by themselves, so that
+    doubles give a distance of 1e-18 to six digits.
+    """
+    b = 1 / (scale**2 - 1 / 12)
+    x = np.arange(math.ceil(12 * scale) + 1, dtype=float)
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    squeezed = b * (nodes / 2) ** 2 / 2
+    # E[cosh(x b U) exp(-b U^2 / 2)] - 1 for U uniform on [-1/2, 1/2], as cosh(y) - 1 = 2 sinh(y / 2)^2.
+    excess = (2 * np.sinh(np.outer(x * b, nodes) / 4) ** 2 * np.exp(-squeezed) + np.expm1(-squeezed)) @ (weights / 2)
+    log_ratio = math.log1p(b / 12) / 2 - (x * b) ** 2 / (24 * (1 + b / 12)) + np.log1p(excess)
+    discrete = np.exp(-(x**2) / (2 * scale**2)) / (scale * math.sqrt(2 * math.pi))
+    apart = discrete * np.abs(np.expm1(log_ratio))
+    return float(apart[0] / 2 + apart[1:].sum())
+
+
 @pytest.mark.parametrize("scale", [2.0, 4.0, 8.0, 16.0, 32.0])
 def test_discrete_and_rounded_noise_are_as_close_as_the_proof_says(scale: float) -> None:
-    """PROOFS 4.8 (a) proves 1 / (30 s^4) from s = 2^10 on, where doubles cannot see it; small scales show its size."""
+    """Small scales, at which the two distributions can simply be written down and subtracted."""
     x = np.arange(-math.ceil(14 * scale), math.ceil(14 * scale) + 1)
     discrete = np.exp(-(x**2) / (2 * scale**2))
     discrete /= discrete.sum()
     variance = scale**2 - 1 / 12
     rounded = np.array([integrate.quad(stats.norm.pdf, k - 0.5, k + 0.5, args=(0, math.sqrt(variance)))[0] for k in x])
-    distance = np.abs(discrete - rounded).sum() / 2
-    assert distance < 1 / (30 * scale**4) + 1e-13
+    found = np.abs(discrete - rounded).sum() / 2
+    assert found == pytest.approx(distance(scale), rel=1e-6, abs=1e-13)
+    # 1 / (2056.7 s^4) and terms of the order of 1 / s^6.
+    assert found * 2056.7 * scale**4 == pytest.approx(1, abs=1 / scale**2)
     # Without Sheppard's correction it would be of the order of 1 / s^2.
     naive = np.array([integrate.quad(stats.norm.pdf, k - 0.5, k + 0.5, args=(0, scale))[0] for k in x])
     assert np.abs(discrete - naive).sum() / 2 > 1 / (60 * scale**2)
+
+
+@pytest.mark.parametrize("cells", [1, CELLS])
+@pytest.mark.parametrize("rho", [2048, 512, 128])
+def test_the_allowance_for_discreteness_is_the_distance_and_hardly_more(rho: int, cells: int) -> None:
+    """One call that has all of rho, at the least sensitivity S: the noisiest scale that the curve admits is 2^10.
+
+    The bound that is charged, cells (2 rho)^2 / (2000 S^4), against the distance itself: a factor of 4 in it, which rho
+    in the place of 2 rho would be, has to show in both directions.
+    """
+    scale = WEIGHT_UNIT / math.sqrt(2 * rho)
+    assert scale >= 2**10
+    true, charged = cells * distance(scale), float(discreteness(rho * NANO, cells))
+    assert true <= charged <= 1.05 * true
+
+
+@given(
+    nano_rho=st.one_of(st.integers(1, 10**6), st.integers(10**6, 20 * NANO)),
+    atto_delta=st.integers(1, 10**15),
+    cells=st.sampled_from([1, CELLS, 10**6]),
+)
+def test_the_epsilon_of_a_delta_is_the_least_that_has_it(nano_rho: int, atto_delta: int, cells: int) -> None:
+    """What is reported has at most that delta, and an epsilon one step of 1e-9 lower would not."""
+    epsilon, delta = gaussian_epsilon_of(nano_rho, atto_delta, cells), Fraction(atto_delta, 10**18)
+    if epsilon == INFINITE:
+        return
+    assert delta_of(nano_rho, epsilon, cells) <= delta
+    lower = epsilon - Decimal("1e-9")
+    assert lower <= 0 or delta_of(nano_rho, lower, cells) > delta
 
 
 def test_the_distance_of_all_draws_is_bounded_by_the_largest_answer() -> None:

@@ -91,6 +91,22 @@ def test_the_noise_has_the_variance_that_was_declared(mechanism: str, kurtosis: 
     assert abs(beyond - tail) < 5 * math.sqrt(tail / len(noise)) + 1e-3
 
 
+@pytest.mark.parametrize("cells", [1, 2, 3, 16])
+@pytest.mark.parametrize("mechanism", ["laplace", "gaussian"])
+def test_every_cell_of_a_vector_has_its_noise(mechanism: Additive, cells: int) -> None:
+    """The variance of each cell by itself: one of many that had no noise would hardly be seen in the mean of all.
+
+    300 vectors; each cell within 7 standard errors, which sound noise leaves once in 10^8 runs or less.
+    """
+    call, exact, vectors = NoiseCall(mechanism, 1000.0, 1), np.arange(cells, dtype=np.int64) * 12345 - 7, 300
+    noise = np.array([SecureNoise().draw("x", exact, call) for _ in range(vectors)]) - exact
+    kurtosis = 6.0 if mechanism == "laplace" else 3.0
+    spread = call.deviation**2 * math.sqrt((kurtosis - 1) / vectors)
+    for cell in range(cells):
+        assert abs(float(np.mean(noise[:, cell] ** 2)) - call.deviation**2) < 7 * spread, cell
+        assert abs(float(noise[:, cell].mean())) < 7 * call.deviation / math.sqrt(vectors), cell
+
+
 @pytest.mark.parametrize("mechanism", ["laplace", "gaussian"])
 def test_two_draws_differ_and_cells_are_independent(mechanism: str) -> None:
     """No seed anywhere: 200 cells of scale 2^20 agree between two draws with probability below 1e-1000."""

@@ -8,7 +8,7 @@ import pytest
 from synthward.config.canonical import canonical_json
 from synthward.privacy.measurement import Asked, Round
 from synthward.privacy.noise import NoiseCall
-from synthward.privacy.queries import Marginal, Population, Scores, Selection, needs
+from synthward.privacy.queries import Marginal, Population, Presence, Scores, Selection, SquareSum, Sum, needs
 
 CLIQUES = (("a",), ("a", "b"))
 
@@ -92,3 +92,25 @@ def test_what_a_query_is_computed_from() -> None:
     assert needs(Population()) == (Population(),)
     assert needs(Scores(CLIQUES, vectors(1, 2))) == needs(Selection(CLIQUES, vectors(1, 2), (1, 1), (0, 0)))
     assert needs(Scores(CLIQUES, vectors(1, 2))) == (Marginal(("a",)), Marginal(("a", "b")))
+
+
+def test_every_kind_of_query_carries_its_facts() -> None:
+    """Columns, numbers in the answer, and whether they are in 1/S; the exact curve and the records go by them."""
+    sizes = {"sex": 4, "age": 6}
+    cliques, guess = (("sex",), ("age",)), (np.zeros(4, dtype=np.int64), np.zeros(6, dtype=np.int64))
+    found = {
+        query.KIND: (query.columns, query.cells({name: sizes[name] for name in query.columns}), query.IN_WEIGHTS)
+        for query in (
+            *(Population(), Marginal(("sex", "age")), Presence("age"), Sum("age"), SquareSum("age")),
+            *(Scores(cliques, guess), Selection(cliques, guess, (1, 1), (0, 0))),
+        )
+    }
+    assert found == {
+        "population": ((), 1, True),
+        "marginal": (("sex", "age"), 24, True),
+        "presence": (("age",), 1, True),
+        "sum": (("age",), 1, False),
+        "square_sum": (("age",), 1, False),
+        "scores": ((), 2, True),
+        "selection": ((), 1, False),
+    }

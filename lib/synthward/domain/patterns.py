@@ -58,6 +58,18 @@ def pattern_fault(pattern: str) -> str | None:
     return None
 
 
+def longest_match(pattern: str) -> int:
+    """Characters of the longest text that a pattern matches, at most `LONGEST`.
+
+    >>> longest_match("[A-Z]{2,5}|-")
+    5
+
+    Raises:
+        ValueError: It is no pattern of this language; see `pattern_fault`.
+    """
+    return _Reader(pattern).whole().longest
+
+
 class _Reader:
     """Reads one pattern from the left."""
 

@@ -7,7 +7,6 @@ Guarantee: `exact_answer` is a function of the vectors and of public constants. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from synthward.domain.cells import table_fault, tables
 from synthward.domain.codes import CodeBook
 from synthward.errors import ConfigError, Problem
-from synthward.privacy.queries import Base, Clique, Marginal, Query, Scores, Selection, needs
+from synthward.privacy.queries import Base, Clique, Query, Scores, Selection, needs
 
 Integers = npt.NDArray[np.int64]
 
@@ -26,13 +25,7 @@ unclipped one."""
 
 def cells_of(query: Query, books: Mapping[str, CodeBook]) -> int:
     """Number of integers in the answer."""
-    match query:
-        case Marginal(clique):
-            return prod(books[name].cells for name in clique)
-        case Scores(cliques):
-            return len(cliques)
-        case _:
-            return 1
+    return query.cells({name: books[name].cells for name in query.columns})
 
 
 def refuse_too_many_cells(cliques: Iterable[Clique], books: Mapping[str, CodeBook]) -> None:

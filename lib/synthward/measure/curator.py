@@ -27,7 +27,7 @@ from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
 from synthward.privacy.accounting import Charge, total
 from synthward.privacy.measurement import Asked, Measurement, Round, pack, unpack
 from synthward.privacy.noise import NoiseSource
-from synthward.privacy.queries import Base, Clique, Marginal, Scores, Selection, SquareSum, Sum, needs
+from synthward.privacy.queries import Base, Clique, Marginal, Scores, Selection, needs
 from synthward.privacy.sensitivity import bound
 from synthward.privacy.unit import PrivacyUnit
 from synthward.sources.reading import compared_after
@@ -182,7 +182,7 @@ class Curator:
                 )
 
     def _on_curve(self, item: Asked, largest: int) -> bool:
-        fits = item.call.mechanism == "gaussian" and not isinstance(item.query, Sum | SquareSum)
+        fits = item.call.mechanism == "gaussian" and item.query.IN_WEIGHTS
         return fits and cells_of(item.query, self._books) <= largest
 
     def _measure(self, asked: Round) -> None:

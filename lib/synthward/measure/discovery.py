@@ -4,7 +4,8 @@ Like `Curator.answer`, for questions whose answers have no public cells: it chec
 a seal, and only if there is none counts, adds noise, keeps what is above the threshold and seals that. What it returns
 is what was read back from the seal. Exact counts pass through the driver in chunks and are forgotten with them; every
 text that somebody keeps gets noise, since leaving rare ones out before the noise would need a proof of its own. Texts
-that are not released, and how many there were, appear nowhere: not in a log, an error or a seal.
+that are not released, and how many there were, appear nowhere: not in a log, an error or a seal. The seal has a public
+size, whatever comes out.
 
 Guarantee: that of the round (PROOFS.md, section 8): counts are of distinct patients who keep at most K0 texts each, by
 a secret that is drawn for each pass; noise and thresholds are those of the round; its charge is within that given to
@@ -114,7 +115,7 @@ class Discovery:
 
     def _counted(self, asked: CategoryRound) -> bytes:
         with compared_after(self._check_source):
-            return pack(self._draw(asked))
+            return pack(asked.asked, self._draw(asked))
 
     def _draw(self, asked: CategoryRound) -> list[dict[str, int]]:
         """One pass; noise for every text that somebody keeps, and what is above the threshold so far."""

@@ -136,6 +136,18 @@ def _float_below(value: Fraction) -> float:
     return nearest if Fraction(nearest) <= value else math.nextafter(nearest, -math.inf)
 
 
+def conversion_doubles(nano_rho: int, atto_delta: int) -> tuple[float, float]:
+    """Doubles of rho and delta that the conversion computes with: rho not below, delta not above the exact number.
+
+    Epsilon rises with rho and falls with delta, so that it comes out for a total that is no better than the true one.
+
+    Args:
+        nano_rho: rho in 10^-9.
+        atto_delta: delta in 10^-18.
+    """
+    return _float_above(Fraction(nano_rho, NANO)), _float_below(Fraction(atto_delta, ATTO))
+
+
 @functools.lru_cache(maxsize=4096)
 def epsilon_of_rho(nano_rho: int, atto_delta: int) -> Decimal:
     """Smallest known epsilon such that rho-zCDP implies (epsilon, delta)-DP, rounded up to 10^-9.
@@ -154,8 +166,8 @@ def epsilon_of_rho(nano_rho: int, atto_delta: int) -> Decimal:
         return Decimal(0)
     if atto_delta <= 0:
         return INFINITE
-    curve = _zcdp_to_approximate().map(_float_above(Fraction(nano_rho, NANO)))
-    epsilon = curve.epsilon(_float_below(Fraction(atto_delta, ATTO)))
+    rho, delta = conversion_doubles(nano_rho, atto_delta)
+    epsilon = _zcdp_to_approximate().map(rho).epsilon(delta)
     return Decimal(ceil_units(epsilon, NANO)) / NANO
 
 

@@ -16,9 +16,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from synthward.config.canonical import canonical_json, digest
+from synthward.domain.patterns import longest_match
 from synthward.privacy.accounting import Charge, total
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.thresholds import Threshold
+
+_PAIR = 28
+"""Bytes of a pair beside its text: `["", ], ` and a count of at most 20 digits and sign."""
+
+_FRAME = 4
+"""Bytes of the brackets around a list and of what separates it from the next."""
 
 
 @dataclass(frozen=True)
@@ -123,13 +130,35 @@ class Found:
     counts: Mapping[str, int]
 
 
-def pack(released: Sequence[Mapping[str, int]]) -> bytes:
-    """Released texts of a round with their noisy counts, one mapping a question."""
-    return json.dumps([list(each.items()) for each in released], ensure_ascii=True).encode()
+def payload_size(asked: Sequence[AskedCategories]) -> int:
+    """Bytes of a round's payload, a function of the questions alone: what the longest answers would need.
+
+    Each question may release `at_most` pairs of a text and a count. A character of an ASCII pattern takes one byte in
+    JSON, or two with a backslash before it; any other character takes at most twelve.
+    """
+    sizes = []
+    for item in asked:
+        wide = 2 if item.query.pattern.isascii() else 12
+        sizes.append(_FRAME + item.query.at_most * (_PAIR + wide * longest_match(item.query.pattern)))
+    return _FRAME + sum(sizes)
+
+
+def pack(asked: Sequence[AskedCategories], released: Sequence[Mapping[str, int]]) -> bytes:
+    """Released texts of a round with their noisy counts, padded with spaces to `payload_size`.
+
+    How many texts pass, and how long they are, depends on the draw. What is handed to the seal has a public size, so
+    that neither its memory nor its transport does (PROOFS.md, section 5.6).
+
+    Args:
+        asked: The questions.
+        released: Noisy count of each released text, one mapping a question.
+    """
+    content = json.dumps([list(each.items()) for each in released], ensure_ascii=True).encode()
+    return content.ljust(payload_size(asked))
 
 
 def unpack(asked: Sequence[AskedCategories], payload: bytes) -> tuple[Found, ...]:
-    """Inverse of `pack`.
+    """Inverse of `pack`; payloads that earlier versions sealed without padding are read as well.
 
     Raises:
         ValueError: The payload does not answer these questions.

@@ -4,7 +4,7 @@ Guarantee. Gaussian calls of the charges rho_1, rho_2, ... with sum at most rho,
 before it, are together (epsilon, delta)-DP with
 
     delta = Phi(mu/2 - epsilon/mu) - e^epsilon Phi(-mu/2 - epsilon/mu) + (1 + e^epsilon) t,    mu = sqrt(2 rho),
-    t = cells (2 rho)^2 / (30 S^4),
+    t = cells (2 rho)^2 / (2000 S^4),
 
 where no answer has more than `cells` integers and every sensitivity is at least S. The first two terms are the curve of
 continuous Gaussian noise (Balle and Wang 2018, Theorem 8; Dong, Roth and Su 2022; Smith and Thakurta 2022 for calls
@@ -32,13 +32,17 @@ in the last place, and an argument up to 40 loses as much again)."""
 SHEPPARD = 1 + 2.0**-23
 """Factor by which mu^2 of the rounded Gaussian that is compared with is larger than 2 rho, at most."""
 
+CLOSENESS = 2000
+"""Discrete and rounded Gaussian noise of scale s >= 2^10 are at most 1 / (2000 s^4) apart in total variation, in one
+coordinate; the truth is 1 / (2056.7 s^4)."""
+
 LARGEST_EPSILON = 600
 """Beyond it, e^epsilon leaves the doubles; nobody asks for it."""
 
 
 def discreteness(nano_rho: int, cells: int) -> Fraction:
     """t: bound of the total variation distance between all discrete draws of a run and rounded continuous ones."""
-    return cells * Fraction(2 * nano_rho, NANO) ** 2 / (30 * WEIGHT_UNIT**4)
+    return cells * Fraction(2 * nano_rho, NANO) ** 2 / (CLOSENESS * WEIGHT_UNIT**4)
 
 
 def delta_of(nano_rho: int, epsilon: Decimal, cells: int) -> Fraction:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from synthward.config.canonical import digest
 from synthward.privacy.accounting import Charge, total
 from synthward.privacy.noise import NoiseCall
-from synthward.privacy.queries import Marginal, Query, Scores, Selection, SquareSum, Sum
+from synthward.privacy.queries import Query
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 
 
@@ -27,22 +27,11 @@ class Asked:
         """Canonical public description, from which digests are taken."""
         return {
             "kind": self.query.KIND,
-            "subject": _subject(self.query),
+            "subject": self.query.subject,
             "mechanism": self.call.mechanism,
             "scale": self.call.scale.hex(),
             "sensitivity": self.call.sensitivity,
         }
-
-
-def _subject(query: Query) -> Any:
-    """What a query is about; predictions by the digest of their content."""
-    match query:
-        case Marginal(clique):
-            return list(clique)
-        case Scores() | Selection():
-            return {"cliques": [list(clique) for clique in query.cliques], "digest": query.digest}
-        case _:
-            return getattr(query, "attribute", None)
 
 
 @dataclass(frozen=True)
@@ -98,7 +87,7 @@ class Measurement:
     @property
     def _unit(self) -> int:
         """Exact integers in one unit of `counts`."""
-        return 1 if isinstance(self.asked.query, Sum | SquareSum | Selection) else WEIGHT_UNIT
+        return WEIGHT_UNIT if self.asked.query.IN_WEIGHTS else 1
 
 
 def pack(measurements: Sequence[Measurement]) -> bytes:

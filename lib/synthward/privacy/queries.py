@@ -1,17 +1,17 @@
 """The questions that may be asked of protected data, as public values.
 
-A query names columns only; what its exact answer is, how much one privacy unit can change it and how it is computed
-live in `sensitivity`, `kernels` and `measure`. Every answer but sums and squares is in units of 1/S of a row, or of a
-privacy unit for the population.
+A query class carries all public facts about its kind: label, columns, unit, number of cells, description. How much one
+privacy unit can change the exact answer and how the answer is computed are in `sensitivity`, `kernels` and `measure`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from math import prod
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,70 @@ MAX_PREDICTED = 2**61
 """Bound of the summed absolute predictions of one clique: with counts of at most 2^60 no error can leave 62 bits."""
 
 
+class _Facts:
+    """What every query says of itself; here as it is for one number about all units.
+
+    Attributes:
+        KIND: Name of the kind in descriptions, records and reports.
+        IN_WEIGHTS: Whether the integers of the answer are in units of 1/S: of a row, or of a privacy unit for the
+            population. If not, they are in the unit of an attribute, or an index.
+    """
+
+    KIND: ClassVar[str]
+    IN_WEIGHTS: ClassVar[bool] = True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the answer is about; none for the population and for answers about many cliques."""
+        return ()
+
+    @property
+    def subject(self) -> Any:
+        """What the query is about, in the canonical description; predictions by the digest of their content."""
+        return None
+
+    def cells(self, sizes: Mapping[str, int]) -> int:  # noqa: ARG002 - other kinds look at it
+        """Number of integers in the answer.
+
+        >>> Marginal(("sex", "age")).cells({"sex": 4, "age": 6})
+        24
+
+        Args:
+            sizes: Number of codes of each of `columns`.
+        """
+        return 1
+
+
+class _OfAttribute(_Facts):
+    """Facts of a query that is about one graded attribute."""
+
+    attribute: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """See `_Facts`."""
+        return (self.attribute,)
+
+    @property
+    def subject(self) -> Any:
+        """See `_Facts`."""
+        return self.attribute
+
+
+class _OfPredictions(_Facts):
+    """Facts of a query that compares predictions of many cliques with the exact answers."""
+
+    cliques: tuple[Clique, ...]
+    digest: Any
+
+    @property
+    def subject(self) -> Any:
+        """See `_Facts`."""
+        return {"cliques": [list(clique) for clique in self.cliques], "digest": self.digest}
+
+
 @dataclass(frozen=True)
-class Population:
+class Population(_Facts):
     """Number of privacy units with at least one row, in units of 1/S: S times that number."""
 
     KIND: ClassVar[str] = "population"
@@ -38,7 +100,7 @@ class Population:
 
 
 @dataclass(frozen=True)
-class Marginal:
+class Marginal(_Facts):
     """Weighted counts of the cells of a clique of columns, in units of 1/S."""
 
     clique: Clique
@@ -49,9 +111,23 @@ class Marginal:
         """Unique, readable name."""
         return f"marginal({', '.join(self.clique)})"
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """See `_Facts`."""
+        return self.clique
+
+    @property
+    def subject(self) -> Any:
+        """See `_Facts`."""
+        return list(self.clique)
+
+    def cells(self, sizes: Mapping[str, int]) -> int:
+        """See `_Facts`."""
+        return prod(sizes[name] for name in self.clique)
+
 
 @dataclass(frozen=True)
-class Presence:
+class Presence(_OfAttribute):
     """Weighted count of rows that have a value of a graded attribute, in units of 1/S."""
 
     attribute: str
@@ -64,11 +140,12 @@ class Presence:
 
 
 @dataclass(frozen=True)
-class Sum:
+class Sum(_OfAttribute):
     """Weighted sum of the centred fixed-point values of a graded attribute."""
 
     attribute: str
     KIND: ClassVar[str] = "sum"
+    IN_WEIGHTS: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
@@ -77,11 +154,12 @@ class Sum:
 
 
 @dataclass(frozen=True)
-class SquareSum:
+class SquareSum(_OfAttribute):
     """Weighted sum of the integer squares of the centred fixed-point values of a graded attribute."""
 
     attribute: str
     KIND: ClassVar[str] = "square_sum"
+    IN_WEIGHTS: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
@@ -90,7 +168,7 @@ class SquareSum:
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class Scores(_OfPredictions):
     """How far predictions are from the weighted counts: the L1 error of each clique, in units of 1/S.
 
     Entry i of the answer is the sum over the cells of clique i of `|exact - prediction|`. Predictions are public: a
@@ -120,6 +198,10 @@ class Scores:
         """Unique, readable name."""
         return f"scores({len(self.cliques)} cliques, {self.digest[:16]})"
 
+    def cells(self, sizes: Mapping[str, int]) -> int:  # noqa: ARG002 - one score for each clique
+        """See `_Facts`."""
+        return len(self.cliques)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scores) and self.digest == other.digest
 
@@ -128,7 +210,7 @@ class Scores:
 
 
 @dataclass(frozen=True, eq=False)
-class Selection:
+class Selection(_OfPredictions):
     """Which clique is predicted worst: the index of one, drawn by the exponential mechanism.
 
     The score of clique i is `weights[i]` times its L1 error as in `Scores`, plus `offsets[i]`. The answer is one
@@ -146,6 +228,7 @@ class Selection:
     weights: tuple[int, ...]
     offsets: tuple[int, ...]
     KIND: ClassVar[str] = "selection"
+    IN_WEIGHTS: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "predictions", _frozen(self.cliques, self.predictions))

@@ -19,7 +19,6 @@ from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
 from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement
-from synthward.privacy.queries import Marginal, Presence, Query, SquareSum, Sum
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
 from synthward.release.manifest import FORMAT, Manifest
@@ -205,7 +204,7 @@ def _measurement(measurement: Measurement, learns: str | None) -> dict[str, Any]
     return {
         "query": query.label,
         "kind": query.KIND,
-        "columns": _columns(query),
+        "columns": list(query.columns),
         "learns": learns,
         "cells": len(measurement.values),
         "mechanism": call.mechanism,
@@ -239,13 +238,6 @@ def _discovery(found: Found) -> dict[str, Any]:
         "atto_delta": charge.atto_delta,
         "threshold": found.asked.patients,
     }
-
-
-def _columns(query: Query) -> list[str]:
-    """The columns that an answer is about; none for the population and for answers about many cliques."""
-    if isinstance(query, Marginal):
-        return list(query.clique)
-    return [query.attribute] if isinstance(query, Presence | Sum | SquareSum) else []
 
 
 def _attributes(plan: Plan) -> list[dict[str, Any]]:
