@@ -218,8 +218,8 @@ class Synthesizer:
     name: str = key(
         "moments",
         pattern=_NAME,
-        doc="moments, independent (columns by themselves), fixed (the tables named here), few_round (every "
-        "relation worth its noise), tree or aim (tables that a junction tree can hold); the last three need gaussian noise.",
+        doc="moments, independent (columns by themselves), fixed (the tables named here), few_round (every relation worth "
+        "its noise), tree or aim (tables that a junction tree can hold); the last three need gaussian noise.",
     )
     target: str | None = key(
         None,
