@@ -218,12 +218,12 @@ class Synthesizer:
     name: str = key(
         "moments",
         pattern=_NAME,
-        doc="moments, independent (columns by themselves), fixed (the tables named here), few_round (every relation worth "
-        "its noise), tree or aim (tables that a junction tree can hold); the last three need gaussian noise.",
+        doc="moments, independent (columns by themselves), fixed (the tables named here), few_round (every relation "
+        "worth its noise), tree or aim (tables that a junction tree can hold); the last three need gaussian noise.",
     )
     target: str | None = key(
         None,
-        doc="Column that will be predicted from the others; its pairs weigh three times as much (few_round, tree, aim).",
+        doc="Column to predict from the others; its pairs weigh three times as much (few_round, tree, aim).",
     )
     cliques: tuple[tuple[str, ...], ...] = key(
         (), doc="Columns of each joint table to measure (fixed).", example="[[age, sex], [ward, length_of_stay]]"
