@@ -63,6 +63,8 @@ def data(seed: int = 1) -> pd.DataFrame:
 
 
 def task(name: str, epsilon: str = "1", mechanism: Any = "gaussian", **settings: Any) -> Task:
+    if name == "few_round":
+        settings.setdefault("max_iterations", 12)
     if name == "fixed" and "cliques" not in settings:
         settings["cliques"] = PAIRS
     delta = Decimal("1e-9") if mechanism == "gaussian" else Decimal(0)

@@ -19,7 +19,7 @@ from synthward.domain.spec import Domain
 from synthward.fit.adaptive import AdaptiveSynthesizer
 from synthward.fit.base import Task, budget_of
 from synthward.fit.catalog import SYNTHESIZERS, synthesizer
-from synthward.fit.forecast import TREE_BIAS, Forecast
+from synthward.fit.forecast import FIELD_BIAS, TREE_BIAS, Forecast
 from synthward.fit.joint import Joint
 from synthward.fit.model import Model
 from synthward.fit.structure import weights_of
@@ -30,7 +30,7 @@ from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
 from synthward.spec.request import Synthesizer, WorkloadEntry
 
-JOINT = ["independent", "fixed", "few_round", "aim"]
+JOINT = ["independent", "fixed", "few_round", "tree", "aim"]
 
 
 def distance(model: Model, clique: tuple[str, ...], rows: pd.DataFrame) -> float:
@@ -99,7 +99,7 @@ def test_the_model_is_a_function_of_the_seals(name: str) -> None:
     assert model.synthesizer == name
 
 
-@pytest.mark.parametrize("name", ["fixed", "few_round", "aim"])
+@pytest.mark.parametrize("name", ["fixed", "few_round", "tree", "aim"])
 def test_pairs_are_kept(name: str) -> None:
     model, _, _ = run(task(name, "3"))
     for clique in PAIRS:
@@ -156,7 +156,7 @@ def tree_cells(model: Model) -> int:
     return max(math.prod(groups[name] for name in (column.name, *column.parents)) for column in model.columns)
 
 
-@pytest.mark.parametrize("name", ["few_round", "aim"])
+@pytest.mark.parametrize("name", ["tree", "aim"])
 def test_the_cap_bounds_the_tree(name: str) -> None:
     free, _, _ = run(task(name, "10"))
     tight, _, _ = run(task(name, "10", max_cells=150))
@@ -322,13 +322,14 @@ def test_the_forecast_falls_with_epsilon() -> None:
 
 
 def test_the_joint_forecast_falls_with_epsilon_and_never_to_nothing() -> None:
-    for name in ("fixed", "few_round", "aim"):
+    for name in ("fixed", "few_round", "tree", "aim"):
         chosen = synthesizer(name)
         low, high, most = (chosen.joint_forecast(task(name, epsilon)) for epsilon in ("0.5", "5", "1000"))
         assert low is not None
         assert high is not None
-        assert low > high > TREE_BIAS
-        assert most == pytest.approx(TREE_BIAS, rel=0.01)
+        bias = FIELD_BIAS if name == "few_round" else TREE_BIAS
+        assert low > high > bias
+        assert most == pytest.approx(bias, rel=0.01)
     assert synthesizer("independent").joint_forecast(task("independent")) is None
     assert synthesizer("moments").joint_forecast(task("moments", mechanism="laplace")) is None
 
@@ -342,7 +343,7 @@ def test_an_outlook_refuses_by_the_noise_and_warns_by_what_is_left_of_it() -> No
     assert Forecast({"x": 0.01}, None).expected is None
 
 
-@pytest.mark.parametrize("name", ["few_round", "aim"])
+@pytest.mark.parametrize("name", ["few_round", "tree", "aim"])
 def test_the_outlook_knows_what_tables_get(name: str) -> None:
     """For every epsilon: where columns need more, tables get less."""
     for epsilon in ("0.05", "1"):

@@ -353,7 +353,7 @@ def test_a_charge_beyond_the_tiers_cap_is_refused_before_anything_is_read(world:
 
 ADAPTIVE = {
     "privacy": {"mechanism": "gaussian", "epsilon": 50, "delta": 1e-7},
-    "synthesizer": {"name": "few_round", "max_iterations": 10},
+    "synthesizer": {"name": "tree", "max_iterations": 10},
 }
 
 
@@ -449,12 +449,12 @@ def test_a_run_that_dies_while_learning_comes_to_the_same_domain(world: World, s
 def test_a_plan_states_the_curve_only_where_every_call_is_gaussian(world: World) -> None:
     """And what it states is within what was asked, while the charge is larger than zCDP would have allowed."""
     stated = {}
-    for name in ("few_round", "independent", "aim"):
+    for name in ("few_round", "tree", "independent", "aim"):
         privacy = {"mechanism": "gaussian", "epsilon": 4, "delta": 1e-7}
         world.ask(privacy=privacy, synthesizer={"name": name}, population={"declared_rows": 10**6})
         stated[name] = world.plan
     by_curve = {name: plan.accounting == "exact Gaussian curve" for name, plan in stated.items()}
-    assert by_curve == {"few_round": True, "independent": True, "aim": False}
+    assert by_curve == {"few_round": True, "tree": True, "independent": True, "aim": False}
     allowed = rho_for(Decimal(4), Decimal("1e-7"))
     for name, plan in stated.items():
         assert Decimal("3.99") < plan.epsilon <= 4, name

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -111,19 +112,31 @@ def _merge_other(counts: Floats, axis: int) -> Floats:
 
 
 def drawn_pairs(model: Model, books: Mapping[str, CodeBook]) -> tuple[Columns, ...]:
-    """The pairs of a column and one that it was drawn given, in the order of the domain, without repetition."""
+    """Return the pairs that the model relates directly, in the order of the domain, without repetition.
+
+    In a tree: a column and one that it was drawn given. In a field: the columns of a table, two by two.
+    """
+    if model.field is not None:
+        measured = [c for c, target in zip(model.field.cliques, model.field.targets, strict=True) if target is not None]
+        return tuple(dict.fromkeys(in_domain_order(pair, books) for c in measured for pair in combinations(c, 2)))
     pairs = [in_domain_order((column.name, parent), books) for column in model.columns for parent in column.parents]
     return tuple(dict.fromkeys(pairs))
 
 
 def drawn_graph(model: Model, books: Mapping[str, CodeBook], count: Callable[[Columns], Integers]) -> tuple[Edge, ...]:
-    """The edges along which the release was drawn, in the order of drawing.
+    """Return the edges of the release's graph.
+
+    In a tree: the edges along which rows were drawn, in the order of drawing. In a field: the strongest relations that
+    join all related columns (a maximum spanning forest), the strongest first.
 
     Args:
         model: The drawn model.
         books: Code books in the order of the domain.
         count: Exact counts of a pair of columns in the release.
     """
+    if model.field is not None:
+        pairs = [Edge(one, two, dependence(count((one, two)))) for one, two in drawn_pairs(model, books)]
+        return _spanning(pairs)
     place = {name: k for k, name in enumerate(model.order)}
     edges = [
         Edge(parent, column.name, dependence(count(in_domain_order((parent, column.name), books))))
@@ -131,6 +144,24 @@ def drawn_graph(model: Model, books: Mapping[str, CodeBook], count: Callable[[Co
         for parent in column.parents
     ]
     return tuple(edges)
+
+
+def _spanning(edges: Sequence[Edge]) -> tuple[Edge, ...]:
+    """Return the maximum spanning forest by strength (Kruskal's algorithm)."""
+    tree: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while name in tree:
+            name = tree[name]
+        return name
+
+    kept = []
+    for edge in sorted(edges, key=lambda edge: (-edge.strength, edge.parent, edge.child)):
+        one, two = root(edge.parent), root(edge.child)
+        if one != two:
+            tree[one] = two
+            kept.append(edge)
+    return tuple(kept)
 
 
 def dependence(counts: Integers) -> float:

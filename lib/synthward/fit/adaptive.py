@@ -28,6 +28,8 @@ class AdaptiveSynthesizer(ABC):
     """Base of synthesizers that choose their tables. A subclass adds the rounds."""
 
     uses_bins = True
+    fits_field = False
+    """True if the model is a field, for the forecast."""
 
     @abstractmethod
     def columns(self, task: Task) -> Round:
@@ -59,7 +61,7 @@ class AdaptiveSynthesizer(ABC):
             return Forecast(columns, None)
         sizes = {name: book.cells for name, book in codebooks(task.domain).items()}
         asked = tables_round(task, allocation(weights, sizes), self.for_tables(task, first))
-        return Forecast(columns, mean_distance(joint_noise(task, asked), task.declared_rows))
+        return Forecast(columns, mean_distance(joint_noise(task, asked), task.declared_rows), self.fits_field)
 
     def forecast(self, task: Task) -> dict[str, float]:
         """Return the noise distance of each column, at the declared number of rows."""

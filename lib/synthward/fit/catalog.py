@@ -9,8 +9,11 @@ from synthward.fit.few_round import FewRound
 from synthward.fit.fixed import Fixed
 from synthward.fit.independent import Independent
 from synthward.fit.moments import Moments
+from synthward.fit.tree import Tree
 
-SYNTHESIZERS: dict[str, type[Synthesizer]] = {each.name: each for each in (Moments, Independent, Fixed, FewRound, Aim)}
+SYNTHESIZERS: dict[str, type[Synthesizer]] = {
+    each.name: each for each in (Moments, Independent, Fixed, FewRound, Tree, Aim)
+}
 
 
 def synthesizer(name: str) -> Synthesizer:

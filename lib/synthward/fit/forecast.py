@@ -24,8 +24,11 @@ SHRUNK = 1 / 3
 """Share of the tables' noise distance that remains in a fitted model. Calibrated, like `TREE_BIAS`, on the fidelity
 benchmark. `docs/synthesizers.md` shows expected and measured distances side by side."""
 
-TREE_BIAS = 0.0095
-"""Distance of pairs that remains without any noise."""
+TREE_BIAS, FIELD_BIAS = 0.0095, 0.002
+"""Distance of pairs that remains without any noise, of a tree and of a field."""
+
+CLEAR_PART, CLEAR_NOISE = 1 / 4, 0.03
+"""A field shrinks clear tables less: this part is added to `SHRUNK`, and falls off with this noise distance."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,22 @@ class Forecast:
     Attributes:
         columns: Expected noise distance of each column's shares.
         tables: Mean expected noise distance of the joint tables; None if there are none.
+        has_field: True if the model is a field over all measured tables, False if it is a tree.
     """
 
     columns: dict[str, float]
     tables: float | None
+    has_field: bool = False
 
     @property
     def expected(self) -> float | None:
         """Expected mean distance of the release's joint tables; None if there are none."""
-        return None if self.tables is None else min(1.0, math.hypot(SHRUNK * self.tables, TREE_BIAS))
+        if self.tables is None:
+            return None
+        if not self.has_field:
+            return min(1.0, math.hypot(SHRUNK * self.tables, TREE_BIAS))
+        left = SHRUNK + CLEAR_PART * math.exp(-self.tables / CLEAR_NOISE)
+        return min(1.0, math.hypot(left * self.tables, FIELD_BIAS))
 
     def refusals(self, task: Task) -> list[str]:
         """Return why the release would be useless; an empty list if it would be of use."""

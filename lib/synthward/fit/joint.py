@@ -55,10 +55,25 @@ class Joint:
         for one in self.ones:
             rows = np.maximum(one.counts, FLOOR)
             self._base[one.clique] = np.log(rows / rows.sum())
-        zero_tables = potentials(self._zeros, self.groupings)
-        for clique, table in zero_tables.items():
+        self.zero_tables = potentials(self._zeros, self.groupings)
+        for clique, table in self.zero_tables.items():
             self._base[clique] = self._base[clique] + table if clique in self._base else table
-        self.forced = tuple(clique for clique in zero_tables if len(clique) > 1)
+        self.forced = tuple(clique for clique in self.zero_tables if len(clique) > 1)
+
+    def base_logarithms(self, name: str) -> Floats:
+        """Return the logarithms of a column's shares in the base; -inf for impossible groups."""
+        return self._base[name,]
+
+    def base_shares(self, clique: Clique) -> Floats:
+        """Return the shares of a table's cells if columns were independent; 0 for cells that zeros make impossible."""
+        shares = _outer([np.exp(self._base[name,]) for name in clique])
+        for zero, table in self.zero_tables.items():
+            if len(zero) > 1 and set(zero) <= set(clique):
+                order = [zero.index(name) for name in clique if name in zero]
+                shape = [self.sizes[name] if name in zero else 1 for name in clique]
+                shares = shares * np.exp(table.transpose(order).reshape(shape))
+        result: Floats = shares / shares.sum()
+        return result
 
     def graph(self) -> Graph:
         """Return the graph in which only the columns of structural zeros are joined."""

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.errors import IntegrityError
+from synthward.fit.field_model import FieldModel
 
-FORMAT = 2
-"""Version of the text. Format 1 knew independent columns only."""
+FORMATS = (2, 3)
+"""Versions of the text: 2 for independent columns and trees, 3 with a field."""
 
 MAX_CELLS = 2**23
 """Largest number of probabilities of a model: 64 MiB, which every sampling task receives."""
@@ -75,12 +76,15 @@ class Model:
         domain_digest: Digest of the domain that its codes belong to.
         columns: One model a column.
         order: The same names, parents before their children.
+        field: The joint part of a model without a tree. Then columns have no parents; `probabilities` are their shares
+            by themselves. None for other models.
     """
 
     synthesizer: str
     domain_digest: str
     columns: tuple[ColumnModel, ...]
     order: tuple[str, ...]
+    field: FieldModel | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit together.
@@ -98,6 +102,10 @@ class Model:
                 raise ValueError(f"column '{name}' depends on a column that is not drawn before it, or on one twice")
             _check_column(column, groups)
             drawn.add(name)
+        if self.field is not None:
+            if any(column.parents for column in self.columns):
+                raise ValueError("a model with a field has no columns with parents")
+            self.field.check(groups)
 
     def column(self, name: str) -> ColumnModel:
         """The model of one column."""
@@ -105,14 +113,15 @@ class Model:
 
     @property
     def cells(self) -> int:
-        """Total number of probabilities; `MAX_CELLS` is the limit."""
-        return sum(column.probabilities.size for column in self.columns)
+        """Total number of probabilities and potentials; `MAX_CELLS` is the limit."""
+        joint = 0 if self.field is None else self.field.cells
+        return joint + sum(column.probabilities.size for column in self.columns)
 
     @cached_property
     def body(self) -> dict[str, Any]:
         """The model as plain JSON values; arrays are base64 of little-endian bytes."""
-        return {
-            "format": FORMAT,
+        columns = {
+            "format": FORMATS[0] if self.field is None else FORMATS[1],
             "synthesizer": self.synthesizer,
             "domain_digest": self.domain_digest,
             "order": list(self.order),
@@ -129,6 +138,7 @@ class Model:
                 for column in self.columns
             ],
         }
+        return columns if self.field is None else columns | {"field": self.field.body()}
 
     @cached_property
     def text(self) -> str:
@@ -162,11 +172,13 @@ class Model:
             IntegrityError: The format is unknown, or the parts do not fit together.
         """
         found = body.get("format")
-        if found != FORMAT:
-            raise IntegrityError(f"model format {found} is unknown; this version reads format {FORMAT}")
+        if found not in FORMATS:
+            known = " and ".join(map(str, FORMATS))
+            raise IntegrityError(f"model format {found} is unknown; this version reads formats {known}")
         try:
             columns = tuple(_column(part) for part in body["columns"])
-            return cls(body["synthesizer"], body["domain_digest"], columns, tuple(body["order"]))
+            field = FieldModel.from_body(body["field"]) if found == FORMATS[1] else None
+            return cls(body["synthesizer"], body["domain_digest"], columns, tuple(body["order"]), field)
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"the stored model is damaged ({error}); do not use it") from None
 

@@ -7,7 +7,8 @@ function of sealed answers and public settings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import prod
 
@@ -20,6 +21,7 @@ from synthward.fit.junction import Clique
 from synthward.fit.packing import POWER, Prospects
 from synthward.fit.zeros import cells_of
 from synthward.privacy.calibration import calibrated
+from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Marginal
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 
@@ -87,6 +89,24 @@ def worth_measuring(
     errors = [float((prospects.weights * prospects.left(ranks < count)).sum()) for count in range(len(significant) + 1)]
     best = prospects.names[: int(np.argmin(errors))]
     return Prospects({clique: significant[clique] for clique in best}, scores, joint.sizes, mean_absolute)
+
+
+def candidate_errors(joint: Joint, tables: Sequence[Measurement]) -> dict[Clique, float]:
+    """Return the L1 error of measured tables against independent columns, in rows, less what noise alone explains.
+
+    Args:
+        joint: Groups and base.
+        tables: Sealed marginals.
+    """
+    found: dict[Clique, float] = {}
+    for table in tables:
+        query = table.asked.query
+        assert isinstance(query, Marginal)
+        target = joint.target(table)
+        expected = joint.total * joint.base_shares(target.clique)
+        noise = math.sqrt(2 / math.pi) * float(np.sqrt(target.variance).sum())
+        found[query.clique] = max(float(np.abs(target.counts - expected).sum()) - noise, 0.0)
+    return found
 
 
 def allocation(cliques: Mapping[Clique, int], sizes: Mapping[str, int]) -> dict[Clique, float]:

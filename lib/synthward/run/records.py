@@ -14,6 +14,7 @@ from synthward.evaluate.gates import GateResult
 from synthward.evaluate.metrics import ColumnQuality, summary
 from synthward.evaluate.relations import CliqueQuality, Edge, pair_summary
 from synthward.fit.model import Model
+from synthward.fit.prototypes import MOST_EXACT
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
@@ -114,7 +115,11 @@ def manifest_of(facts: Facts) -> Manifest:
         "model": {
             "synthesizer": facts.model.synthesizer,
             "digest": facts.model.digest,
-            "graph": {"order": list(facts.model.order), "edges": [_edge(edge) for edge in facts.graph]},
+            "graph": {
+                "kind": "tree" if facts.model.field is None else "field",
+                "order": list(facts.model.order),
+                "edges": [_edge(edge) for edge in facts.graph],
+            },
         },
         "sampling": _sampling(request.output),
         "gates": [{"gate": gate.name, "passed": gate.passed, "detail": gate.detail} for gate in facts.gates],
@@ -161,19 +166,7 @@ def limits_of(model: Model, unit: PrivacyUnit, where: Collection[str] = ()) -> l
         unit: The privacy unit.
         where: Columns of which certain values or shares were wanted.
     """
-    widest = max(len(column.parents) for column in model.columns) + 1
-    limits = ["Rows are drawn independently of each other: rows with fresh keys do not form synthetic patients yet."]
-    if widest == 1:
-        limits.append("Columns are drawn independently of each other: relations between columns are not kept.")
-    else:
-        limits.append(
-            "Relations between columns are kept along the drawn graph. Pairs that were not measured have the relation "
-            "that follows through other columns, which can be weaker or stronger than the real one."
-        )
-        limits.append(
-            f"What {widest + 1} or more columns have in common beyond the drawn tables of at most {widest} columns is "
-            "not kept."
-        )
+    limits = _limits_of_structure(model)
     if where:
         limits.append(
             f"Rows have the wanted shares of {', '.join(where)}, not those of the source, and everything else as it "
@@ -192,6 +185,32 @@ def limits_of(model: Model, unit: PrivacyUnit, where: Collection[str] = ()) -> l
         "The guarantee covers what is published here; Spark's own logs and user interface belong to the protected zone."
     )
     return limits
+
+
+def _limits_of_structure(model: Model) -> list[str]:
+    """Which relations the rows keep, and which they do not."""
+    if model.field is not None:
+        beyond = (
+            "Measured relations between columns are kept. Relations of more columns, beyond these tables, are not kept."
+        )
+        repeated = (
+            f"A release of more than {MOST_EXACT} rows repeats combinations of groups of values; values inside groups "
+            "are drawn for every row."
+        )
+        return ["Rows with fresh keys do not form synthetic patients yet.", beyond, repeated]
+    first = "Rows are drawn independently of each other: rows with fresh keys do not form synthetic patients yet."
+    widest = max(len(column.parents) for column in model.columns) + 1
+    if widest == 1:
+        return [first, "Columns are drawn independently of each other: relations between columns are not kept."]
+    followed = (
+        "Relations between columns are kept along the drawn graph. Pairs that were not measured have the relation that "
+        "follows through other columns, which can be weaker or stronger than the real one."
+    )
+    beyond = (
+        f"What {widest + 1} or more columns have in common beyond the drawn tables of at most {widest} columns is not "
+        "kept."
+    )
+    return [first, followed, beyond]
 
 
 def _edge(edge: Edge) -> dict[str, Any]:

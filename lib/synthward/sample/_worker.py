@@ -35,6 +35,7 @@ class ColumnPlan:
         lengths: Number of places of each cell, uint64, shape (cells,); None where each has one.
         parents: (column, stride) of each parent: strides of the groups, row-major.
         groups: Group of each cell, int64, shape (cells,), which is what children depend on; None for the cell itself.
+        certain: With prototypes, the only cell of each group, int32, if every group has one cell only; else None.
     """
 
     cumulative: np.ndarray
@@ -42,6 +43,7 @@ class ColumnPlan:
     lengths: np.ndarray | None
     parents: tuple[tuple[int, int], ...]
     groups: np.ndarray | None = None
+    certain: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class SamplePlan:
         seed: The public seed.
         block_rows: Rows of a block, at most `MAX_BLOCK_ROWS`.
         rows: Rows in all.
+        prototypes: Groups of the rows that every block holds, uint16, shape (columns, block_rows); a column's
+            `cumulative` then has one row for each of its own groups. None for other plans.
     """
 
     columns: tuple[ColumnPlan, ...]
@@ -61,6 +65,7 @@ class SamplePlan:
     seed: int
     block_rows: int
     rows: int
+    prototypes: np.ndarray | None = None
 
 
 class Sampler:
@@ -69,6 +74,8 @@ class Sampler:
     def __init__(self, plan: SamplePlan) -> None:
         self.plan = plan
         rows = min(plan.block_rows, plan.rows)
+        if plan.prototypes is not None:
+            rows = plan.block_rows  # the order of all prototypes is drawn, also for a shorter block
         self._numbers = np.arange(rows, dtype=np.uint64)
         self._keys = np.empty(rows, dtype=np.uint64)
         self._ordered = np.empty(rows, dtype=np.uint64)
@@ -83,8 +90,11 @@ class Sampler:
             np.random.PCG64(np.random.SeedSequence(self.plan.seed, spawn_key=(block, place)))
             for place in range(len(self.plan.columns))
         ]
-        for place in self.plan.order:
-            self._draw(place, count, streams[place])
+        if self.plan.prototypes is None:
+            for place in self.plan.order:
+                self._draw(place, self._find_groups(self.plan.columns[place], count), count, streams[place])
+        else:
+            self._copy(self.plan.prototypes, block, count, streams)
         for start in range(0, count, BATCH_ROWS):
             stop = min(start + BATCH_ROWS, count)
             yield [
@@ -92,15 +102,27 @@ class Sampler:
                 for column, cells, bits in zip(self.plan.columns, self._cells, streams, strict=True)
             ]
 
-    def _draw(self, place: int, count: int, bits: np.random.PCG64) -> None:
-        """Fills one column's cells.
+    def _copy(self, prototypes: np.ndarray, block: int, count: int, streams: list[np.random.PCG64]) -> None:
+        """Fills all columns' cells: the prototypes in an order of this block, and cells drawn inside their groups."""
+        own = np.random.PCG64(np.random.SeedSequence(self.plan.seed, spawn_key=(block, len(streams))))
+        chosen = self._shuffled_rows(None, 1, self.plan.block_rows, own)[:count].copy()
+        for place, column in enumerate(self.plan.columns):
+            groups = self._groups[:count]
+            groups[:] = prototypes[place][chosen]
+            certain = column.certain
+            if certain is None:
+                self._draw(place, groups, count, streams[place])
+            else:
+                np.take(certain, groups, out=self._cells[place][:count], mode="clip")
+
+    def _draw(self, place: int, groups: np.ndarray | None, count: int, bits: np.random.PCG64) -> None:
+        """Fills one column's cells, given the group of each row.
 
         Systematic rounding: inside each group of rows with equal parents, every cell gets its expected number of rows
         up to one, from a random offset of the group. Which rows of the group they are is an independent, uniformly
         random choice: without it two children of one parent would come out dependent.
         """
         column = self.plan.columns[place]
-        groups = self._find_groups(column, count)
         rows = self._shuffled_rows(groups, len(column.cumulative), count, bits)
         sizes = np.array([count]) if groups is None else np.bincount(groups, minlength=len(column.cumulative))
         self._cells[place][rows] = _expected_cells(column.cumulative, sizes, _uniform(bits, len(sizes)))

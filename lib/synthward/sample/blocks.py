@@ -8,6 +8,7 @@ number of tasks is a function of the requested rows, so file counts say nothing 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import numpy as np
 from synthward.domain.codes import MISSING, OTHER, CodeBook
 from synthward.errors import UsageError
 from synthward.fit.model import MAX_CELLS, ColumnModel, Model
+from synthward.fit.prototypes import group_shares, prototypes
 from synthward.sample import _worker
 
 if TYPE_CHECKING:
@@ -36,10 +38,30 @@ def sample_plan(model: Model, books: Mapping[str, CodeBook], rows: int, seed: in
             f"the model has {model.cells} probabilities and every sampling task would receive them all; at most "
             f"{MAX_CELLS} are possible. Give the synthesizer a smaller cap on cells, or columns fewer values or bins"
         )
+    if model.field is not None:
+        return _field_plan(model, books, rows, seed)
     place = {name: number for number, name in enumerate(books)}
     groups = {column.name: column.group_count for column in model.columns}
     columns = tuple(_column_plan(model.column(name), place, groups) for name in books)
     return _worker.SamplePlan(columns, tuple(place[name] for name in model.order), seed, BLOCK_ROWS, rows)
+
+
+def _field_plan(model: Model, books: Mapping[str, CodeBook], rows: int, seed: int) -> _worker.SamplePlan:
+    """The plan of a model with a field: its prototypes, and cells inside their groups."""
+    known = {column.name: number for number, column in enumerate(model.columns)}
+    made = prototypes(model, max(rows, 1), seed).astype(np.uint16)
+    columns = tuple(_grouped_column(model.column(name)) for name in books)
+    ordered = np.ascontiguousarray(made[[known[name] for name in books]])
+    return _worker.SamplePlan(columns, tuple(range(len(columns))), seed, ordered.shape[1], rows, ordered)
+
+
+def _grouped_column(column: ColumnModel) -> _worker.ColumnPlan:
+    plan = _column_plan(column, {}, {})
+    groups = np.arange(column.cells) if column.groups is None else column.groups
+    within = group_shares(column.probabilities, groups, column.group_count)
+    cumulative = np.cumsum(within, axis=1)
+    certain = within.argmax(axis=1).astype(np.int32) if np.all((within > 0).sum(axis=1) == 1) else None
+    return replace(plan, cumulative=cumulative / cumulative[:, -1:], groups=groups, certain=certain)
 
 
 def _column_plan(column: ColumnModel, place: Mapping[str, int], groups: Mapping[str, int]) -> _worker.ColumnPlan:

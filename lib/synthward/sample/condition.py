@@ -18,6 +18,7 @@ import numpy.typing as npt
 from synthward.domain.wanted import MAX_SWEEPS, TOLERANCE
 from synthward.errors import UsageError
 from synthward.fit.model import MAX_CELLS, ColumnModel, Model
+from synthward.sample.condition_field import condition_field
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,6 +52,8 @@ def condition(model: Model, wanted: Mapping[str, Floats]) -> Model:
     """
     if not wanted:
         return model
+    if model.field is not None:
+        return condition_field(model, wanted)
     involved = _ancestors(model, wanted)
     order = [name for name in model.order if name in involved]
     factors = _chordal(model, order)

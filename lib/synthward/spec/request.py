@@ -218,16 +218,17 @@ class Synthesizer:
     name: str = key(
         "moments",
         pattern=_NAME,
-        doc="moments, independent (columns by themselves), fixed (the tables named here), few_round or aim (choose "
-        "the tables that matter; both need gaussian noise).",
+        doc="moments, independent (columns by themselves), fixed (the tables named here), few_round (every relation "
+        "worth its noise), tree or aim (tables that a junction tree can hold); the last three need gaussian noise.",
     )
     target: str | None = key(
-        None, doc="Column that will be predicted from the others; its pairs weigh three times as much (few_round, aim)."
+        None,
+        doc="Column to predict from the others; its pairs weigh three times as much (few_round, tree, aim).",
     )
     cliques: tuple[tuple[str, ...], ...] = key(
         (), doc="Columns of each joint table to measure (fixed).", example="[[age, sex], [ward, length_of_stay]]"
     )
-    workload: tuple[WorkloadEntry, ...] = key((), doc="Weights of joint tables (few_round, aim).")
+    workload: tuple[WorkloadEntry, ...] = key((), doc="Weights of joint tables (few_round, tree, aim).")
     zeros: tuple[dict[str, tuple[str, ...]], ...] = key(
         (),
         doc="Impossible combinations, by column: no row of the release has one of the values in every column named.",
