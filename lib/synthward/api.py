@@ -19,14 +19,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthward.errors import PolicyRefused, SynthwardError, UsageError
-from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections
+from synthward.config.instants import now, utc_text
+from synthward.errors import BudgetError, LedgerCorrupt, PolicyRefused, SynthwardError, UsageError
+from synthward.governance.approvals import Approval, Digests, Limits, Verdict, covering, objections
 from synthward.governance.policy import Policy, load_policy
 from synthward.ledger.ledger import Ledger
 from synthward.ledger.scopes import HistoryLine, ScopeState
 from synthward.privacy.noise import NoiseSource, SecureNoise
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Registry
+from synthward.report.files import write_report
+from synthward.run.describe import describe_plan
+from synthward.run.doctor import Finding, session_findings, site_findings
 from synthward.run.environment import Environment
 from synthward.run.journal import SEALED
 from synthward.run.main_job import MANIFEST, REPORT, MainJob, Outcome
@@ -79,10 +83,6 @@ class Release:
         return publishable_metrics(self.outcome.manifest)
 
 
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
 def _nothing(step: str) -> None:
     """The step callback of production."""
 
@@ -96,7 +96,7 @@ class Ward:
         site: Site,
         *,
         noise: NoiseSource | None = None,
-        clock: Callable[[], dt.datetime] = _now,
+        clock: Callable[[], dt.datetime] = now,
         on_step: Callable[[str], None] = _nothing,
     ) -> None:
         """Reads the policy; nothing else is read or written before it is needed.
@@ -145,6 +145,26 @@ class Ward:
         """
         return make_plan(request, self.policy, run_key, self._today())
 
+    def describe(self, plan: Plan) -> str:
+        """A plan in words, with the approvals and the account of its scope as they stand; for people."""
+        try:
+            account: ScopeState | str = self.budget(plan.file.request.population.scope)
+        except BudgetError as error:
+            account = str(error)
+        return "\n".join(describe_plan(plan, self.verdict(plan), account))
+
+    def write_report(self, release: Release, folder: Path | None = None) -> str:
+        """Writes report and manifest of a release as files; see `report.files.write_report`."""
+        return write_report(release.report, release.manifest, folder, self.site.releases)
+
+    def doctor(self, *, scratch: str | None = None) -> list[Finding]:
+        """Looks at session, zones, tracking and ledger with the checks of a run; reads no protected data.
+
+        Args:
+            scratch: Directory URI for a small Delta table, shared by all executors; default: a local one.
+        """
+        return [*session_findings(self.session, scratch), *site_findings(self.session, self.site, self.ledger)]
+
     def approve(
         self,
         request: RequestFile,
@@ -152,10 +172,20 @@ class Ward:
         by: str,
         role: str,
         runs: int = 1,
+        expires: dt.date | None = None,
         decision: str = "approve",
         note: str = "",
     ) -> Approval:
         """Records a decision, bound to the request, its assessment and the policy as they are now.
+
+        Args:
+            request: The request.
+            by: Account name of the person who decides, as entered: nothing proves who it was.
+            role: Role in which the person decides.
+            runs: Runs that the approval covers; policy may cap them.
+            expires: Last day on which the approval counts; default: the last one that policy allows.
+            decision: approve, reject or revoke.
+            note: The person's remark.
 
         Raises:
             PolicyRefused: The request is refused by policy anyway, or the person cannot decide in this role.
@@ -175,10 +205,20 @@ class Ward:
             assessment_digest=digests.assessment,
             policy_digest=digests.policy,
             runs=runs,
-            at=self._clock().astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            at=utc_text(self._clock()),
+            expires=expires,
             note=note,
+            scope=request.request.population.scope,
+            output=request.request.output.name,
         )
-        wrong = objections(approval, requester=request.request.requester, needed=plan.assessment.approvals_needed)
+        wrong = objections(
+            approval,
+            requester=request.request.requester,
+            needed=plan.assessment.approvals_needed,
+            limits=self._limits,
+        )
+        if expires is not None and expires < self._today():
+            wrong.append(f"--expires: found {expires}, allowed is today or later")
         if wrong:
             raise PolicyRefused(wrong)
         self._approvals.get_or_append(
@@ -194,14 +234,28 @@ class Ward:
         return tuple(Approval.from_body(link.body) for link in self._approvals.read(request.digest))
 
     def verdict(self, plan: Plan) -> Verdict:
-        """Whether the recorded approvals cover the plan's run."""
+        """Whether the recorded approvals cover the plan's run; approvals of earlier versions are named as void."""
+        found = self._covering(plan, self.approvals(plan.file))
+        # The whole table is read only where a person has to be told why a decision does not count.
+        return self._covering(plan, self._approvals_of_all_versions(plan.file)) if found.missing_roles else found
+
+    def _covering(self, plan: Plan, approvals: tuple[Approval, ...]) -> Verdict:
         return covering(
-            self.approvals(plan.file),
+            approvals,
             requester=plan.file.request.requester,
             assessment=plan.assessment,
             digests=self._digests(plan),
             today=self._today(),
+            limits=self._limits,
         )
+
+    def _approvals_of_all_versions(self, request: RequestFile) -> tuple[Approval, ...]:
+        """Decisions on this version of a request and on those before it: same scope, same output."""
+        wanted = (request.request.population.scope, request.request.output.name)
+        chains = self._approvals.read_all(payloads=False)
+        every = (Approval.from_body(link.body) for links in chains.values() for link in links)
+        found = (one for one in every if one.request_digest == request.digest or (one.scope, one.output) == wanted)
+        return tuple(sorted(found, key=lambda approval: approval.at))
 
     def run(self, request: RequestFile, *, run_key: str = "") -> Release:
         """Runs an approved request to a published release, or resumes the run of the same key.
@@ -234,15 +288,34 @@ class Ward:
         return release
 
     def _run(self, plan: Plan) -> Release:
-        plan.require_policy()
         verdict = self.verdict(plan)
-        if not verdict.ok:
-            raise PolicyRefused(list(verdict.reasons))
         runs_allowed = min((approval.runs for approval in verdict.counted), default=None)
-        plan.require_budget(self.ledger.state(plan.file.request.population.scope), runs_allowed)
+        self._require(plan, verdict, runs_allowed)
         outcome = MainJob(self._environment(), plan, verdict.counted, runs_allowed).execute()
         report = self.registry.artifact(outcome.release_id, REPORT).decode()
         return Release(outcome, report)
+
+    def _require(self, plan: Plan, verdict: Verdict, runs_allowed: int | None) -> None:
+        """Refuses what policy, approvals or budget do not allow, with all reasons at once.
+
+        Raises:
+            LedgerCorrupt: The ledger cannot be trusted; nothing else counts then.
+            PolicyRefused: Policy or approvals; reasons of the budget follow.
+            BudgetError: Only the budget does not allow it.
+        """
+        reasons: list[str] = [*plan.assessment.refusals, *(() if verdict.ok else verdict.reasons)]
+        try:
+            plan.require_budget(self.ledger.state(plan.file.request.population.scope), runs_allowed)
+        except PolicyRefused as refused:
+            reasons += refused.reasons
+        except LedgerCorrupt:
+            raise
+        except BudgetError as error:
+            if not reasons:
+                raise
+            reasons.append(str(error))
+        if reasons:
+            raise PolicyRefused(reasons)
 
     def open_scope(
         self,
@@ -348,6 +421,10 @@ class Ward:
 
     def _digests(self, plan: Plan) -> Digests:
         return Digests(plan.file.digest, plan.assessment.digest, self.policy.digest)
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(self.policy.max_approval_days, self.policy.max_runs)
 
     def _today(self) -> dt.date:
         return self._clock().astimezone(dt.UTC).date()

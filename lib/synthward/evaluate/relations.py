@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.domain.codes import CodeBook
-from synthward.evaluate.tables import Columns, NoisyTable, has_label, in_domain_order
+from synthward.evaluate.tables import NoisyTable, has_label, in_domain_order
 from synthward.fit.model import Model
+from synthward.privacy.queries import Clique
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -38,7 +39,7 @@ class CliqueQuality:
         answers: Sealed answers about exactly these columns; 0 where wider ones tell of them.
     """
 
-    columns: Columns
+    columns: Clique
     cells: int
     distance: float
     noise_distance: float
@@ -110,13 +111,13 @@ def _merge_other(counts: Floats, axis: int) -> Floats:
     return np.concatenate([kept, special.sum(axis=axis, keepdims=True)], axis)
 
 
-def drawn_pairs(model: Model, books: Mapping[str, CodeBook]) -> tuple[Columns, ...]:
+def drawn_pairs(model: Model, books: Mapping[str, CodeBook]) -> tuple[Clique, ...]:
     """The pairs of a column and one that it was drawn given, in the order of the domain, without repetition."""
     pairs = [in_domain_order((column.name, parent), books) for column in model.columns for parent in column.parents]
     return tuple(dict.fromkeys(pairs))
 
 
-def drawn_graph(model: Model, books: Mapping[str, CodeBook], count: Callable[[Columns], Integers]) -> tuple[Edge, ...]:
+def drawn_graph(model: Model, books: Mapping[str, CodeBook], count: Callable[[Clique], Integers]) -> tuple[Edge, ...]:
     """The edges along which the release was drawn, in the order of drawing.
 
     Args:

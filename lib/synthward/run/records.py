@@ -10,13 +10,14 @@ from typing import Any
 import synthward
 from synthward.config.canonical import canonical_json
 from synthward.domain.spec import Categorical, Date, Numeric
-from synthward.evaluate.gates import GateResult
+from synthward.evaluate.gates.gate import GateResult
 from synthward.evaluate.metrics import ColumnQuality, summary
 from synthward.evaluate.relations import CliqueQuality, Edge, pair_summary
 from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
+from synthward.privacy.accounting import epsilon_of
 from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Marginal, Presence, Query, SquareSum, Sum
@@ -86,10 +87,19 @@ def manifest_of(facts: Facts) -> Manifest:
             "tier": plan.assessment.tier,
             "tier_title": plan.assessment.title,
             "controls": list(plan.assessment.controls),
+            "evidence": [{"control": control, "gates": list(gates)} for control, gates in plan.evidence.items()],
             "reasons": list(plan.assessment.reasons),
         },
         "approvals": [
-            {"by": entry.by, "role": entry.role, "decision": entry.decision, "at": entry.at}
+            {
+                "by": entry.by,
+                "role": entry.role,
+                "decision": entry.decision,
+                "at": entry.at,
+                "expires": None if entry.expires is None else entry.expires.isoformat(),
+                # The name was typed by whoever could start the command; nothing proves who it was.
+                "signed": False,
+            }
             for entry in facts.approvals
         ],
         "guarantee": _guarantee(plan),
@@ -98,6 +108,8 @@ def manifest_of(facts: Facts) -> Manifest:
             "declared_patients": cap.declared_patients,
             "cap_epsilon": str(cap.max_epsilon),
             "cap_delta": str(cap.max_delta),
+            "charges": len(facts.scope.charges),
+            "alone_epsilon": str(epsilon_of(plan.charge, cap.max_delta)),
             "spent_epsilon": str(facts.scope.epsilon_spent),
             "remaining_epsilon": str(facts.scope.remaining),
             "ledger": {
