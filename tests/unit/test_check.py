@@ -37,7 +37,8 @@ def test_a_sound_request_is_said_with_its_tier_and_approvals(tmp_path: Path) -> 
 
 def test_every_refusal_of_policy_has_its_line(tmp_path: Path) -> None:
     """Purpose, role, expiry, epsilon, unit of the controls: everything that policy has against it, in one go."""
-    site = TestSite(tmp_path, policy={"tiers": {"T0": {"controls": ["structure_gate", "leak_scan"]}}})
+    controls = {"controls": ["structure_gate", "leak_scan"]}
+    site = TestSite(tmp_path, policy={"tiers": {"T0": controls, "T1": controls}})
     request = site.request(
         requester={"role": "janitor"},
         purpose={"code": "curiosity"},
@@ -110,7 +111,7 @@ def test_request_and_domain_are_looked_at_together(tmp_path: Path) -> None:
     assert {(problem.file, problem.path) for problem in found.problems} >= {
         (request, "audience"),
         (request, "title"),
-        (domain, "attributes.age.bounds"),
+        (domain, "attributes.age.resolution"),
     }
 
 

@@ -136,14 +136,20 @@ def epsilon_of_rho(nano_rho: int, atto_delta: int) -> Decimal:
         atto_delta: The delta at which to report, in 10^-18.
 
     Returns:
-        Epsilon; zero for zero rho, infinite when delta is not positive.
+        Epsilon; zero for zero rho; infinite when delta is not positive, or rho too large for floats.
     """
     if nano_rho == 0:
         return Decimal(0)
     if atto_delta <= 0:
         return INFINITE
     curve = _zcdp_to_approximate().map(_float_above(Fraction(nano_rho, NANO)))
-    epsilon = curve.epsilon(_float_below(Fraction(atto_delta, ATTO)))
+    try:
+        epsilon = curve.epsilon(_float_below(Fraction(atto_delta, ATTO)))
+    except Exception as error:
+        # OpenDP's own exception, a class of its package: exp(epsilon) is beyond floats, so no finite bound is known.
+        if "not finite" not in str(error):
+            raise
+        return INFINITE
     return Decimal(ceil_units(epsilon, NANO)) / NANO
 
 

@@ -129,8 +129,8 @@ def _belief(prior: Decimal, epsilon: Decimal) -> tuple[float, float]:
 def _budget(budget: Mapping[str, Any], epsilon: Decimal) -> dict[str, Any]:
     """Lengths of the bar, 0 to 100: this release taken alone, as the scope counts it, and what other charges add.
 
-    Epsilon of a release at its own delta and of a scope at the scope's delta are two statements. The bar has the scope's
-    only, or a difference between the two would look like another release. Manifests of earlier versions lack
+    Epsilon of a release at its own delta and of a scope at the scope's delta are two statements. The bar shows the
+    scope's only: a difference between the two would look like another release. Manifests of earlier versions lack
     the release's part; their bar is one piece.
 
     Args:

@@ -264,6 +264,8 @@ _SETTING = re.compile(r"(?:zeros|cliques|workload)\[\d+\]|target|max_cells")
 
 def _setting(text: str) -> str:
     """The key that a synthesizer's complaint begins with, so that it is reported at that key's line."""
+    if text.startswith("epsilon "):
+        return "privacy.epsilon"
     found = _SETTING.match(text)
     return "synthesizer" if found is None else f"synthesizer.{found[0]}"
 
