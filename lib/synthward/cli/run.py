@@ -163,10 +163,9 @@ def approve_request(options: argparse.Namespace) -> int:
 
 def check_files(options: argparse.Namespace) -> int:
     """Checks each file for what it is, and requests against the site's policy; all problems of all files are shown."""
-    from synthward.config.instants import now
     from synthward.run.check import check_files as checked
 
-    found = checked(options.files, given_site(options), now().date())
+    found = checked(options.files, given_site(options))
     for one in found:
         for problem in one.problems:
             print(problem, file=sys.stderr)

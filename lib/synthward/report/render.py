@@ -2,7 +2,8 @@
 
 Its only input is the manifest, so nothing can stand in it that may not be published. It loads nothing from anywhere
 (a content security policy in the page says so to the browser), holds no script, and equal manifests give equal bytes.
-It words evidence: what was promised, who approved it, what was tested and how it came out; never compliance.
+It words evidence: what was promised, what was entered as approved, what was tested and how it came out; never
+compliance.
 """
 
 from __future__ import annotations

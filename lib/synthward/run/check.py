@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthward.config.instants import now
 from synthward.config.loader import Document, load_document, read_text
 from synthward.config.locations import resolve
 from synthward.config.nodes import Mapping, Scalar, parse
@@ -48,24 +49,31 @@ class Checked:
         return not self.problems and not self.refusals
 
 
-def check_files(paths: Sequence[Path], site: Path | None, today: dt.date) -> list[Checked]:
+def check_files(
+    paths: Sequence[str | Path], site: str | Path | None = None, today: dt.date | None = None
+) -> list[Checked]:
     """Checks files, each for what it is.
 
     Args:
         paths: The files.
         site: The site against whose policy requests are held; None to look at each file alone.
-        today: The day on which requests are to run.
+        today: The day on which requests are to run; default: today, in UTC.
+
+    Returns:
+        One entry a file, in order; before them one for a site that is wrong and not among the files.
     """
+    day = now().date() if today is None else today
+    files = [Path(path) for path in paths]
     found: list[Checked] = []
     policy = None
     if site is not None:
         try:
-            policy = load_policy(Path(load_site(site).policy))
+            policy = load_policy(Path(load_site(Path(site)).policy))
         except ConfigError as error:
             # Said once, for the site; the requests are checked as far as that goes without a policy.
-            if site.resolve() not in {path.resolve() for path in paths}:
-                found.append(Checked(site, "site", tuple(error.problems)))
-    return [*found, *(check_file(path, policy, today) for path in paths)]
+            if Path(site).resolve() not in {path.resolve() for path in files}:
+                found.append(Checked(Path(site), "site", tuple(error.problems)))
+    return [*found, *(check_file(path, policy, day) for path in files)]
 
 
 def check_file(path: Path, policy: Policy | None, today: dt.date) -> Checked:

@@ -175,7 +175,7 @@ def limits_of(model: Model, unit: PrivacyUnit, where: Collection[str] = ()) -> l
         where: Columns of which certain values or shares were wanted.
     """
     widest = max(len(column.parents) for column in model.columns) + 1
-    limits = ["Rows are drawn independently of each other: rows with fresh keys do not form synthetic patients yet."]
+    limits = ["No row belongs with another: rows with fresh keys do not form synthetic patients yet."]
     if widest == 1:
         limits.append("Columns are drawn independently of each other: relations between columns are not kept.")
     else:
