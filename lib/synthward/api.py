@@ -12,16 +12,15 @@ release = ward.run(request, run_key="2026-01")
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthward.config.instants import now, utc_text
+from synthward.config.instants import now
 from synthward.errors import BudgetError, LedgerCorrupt, PolicyRefused, SynthwardError, UsageError
-from synthward.governance.approvals import Approval, Digests, Limits, Verdict, covering, objections
+from synthward.governance.approvals import Approval, Verdict
 from synthward.governance.policy import Policy, load_policy
 from synthward.ledger.ledger import Ledger
 from synthward.ledger.scopes import HistoryLine, ScopeState
@@ -29,6 +28,7 @@ from synthward.privacy.noise import NoiseSource, SecureNoise
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Registry
 from synthward.report.files import write_report
+from synthward.run.decisions import Decisions
 from synthward.run.describe import describe_plan
 from synthward.run.doctor import Finding, session_findings, site_findings
 from synthward.run.environment import Environment
@@ -119,6 +119,7 @@ class Ward:
             Chain(spark, protected.table(name), single_writer=site.single_writer, clock=clock)
             for name in ("approvals", "journal")
         )
+        self._decisions = Decisions(self._approvals, self.policy, clock)
         self.registry = Registry(spark, Zone(site.releases))
         self.runs = Runs(spark, protected)
         self.result: RunResult | None = None
@@ -191,71 +192,17 @@ class Ward:
             PolicyRefused: The request is refused by policy anyway, or the person cannot decide in this role.
             UsageError: The decision is not one of approve, reject, revoke.
         """
-        if decision not in ("approve", "reject", "revoke"):
-            raise UsageError(f"decision '{decision}' is unknown; it is approve, reject or revoke")
-        plan = self.plan(request)
-        if decision == "approve":
-            plan.require_policy()
-        digests = self._digests(plan)
-        approval = Approval(
-            by=by,
-            role=role,
-            decision=decision,  # type: ignore[arg-type]
-            request_digest=digests.request,
-            assessment_digest=digests.assessment,
-            policy_digest=digests.policy,
-            runs=runs,
-            at=utc_text(self._clock()),
-            expires=expires,
-            note=note,
-            scope=request.request.population.scope,
-            output=request.request.output.name,
+        return self._decisions.record(
+            self.plan(request), by=by, role=role, runs=runs, expires=expires, decision=decision, note=note
         )
-        wrong = objections(
-            approval,
-            requester=request.request.requester,
-            needed=plan.assessment.approvals_needed,
-            limits=self._limits,
-        )
-        if expires is not None and expires < self._today():
-            wrong.append(f"--expires: found {expires}, allowed is today or later")
-        if wrong:
-            raise PolicyRefused(wrong)
-        self._approvals.get_or_append(
-            request.digest,
-            "decision",
-            lambda link: _same_decision(link, approval),
-            lambda: (_facts(approval), None),
-        )
-        return approval
 
     def approvals(self, request: RequestFile) -> tuple[Approval, ...]:
         """Every decision recorded for a request, oldest first."""
-        return tuple(Approval.from_body(link.body) for link in self._approvals.read(request.digest))
+        return self._decisions.of(request)
 
     def verdict(self, plan: Plan) -> Verdict:
         """Whether the recorded approvals cover the plan's run; approvals of earlier versions are named as void."""
-        found = self._covering(plan, self.approvals(plan.file))
-        # The whole table is read only where a person has to be told why a decision does not count.
-        return self._covering(plan, self._approvals_of_all_versions(plan.file)) if found.missing_roles else found
-
-    def _covering(self, plan: Plan, approvals: tuple[Approval, ...]) -> Verdict:
-        return covering(
-            approvals,
-            requester=plan.file.request.requester,
-            assessment=plan.assessment,
-            digests=self._digests(plan),
-            today=self._today(),
-            limits=self._limits,
-        )
-
-    def _approvals_of_all_versions(self, request: RequestFile) -> tuple[Approval, ...]:
-        """Decisions on this version of a request and on those before it: same scope, same output."""
-        wanted = (request.request.population.scope, request.request.output.name)
-        chains = self._approvals.read_all(payloads=False)
-        every = (Approval.from_body(link.body) for links in chains.values() for link in links)
-        found = (one for one in every if one.request_digest == request.digest or (one.scope, one.output) == wanted)
-        return tuple(sorted(found, key=lambda approval: approval.at))
+        return self._decisions.verdict(plan)
 
     def run(self, request: RequestFile, *, run_key: str = "") -> Release:
         """Runs an approved request to a published release, or resumes the run of the same key.
@@ -419,13 +366,6 @@ class Ward:
             on_step=self._on_step,
         )
 
-    def _digests(self, plan: Plan) -> Digests:
-        return Digests(plan.file.digest, plan.assessment.digest, self.policy.digest)
-
-    @property
-    def _limits(self) -> Limits:
-        return Limits(self.policy.max_approval_days, self.policy.max_runs)
-
     def _today(self) -> dt.date:
         return self._clock().astimezone(dt.UTC).date()
 
@@ -439,17 +379,6 @@ class Ward:
         for scope, receipt in self.registry.receipts():
             found.setdefault(scope, set()).add(receipt)
         return {scope: sorted(receipts) for scope, receipts in found.items()}
-
-
-def _facts(approval: Approval) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(approval.body())
-    return facts
-
-
-def _same_decision(link: Link, approval: Approval) -> bool:
-    """A retry of a decision adds nothing; the time of the first one stands."""
-    earlier, now = link.facts, _facts(approval)
-    return {**earlier, "at": ""} == {**now, "at": ""}
 
 
 def open_ward(spark: SparkSession, site: str | Path) -> Ward:

@@ -522,3 +522,22 @@ def test_what_policy_does_not_let_an_approval_grant_is_not_recorded(world: World
         with pytest.raises(PolicyRefused, match=r"policy allows|allowed is today"):
             ward.approve(world.plan.file, by="mo", role="privacy_officer", **wrong)
     assert len(world.approvals.links) == before
+
+
+def test_a_decision_that_no_longer_counts_can_be_given_again(world: World) -> None:
+    """By the same person, in the same words; and only a decision that still counts is not repeated."""
+    TestSite(world.root, policy={"max_approval_days": 30})
+    world.ask()
+    ward = world.ward()
+    lee = {"by": "lee", "role": "privacy_officer"}
+    ward.approve(world.plan.file, **lee)
+    assert len(ward.approvals(world.plan.file)) == 1
+    world.clock.now += dt.timedelta(days=31)
+    assert not ward.verdict(world.plan).ok
+    ward.approve(world.plan.file, **lee)
+    assert ward.verdict(world.plan).ok
+    ward.approve(world.plan.file, **lee, decision="revoke")
+    assert not ward.verdict(world.plan).ok
+    ward.approve(world.plan.file, **lee)
+    assert ward.verdict(world.plan).ok
+    assert [one.decision for one in ward.approvals(world.plan.file)] == ["approve", "approve", "revoke", "approve"]
