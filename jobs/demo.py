@@ -10,7 +10,7 @@ from pathlib import Path
 
 from synthward.api import open_ward
 from synthward.cli.logs import log_to_stderr
-from synthward.cli.run import result_line, write_report
+from synthward.cli.run import result_line
 from synthward.demo.simulator import write_demo
 from synthward.demo.tour import Stop, farewell, guide, say
 from synthward.errors import SafeError
@@ -42,7 +42,7 @@ def main() -> int:
             refused = ward.request(REQUESTS / "demo_refused.yaml")
             stop = Stop(ward.request(REQUESTS / "demo_encounters.yaml"), Decimal(3), Decimal("1e-9"), refused)
         release = guide(ward, stop)
-        report = write_report(release, HOME / "reports", ward.site.releases)
+        report = ward.write_report(release, HOME / "reports")
         farewell(ward, release, report)
         print(json.dumps(result_line(release, report)))
     except Exception as error:  # noqa: BLE001 - the text of an unexpected error may quote a cell

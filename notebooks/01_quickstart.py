@@ -104,10 +104,7 @@ print(f"scope {account.scope}: epsilon {account.remaining} of {account.terms.max
 # COMMAND ----------
 
 plan = ward.plan(request, run_key=RUN_KEY)
-print(f"tier {plan.assessment.tier}: {plan.assessment.title}; approvals: {', '.join(plan.assessment.approvals_needed)}")
-print(f"{plan.task.unit.claim}, epsilon {plan.epsilon}, delta {plan.delta}")
-for name, distance in sorted(plan.forecast.items(), key=lambda item: -item[1])[:5]:
-    print(f"  {name}: noise alone moves {distance:.4f} of the rows to another value")
+print(ward.describe(plan))
 
 # COMMAND ----------
 

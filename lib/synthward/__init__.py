@@ -12,9 +12,15 @@ from typing import Any
 __version__ = "0.1.0"
 
 # Public name -> where it lives.
-_PUBLIC = {"open": ("synthward.api", "open_ward"), "show_progress": ("synthward.cli.logs", "show_progress")}
+_PUBLIC = {
+    "check": ("synthward.run.check", "check_files"),
+    "doctor": ("synthward.spark.doctor", "doctor"),
+    "draft_domain": ("synthward.run.drafting", "draft_domain"),
+    "open": ("synthward.api", "open_ward"),
+    "show_progress": ("synthward.cli.logs", "show_progress"),
+}
 
-__all__ = ["__version__", "open", "show_progress"]  # noqa: F822, RUF100 - they come from __getattr__
+__all__ = ["__version__", "check", "doctor", "draft_domain", "open", "show_progress"]  # noqa: F822, RUF100 - they come from __getattr__
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,8 @@
 from synthward.api import open_ward as open
 from synthward.cli.logs import show_progress
+from synthward.run.check import check_files as check
+from synthward.run.drafting import draft_domain
+from synthward.spark.doctor import doctor
 
-__all__ = ["__version__", "open", "show_progress"]
+__all__ = ["__version__", "check", "doctor", "draft_domain", "open", "show_progress"]
 __version__: str

@@ -12,21 +12,25 @@ release = ward.run(request, run_key="2026-01")
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthward.errors import PolicyRefused, SynthwardError, UsageError
-from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections
+from synthward.config.instants import now
+from synthward.errors import BudgetError, LedgerCorrupt, PolicyRefused, SynthwardError, UsageError
+from synthward.governance.approvals import Approval, Verdict
 from synthward.governance.policy import Policy, load_policy
 from synthward.ledger.ledger import Ledger
 from synthward.ledger.scopes import HistoryLine, ScopeState
 from synthward.privacy.noise import NoiseSource, SecureNoise
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Registry
+from synthward.report.files import write_report
+from synthward.run.decisions import Decisions
+from synthward.run.describe import describe_plan
+from synthward.run.doctor import Finding, session_findings, site_findings
 from synthward.run.environment import Environment
 from synthward.run.journal import SEALED
 from synthward.run.main_job import MANIFEST, REPORT, MainJob, Outcome
@@ -79,10 +83,6 @@ class Release:
         return publishable_metrics(self.outcome.manifest)
 
 
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
 def _nothing(step: str) -> None:
     """The step callback of production."""
 
@@ -96,7 +96,7 @@ class Ward:
         site: Site,
         *,
         noise: NoiseSource | None = None,
-        clock: Callable[[], dt.datetime] = _now,
+        clock: Callable[[], dt.datetime] = now,
         on_step: Callable[[str], None] = _nothing,
     ) -> None:
         """Reads the policy; nothing else is read or written before it is needed.
@@ -119,6 +119,7 @@ class Ward:
             Chain(spark, protected.table(name), single_writer=site.single_writer, clock=clock)
             for name in ("approvals", "journal")
         )
+        self._decisions = Decisions(self._approvals, self.policy, clock)
         self.registry = Registry(spark, Zone(site.releases))
         self.runs = Runs(spark, protected)
         self.result: RunResult | None = None
@@ -145,6 +146,26 @@ class Ward:
         """
         return make_plan(request, self.policy, run_key, self._today())
 
+    def describe(self, plan: Plan) -> str:
+        """A plan in words, with the approvals and the account of its scope as they stand; for people."""
+        try:
+            account: ScopeState | str = self.budget(plan.file.request.population.scope)
+        except BudgetError as error:
+            account = str(error)
+        return "\n".join(describe_plan(plan, self.verdict(plan), account))
+
+    def write_report(self, release: Release, folder: Path | None = None) -> str:
+        """Writes report and manifest of a release as files; see `report.files.write_report`."""
+        return write_report(release.report, release.manifest, folder, self.site.releases)
+
+    def doctor(self, *, scratch: str | None = None) -> list[Finding]:
+        """Looks at session, zones, tracking and ledger with the checks of a run; reads no protected data.
+
+        Args:
+            scratch: Directory URI for a small Delta table, shared by all executors; default: a local one.
+        """
+        return [*session_findings(self.session, scratch), *site_findings(self.session, self.site, self.ledger)]
+
     def approve(
         self,
         request: RequestFile,
@@ -152,56 +173,36 @@ class Ward:
         by: str,
         role: str,
         runs: int = 1,
+        expires: dt.date | None = None,
         decision: str = "approve",
         note: str = "",
     ) -> Approval:
         """Records a decision, bound to the request, its assessment and the policy as they are now.
 
+        Args:
+            request: The request.
+            by: Account name of the person who decides, as entered: nothing proves who it was.
+            role: Role in which the person decides.
+            runs: Runs that the approval covers; policy may cap them.
+            expires: Last day on which the approval counts; default: the last one that policy allows.
+            decision: approve, reject or revoke.
+            note: The person's remark.
+
         Raises:
             PolicyRefused: The request is refused by policy anyway, or the person cannot decide in this role.
             UsageError: The decision is not one of approve, reject, revoke.
         """
-        if decision not in ("approve", "reject", "revoke"):
-            raise UsageError(f"decision '{decision}' is unknown; it is approve, reject or revoke")
-        plan = self.plan(request)
-        if decision == "approve":
-            plan.require_policy()
-        digests = self._digests(plan)
-        approval = Approval(
-            by=by,
-            role=role,
-            decision=decision,  # type: ignore[arg-type]
-            request_digest=digests.request,
-            assessment_digest=digests.assessment,
-            policy_digest=digests.policy,
-            runs=runs,
-            at=self._clock().astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            note=note,
+        return self._decisions.record(
+            self.plan(request), by=by, role=role, runs=runs, expires=expires, decision=decision, note=note
         )
-        wrong = objections(approval, requester=request.request.requester, needed=plan.assessment.approvals_needed)
-        if wrong:
-            raise PolicyRefused(wrong)
-        self._approvals.get_or_append(
-            request.digest,
-            "decision",
-            lambda link: _same_decision(link, approval),
-            lambda: (_facts(approval), None),
-        )
-        return approval
 
     def approvals(self, request: RequestFile) -> tuple[Approval, ...]:
         """Every decision recorded for a request, oldest first."""
-        return tuple(Approval.from_body(link.body) for link in self._approvals.read(request.digest))
+        return self._decisions.of(request)
 
     def verdict(self, plan: Plan) -> Verdict:
-        """Whether the recorded approvals cover the plan's run."""
-        return covering(
-            self.approvals(plan.file),
-            requester=plan.file.request.requester,
-            assessment=plan.assessment,
-            digests=self._digests(plan),
-            today=self._today(),
-        )
+        """Whether the recorded approvals cover the plan's run; approvals of earlier versions are named as void."""
+        return self._decisions.verdict(plan)
 
     def run(self, request: RequestFile, *, run_key: str = "") -> Release:
         """Runs an approved request to a published release, or resumes the run of the same key.
@@ -234,15 +235,34 @@ class Ward:
         return release
 
     def _run(self, plan: Plan) -> Release:
-        plan.require_policy()
         verdict = self.verdict(plan)
-        if not verdict.ok:
-            raise PolicyRefused(list(verdict.reasons))
         runs_allowed = min((approval.runs for approval in verdict.counted), default=None)
-        plan.require_budget(self.ledger.state(plan.file.request.population.scope), runs_allowed)
+        self._require(plan, verdict, runs_allowed)
         outcome = MainJob(self._environment(), plan, verdict.counted, runs_allowed).execute()
         report = self.registry.artifact(outcome.release_id, REPORT).decode()
         return Release(outcome, report)
+
+    def _require(self, plan: Plan, verdict: Verdict, runs_allowed: int | None) -> None:
+        """Refuses what policy, approvals or budget do not allow, with all reasons at once.
+
+        Raises:
+            LedgerCorrupt: The ledger cannot be trusted; nothing else counts then.
+            PolicyRefused: Policy or approvals; reasons of the budget follow.
+            BudgetError: Only the budget does not allow it.
+        """
+        reasons: list[str] = [*plan.assessment.refusals, *(() if verdict.ok else verdict.reasons)]
+        try:
+            plan.require_budget(self.ledger.state(plan.file.request.population.scope), runs_allowed)
+        except PolicyRefused as refused:
+            reasons += refused.reasons
+        except LedgerCorrupt:
+            raise
+        except BudgetError as error:
+            if not reasons:
+                raise
+            reasons.append(str(error))
+        if reasons:
+            raise PolicyRefused(reasons)
 
     def open_scope(
         self,
@@ -346,9 +366,6 @@ class Ward:
             on_step=self._on_step,
         )
 
-    def _digests(self, plan: Plan) -> Digests:
-        return Digests(plan.file.digest, plan.assessment.digest, self.policy.digest)
-
     def _today(self) -> dt.date:
         return self._clock().astimezone(dt.UTC).date()
 
@@ -362,17 +379,6 @@ class Ward:
         for scope, receipt in self.registry.receipts():
             found.setdefault(scope, set()).add(receipt)
         return {scope: sorted(receipts) for scope, receipts in found.items()}
-
-
-def _facts(approval: Approval) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(approval.body())
-    return facts
-
-
-def _same_decision(link: Link, approval: Approval) -> bool:
-    """A retry of a decision adds nothing; the time of the first one stands."""
-    earlier, now = link.facts, _facts(approval)
-    return {**earlier, "at": ""} == {**now, "at": ""}
 
 
 def open_ward(spark: SparkSession, site: str | Path) -> Ward:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import hashlib
+import http.client
 import logging
 import math
 import os
@@ -17,7 +18,9 @@ import re
 import socket
 import tempfile
 import threading
+import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +53,8 @@ ALIAS = "current"
 """Alias of the registered version that was logged last."""
 
 _PORTS = {"http": 80, "https": 443, "mysql": 3306, "postgresql": 5432, "mssql": 1433}
+_ANSWERS = (401, 403, 404)
+"""Codes of a server that is there: it wants credentials, or has no page of this name."""
 _RUN_ID, _COMPLETE = "synthward.run_id", "synthward.complete"
 
 _SETTINGS = {
@@ -126,7 +131,7 @@ def log_release(
 def reachable(tracking: Tracking) -> str:
     """Why MLflow could not be written, in a few words without addresses; an empty text when nothing speaks against it.
 
-    Nothing is created or sent: MLflow is looked for, servers are asked for a connection.
+    Nothing is created: MLflow is looked for, a server is asked whether it is there.
     """
     if not tracking.enabled:
         return ""
@@ -150,10 +155,29 @@ def _address_fault(uri: str) -> str:
         return "this MLflow refuses folders; use sqlite:///... or a server, or set MLFLOW_ALLOW_FILE_STORE=true"
     if parts.hostname is None or port is None:
         return ""
+    if parts.scheme in ("http", "https"):
+        return _silence(parts)
     try:
         socket.create_connection((parts.hostname, port), timeout=PROBE_SECONDS).close()
     except OSError as error:
         return f"the tracking server does not answer ({type(error).__name__})"
+    return ""
+
+
+def _silence(parts: urllib.parse.SplitResult) -> str:
+    """Why a tracking server is of no use, by what it answers; empty when it answers at all."""
+    # A server that asks for credentials does answer; the credentials are MLflow's business and are not sent here.
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health", query="")
+    request = urllib.request.Request(bare.geturl())  # noqa: S310 - http or https, see the caller
+    try:
+        urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()  # noqa: S310
+    except urllib.error.HTTPError as error:
+        error.close()
+        return "" if error.code in _ANSWERS else f"the tracking server answers {error.code}"
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        kind = type(reason if isinstance(reason, Exception) else error).__name__
+        return f"the tracking server does not answer ({kind})"
     return ""
 
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from showcase import Showcase, showcase
-from synthward.cli.check import check_file
 from synthward.cli.main import main
+from synthward.domain.spec import load_domain
 from synthward.errors import ConfigError
+from synthward.run.documents import kind_of_file
 from synthward.sample.model_file import ModelFile
 from trial import VISITS, TestSite, heard, visits
 
@@ -82,6 +83,7 @@ def test_a_dry_run_shows_plan_cost_and_targets_and_reads_nothing(shown: Showcase
     for word in (
         "tier",
         "approvals: privacy_officer, data_steward",
+        "structure_gate: will be shown by the gates columns, domain, lineage, row count, types",
         "unit: patient",
         "epsilon",
         "left",
@@ -165,8 +167,11 @@ def test_budget_commands(shown: Showcase) -> None:
 
 
 def test_approvals_are_told_what_is_missing(shown: Showcase) -> None:
-    assert shown.stdout["lee"] == "recorded: approve by lee as privacy_officer; still missing: data_steward\n"
-    assert shown.stdout["kim"] == "recorded: approve by kim as data_steward\n"
+    assert (
+        shown.stdout["lee"]
+        == "recorded: approve by lee as privacy_officer, as entered, not signed; still missing: data_steward\n"
+    )
+    assert shown.stdout["kim"] == "recorded: approve by kim as data_steward, as entered, not signed\n"
 
 
 def test_report_and_history(
@@ -205,7 +210,10 @@ def test_a_failed_gate_is_5(spark: SparkSession, tmp_path: Path, capsys: pytest.
     assert "is quarantined at" in err
 
 
-def test_check_knows_every_kind_and_names_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_knows_every_kind_and_names_file_and_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SYNTHWARD_SITE", raising=False)
     site = TestSite(tmp_path)
     files = {
         "request": site.request(),
@@ -213,7 +221,7 @@ def test_check_knows_every_kind_and_names_file_and_line(tmp_path: Path, capsys: 
         "policy": tmp_path / "policy.yaml",
         "domain": tmp_path / "domain.yaml",
     }
-    assert {kind: check_file(path) for kind, path in files.items()} == {kind: kind for kind in files}
+    assert {kind: kind_of_file(path) for kind, path in files.items()} == {kind: kind for kind in files}
     assert main(["check", *map(str, files.values())]) == 0
     assert capsys.readouterr().out.count("ok    ") == 4
     text = files["request"].read_text(encoding="utf-8")
@@ -261,7 +269,7 @@ def test_a_draft_comes_from_the_schema_and_is_refused_until_filled(
     rows = [(*row, 61.5, "PLANTED") for row in visits()]
     site.write(spark, rows, f"{VISITS}, weight DOUBLE, ward STRING", format=kind, **options)
     out = tmp_path / "draft.yaml"
-    words = ("domain", "draft", str(site.data()), "--format", kind, "--out", str(out))
+    words = ("domain", "draft", str(site.data()), "--out", str(out))  # the format follows from the files
     assert synthward(capsys, site, *words)[0] == 0
     text = out.read_text(encoding="utf-8")
     assert "PLANTED" not in text
@@ -270,11 +278,37 @@ def test_a_draft_comes_from_the_schema_and_is_refused_until_filled(
     assert code == 2
     assert "a draft never replaces a file" in err
     with pytest.raises(ConfigError, match="TODO"):
-        check_file(out)
+        load_domain(out)
     filled = text.replace("bounds: [TODO, TODO]", "bounds: [0, 100]").replace("resolution: TODO", "resolution: 0.5")
     (tmp_path / "codes.csv").write_text("code\na\nb\n", encoding="utf-8")
     out.write_text(filled.replace("codebook: TODO", "codebook: codes.csv"), encoding="utf-8")
-    assert check_file(out) == "domain"
+    assert set(load_domain(out).attributes) == {"pid", "sex", "age", "weight", "ward"}
+
+
+def test_an_edit_after_approval_is_told_as_void_and_not_as_missing(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And everything that stands against a run is told at once: policy, approvals, budget."""
+    site = TestSite(tmp_path)
+    today = dt.datetime.now(dt.UTC).date()
+    path = str(site.request(expires=today + dt.timedelta(days=3)))
+    words = ("--by", "lee", "--role", "privacy_officer", "--expires", today.isoformat())
+    assert synthward(capsys, site, "approve", path, *words)[0] == 0
+    site.request(expires=today + dt.timedelta(days=2), purpose={"code": "curiosity"})
+    code, _, err = synthward(capsys, site, "run", path)
+    assert code == 3
+    told = err[err.index("PolicyRefused") :]
+    assert "purpose.code: found curiosity" in told
+    assert "lee (privacy_officer): not counted, the request or its domain was edited after approval" in told
+    assert "does not count any more, from: privacy_officer" in told
+    assert "approval is missing" not in told
+    assert "scope 'clinic'" in told
+    past = (today - dt.timedelta(days=1)).isoformat()
+    site.request(expires=today + dt.timedelta(days=2))
+    code, _, err = synthward(
+        capsys, site, "approve", path, "--by", "lee", "--role", "privacy_officer", "--expires", past
+    )
+    assert (code, "allowed is today or later" in err) == (3, True)
 
 
 def job(root: Path, name: str) -> ModuleType:

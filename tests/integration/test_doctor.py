@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
-import socket
-import sys
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
+import synthward
 from synthward.cli.main import main
 from synthward.errors import EnvironmentProblem
+from synthward.run import preflight
+from synthward.run.doctor import Finding, render, session_findings
 from synthward.spark import doctor
-from synthward.spark.doctor import Finding, diagnose, render, tracking
+from synthward.spark.doctor import diagnose
 from trial import TestSite, heard, open_budget
 
 
 @pytest.mark.connect
 def test_all_in_order_here(spark: SparkSession, zone_dir: str) -> None:
-    findings = diagnose(lambda: spark, scratch=zone_dir, checks=[lambda: Finding("ledger", True, "open")])
+    def ledger() -> Finding:
+        return Finding("ledger", True, "open")
+
+    findings = diagnose(lambda: spark, scratch=zone_dir, checks=[ledger])
     assert [finding for finding in findings if not finding.ok] == []
     names = [finding.name for finding in findings]
     assert names[:8] == ["python", "pyspark", "delta-spark", "pandas", "numpy", "pyarrow", "opendp", "mlflow"]
-    assert names[8:] == ["java", "delta jars", "spark", "delta table", "workers", "tracking", "ledger"]
+    assert names[8:] == ["java", "delta jars", "spark", "delta table", "workers", "site", "ledger"]
     assert render(findings).endswith(f"all {len(findings)} in order")
 
 
 @pytest.mark.connect
-def test_workers_that_differ_are_named(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.jars, "installed_version", lambda package: "0.0.1")
-    monkeypatch.setattr(doctor.synthward, "__version__", "9.9")
-    finding = doctor._workers(spark)
-    assert not finding.ok
-    assert "numpy" in finding.detail
-    assert "0.0.1 here" in finding.detail
-    assert "PYSPARK_PYTHON" in finding.fix
-    assert "--py-files build/synthward.zip" in finding.fix
+def test_workers_that_differ_are_named_by_the_runs_own_check(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight.synthward, "__version__", "9.9")
+    with pytest.raises(EnvironmentProblem) as refused:
+        preflight.check_executors(spark)
+    [workers] = [finding for finding in session_findings(spark) if finding.name == "workers"]
+    assert not workers.ok
+    assert workers.detail == str(refused.value)
+    assert "synthward 9.9" in workers.detail
+    assert "PYSPARK_PYTHON" in workers.detail
+
+
+@pytest.mark.connect
+def test_the_api_looks_at_the_site_with_the_checks_of_a_run(spark: SparkSession, tmp_path: Path) -> None:
+    site = TestSite(tmp_path)
+    ward = site.open(spark)
+    open_budget(site.open(spark))
+    findings = ward.doctor()
+    assert [finding.name for finding in findings] == [
+        *("spark", "delta table", "workers", "site", "zones", "tracking", "ledger")
+    ]
+    assert all(finding.ok for finding in findings), render(findings)
+    # What a zone is tried with is gone again.
+    assert not list((tmp_path / "zones").rglob("*probe*"))
+    broken = TestSite(tmp_path / "b", site={"releases": "./zones/releases"})
+    (tmp_path / "b" / "zones").mkdir()
+    (tmp_path / "b" / "zones" / "releases").write_text("a file", encoding="utf-8")
+    told = {finding.name: finding for finding in synthward.doctor(spark, broken.file)}
+    assert not told["zones"].ok
+    assert "the release zone" in told["zones"].detail
+    assert told["workers"].ok
 
 
 @pytest.mark.slow
@@ -89,56 +113,11 @@ def test_without_java_spark_is_not_started(monkeypatch: pytest.MonkeyPatch, tmp_
     assert findings["spark"].detail == "not started"
 
 
-def test_site_names_the_tracking_server(tmp_path: Path) -> None:
-    site = tmp_path / "site.yaml"
-    site.write_text(
-        "version: 1\nname: Test\npolicy: policy.yaml\n"
-        "ledger: ./z/ledger\nprotected: ./z/protected\nreleases: ./z/releases\n"
-        "tracking: {uri: 'sqlite:///nowhere/mlflow.db'}\n"
-    )
-    uri, findings = doctor._site(site)
-    assert [finding.ok for finding in findings] == [True]
-    assert uri is not None
-    assert not tracking(uri).ok
-    site.write_text("version: 1\n")
-    uri, findings = doctor._site(site)
-    assert uri is None
-    assert [finding.ok for finding in findings] == [False]
-
-
-def test_tracking_server_that_never_answers_costs_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "TRACKING_SECONDS", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        start = time.monotonic()
-        finding = tracking(f"http://user:secret@127.0.0.1:{silent.getsockname()[1]}")
-        assert time.monotonic() - start < 5
-    assert not finding.ok
-    assert "secret" not in finding.detail + finding.fix
-
-
-@pytest.mark.parametrize(("status", "ok"), [(200, True), (401, True), (500, False)])
-def test_tracking_server_that_answers(status: int, ok: bool) -> None:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        finding = tracking(f"http://127.0.0.1:{server.server_port}/")
-        server.shutdown()
-        thread.join()
-    assert (finding.ok, str(status) in finding.detail) == (ok, True)
-
-
-def test_tracking_never_imports_mlflow_nor_creates_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "mlflow", raising=False)
-    assert tracking(f"sqlite:///{tmp_path}/mlflow.db").ok
-    assert not tracking(f"sqlite:///{tmp_path}/none/mlflow.db").ok
-    assert tracking("databricks").detail.startswith("databricks")
-    assert list(tmp_path.iterdir()) == []
-    assert "mlflow" not in sys.modules
+def test_a_site_that_is_wrong_is_a_finding_and_one_that_is_right_names_its_server(tmp_path: Path) -> None:
+    site = TestSite(tmp_path, site={"tracking": {"enabled": True, "uri": "http://127.0.0.1:1"}})
+    without_session = {finding.name: finding for finding in doctor._about_site(None, site.file)}
+    assert without_session["site"].ok
+    assert not without_session["tracking"].ok
+    site.file.write_text("version: 1\n", encoding="utf-8")
+    [finding] = doctor._about_site(None, site.file)
+    assert (finding.name, finding.ok) == ("site", False)

@@ -141,6 +141,12 @@ def test_the_manifest_names_promise_people_and_gates(manifest: dict[str, Any], s
         ("kim", "data_steward"),
     ]
     assert all(gate["passed"] for gate in manifest["gates"])
+    assert [entry["signed"] for entry in manifest["approvals"]] == [False] * len(manifest["approvals"])
+    shown = {entry["control"]: set(entry["gates"]) for entry in manifest["policy"]["evidence"]}
+    assert set(shown) == set(manifest["policy"]["controls"])
+    assert set().union(*shown.values()) <= {gate["gate"] for gate in manifest["gates"]}
+    assert manifest["budget"]["charges"] == 1
+    assert manifest["budget"]["alone_epsilon"] == manifest["budget"]["spent_epsilon"]
     assert manifest["rows"] == RELEASE_ROWS
     total = sum(m["nano_epsilon"] for m in manifest["measurements"])
     assert total == promise["nano_epsilon"] <= 3 * 10**9

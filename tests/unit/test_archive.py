@@ -17,7 +17,7 @@ from synthward.spark.archive import build_archive, needed
 
 def test_what_is_packed_is_what_we_ask_for_without_spark_and_ourselves() -> None:
     names = {installed.name.lower() for installed in needed()}
-    assert {"numpy", "pandas", "pyarrow", "opendp", "cryptography", "pyyaml", "jinja2"} <= names
+    assert {"numpy", "pandas", "pyarrow", "opendp", "pyyaml", "jinja2"} <= names
     # What these ask for in turn comes along, extras do not.
     assert {"markupsafe", "python-dateutil"} <= names
     assert not names & {"synthward", "pyspark", "delta-spark", "py4j", "mlflow", "pytest"}

@@ -15,6 +15,7 @@ from synthward.cli import schemas
 from synthward.config.loader import bind
 from synthward.config.schema import DRAFT, shipped
 from synthward.errors import ConfigError
+from synthward.run.documents import KINDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,7 +75,7 @@ def validator(name: str) -> jsonschema.Draft202012Validator:
 def test_shipped_schemas_are_up_to_date() -> None:
     folder = Path(synthward.config.__path__[0]) / "schemas"
     assert schemas.stale(folder) == [], "run: python -m synthward.cli.schemas"
-    assert sorted(path.name for path in folder.glob("*.json")) == [f"{name}.json" for name in sorted(schemas.DOCUMENTS)]
+    assert sorted(path.name for path in folder.glob("*.json")) == [f"{name}.json" for name in sorted(KINDS)]
     assert schemas.main(["--check"]) == 0
 
 
@@ -86,13 +87,13 @@ def test_missing_and_old_schemas_are_noticed(tmp_path: Path) -> None:
     assert schemas.stale(tmp_path) == ["site"]
 
 
-@pytest.mark.parametrize("name", sorted(schemas.DOCUMENTS))
+@pytest.mark.parametrize("name", sorted(KINDS))
 def test_schemas_are_valid_and_accept_what_the_loader_accepts(name: str) -> None:
     schema = json.loads(shipped(name))
     assert schema["$schema"] == DRAFT
     jsonschema.Draft202012Validator.check_schema(schema)
     text = samples()[name]
-    bind(text, schemas.DOCUMENTS[name][0])
+    bind(text, KINDS[name].document)
     validator(name).validate(as_json(text))
 
 
@@ -119,7 +120,7 @@ def test_schemas_refuse_what_the_loader_refuses(name: str, old: str, new: str) -
     text = samples()[name].replace(old, new, 1)
     assert text != samples()[name]
     with pytest.raises(ConfigError):
-        bind(text, schemas.DOCUMENTS[name][0])
+        bind(text, KINDS[name].document)
     assert not validator(name).is_valid(as_json(text))
 
 
@@ -133,7 +134,7 @@ def test_every_key_is_documented() -> None:
             found += undocumented(definition, f"{path}.{name}")
         return found
 
-    assert [entry for name in schemas.DOCUMENTS for entry in undocumented(json.loads(shipped(name)), name)] == []
+    assert [entry for name in KINDS for entry in undocumented(json.loads(shipped(name)), name)] == []
 
 
 def test_defaults_are_stated() -> None:

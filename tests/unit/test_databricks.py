@@ -24,7 +24,7 @@ NOTEBOOKS = ("01_quickstart.py", "02_operate.py")
 
 # Serverless environment version 5, from Databricks' own list of requirements:
 # https://docs.databricks.com/aws/en/assets/files/requirements-8e972929dcac249709ddd4214f2e1b2a.txt
-RUNTIME = {"numpy": "2.1.3", "pandas": "2.2.3", "pyarrow": "21.0.0", "cryptography": "44.0.1"}
+RUNTIME = {"numpy": "2.1.3", "pandas": "2.2.3", "pyarrow": "21.0.0"}
 
 # What a session of standard access mode or serverless compute refuses, or what would change a shared session.
 REFUSED = (".rdd", "sparkContext", "_jvm", "_jsc", "conf.set", ".cache()", ".persist(", "setLogLevel", "%sh", "DBFS")

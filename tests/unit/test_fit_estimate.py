@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from synthward.fit.estimate import Fitted, Target, consistent, estimate, merged, own_ridge, total_of
-from synthward.fit.junction import Clique, tree_of
+from synthward.fit.junction import tree_of
+from synthward.privacy.queries import Clique
 
 SIZES = {"a": 3, "b": 4, "c": 2, "d": 5}
 CLIQUES: list[Clique] = [("a", "b"), ("c", "b"), ("c", "d"), ("a", "d")]

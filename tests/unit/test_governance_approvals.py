@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from synthward.config.canonical import canonical_json
 from synthward.errors import ConfigError
-from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections
+from synthward.governance.approvals import NO_LIMITS, Approval, Digests, Limits, Verdict, covering, objections
 from synthward.governance.assess import Assessment
 from synthward.spec.request import Requester
 
@@ -42,10 +42,12 @@ OFFICER = decision("kim", "privacy_officer")
 
 
 def verdict(
-    *approvals: Approval, run_number: int = 1, roles: tuple[str, ...] = ("data_steward", "privacy_officer")
+    *approvals: Approval,
+    limits: Limits = NO_LIMITS,
+    roles: tuple[str, ...] = ("data_steward", "privacy_officer"),
 ) -> Verdict:
     return covering(
-        approvals, requester=ADA, assessment=assessment(*roles), digests=DIGESTS, today=TODAY, run_number=run_number
+        approvals, requester=ADA, assessment=assessment(*roles), digests=DIGESTS, today=TODAY, limits=limits
     )
 
 
@@ -123,29 +125,46 @@ def test_a_standing_rejection_cannot_be_outvoted() -> None:
     assert verdict(STEWARD, OFFICER, decision("mo", "janitor", "reject")).ok
 
 
-def test_an_approval_states_how_many_runs_it_covers() -> None:
-    steward, officer = (dataclasses.replace(approval, runs=3) for approval in (STEWARD, OFFICER))
-    assert verdict(steward, officer, run_number=3).ok
-    assert "covers 3 run(s) and this is run 4" in verdict(steward, officer, run_number=4).reasons[0]
-    assert verdict(steward, OFFICER, run_number=2).missing_roles == ("privacy_officer",)
+def test_policy_caps_the_runs_of_an_approval() -> None:
+    many = dataclasses.replace(OFFICER, runs=4)
+    assert verdict(STEWARD, many, limits=Limits(max_runs=4)).ok
+    found = verdict(STEWARD, many, limits=Limits(max_runs=3))
+    assert found.missing_roles == ("privacy_officer",)
+    assert "--runs: found 4, policy allows 3 or fewer" in found.reasons[0]
+
+
+def test_policy_caps_the_days_of_an_approval() -> None:
+    """Whether the person has set a day or not: an approval of 30 November counts for one day here."""
+    assert verdict(STEWARD, OFFICER, limits=Limits(max_days=1)).ok
+    later = dataclasses.replace(OFFICER, at="2026-11-29T23:59:59Z")
+    found = verdict(STEWARD, later, limits=Limits(max_days=1))
+    assert found.reasons[0] == "kim (privacy_officer): not counted, the approval expired on 2026-11-30"
+    too_long = dataclasses.replace(OFFICER, expires=dt.date(2026, 12, 31))
+    assert "--expires: found 2026-12-31, policy allows 2026-12-30 or earlier" in "".join(
+        objections(too_long, requester=ADA, needed=("privacy_officer",), limits=Limits(max_days=30))
+    )
+    assert verdict(STEWARD, too_long, limits=Limits(max_days=31)).ok
+
+
+def test_given_and_void_is_another_message_than_missing() -> None:
+    old = decision("kim", "privacy_officer", request_digest=OTHER)
+    found = verdict(old)
+    assert found.missing_roles == ("data_steward", "privacy_officer")
+    assert found.reasons == (
+        "kim (privacy_officer): not counted, the request or its domain was edited after approval",
+        "approval was given, and does not count any more, from: privacy_officer; approve again",
+        "approval is missing from: data_steward",
+    )
+    expired = dataclasses.replace(OFFICER, expires=dt.date(2026, 11, 30))
+    assert "does not count any more, from: privacy_officer" in verdict(STEWARD, expired).reasons[-1]
+    # What was never an approval is missing, not void.
+    never = (decision("ada", "privacy_officer"), decision("kim", "privacy_officer", "revoke"))
+    for bad in never:
+        assert verdict(STEWARD, bad).reasons[-1] == "approval is missing from: privacy_officer"
 
 
 def test_expiry_is_inclusive() -> None:
     assert verdict(STEWARD, dataclasses.replace(OFFICER, expires=TODAY)).ok
-
-
-def test_verification_of_authors_is_a_parameter() -> None:
-    def only_kim(approval: Approval) -> str | None:
-        return None if approval.by == "kim" else "the signature is not valid"
-
-    found = covering(
-        [STEWARD, OFFICER, decision("lee", "privacy_officer", "reject")],
-        requester=ADA, assessment=assessment("data_steward", "privacy_officer"), digests=DIGESTS, today=TODAY,
-        verify=only_kim,
-    )  # fmt: skip
-    assert found.missing_roles == ("data_steward",)
-    assert found.counted == (OFFICER,)
-    assert "lee (data_steward): not counted, the signature is not valid" in found.reasons
 
 
 def test_objections_at_the_moment_of_the_decision() -> None:
@@ -208,11 +227,11 @@ roles = st.sampled_from(["data_steward", "privacy_officer", "janitor"])
     )
 )
 def test_whatever_counts_keeps_duties_apart(decisions: list[Approval]) -> None:
-    found = verdict(*decisions, run_number=2)
+    found = verdict(*decisions, limits=Limits(max_runs=1))
     names = [approval.by.strip().lower() for approval in found.counted]
     assert "ada" not in names
     assert len(set(names)) == len(names)
-    assert all(approval.decision == "approve" and approval.runs == 2 for approval in found.counted)
+    assert all(approval.decision == "approve" and approval.runs == 1 for approval in found.counted)
     assert all(approval.policy_digest == C for approval in found.counted)
     assert len(found.counted) + len(found.missing_roles) == 2
     assert not (found.ok and found.missing_roles)

@@ -107,15 +107,9 @@ def test_conditions_raise_the_tier_by_one_each_up_to_the_highest() -> None:
         assert len(found.reasons) == 1 + len(raised_by)
 
 
-def test_sensitive_columns_are_known_or_recognised_by_name() -> None:
+def test_sensitive_columns_are_recognised_by_name() -> None:
     made = request(columns=("race", "age", "psych_history", "x.genome_id"))
-    assert sensitive_columns(made, POLICY, frozenset({"AGE", "not_requested"})) == (
-        "age",
-        "psych_history",
-        "x.genome_id",
-    )
-    assert assess(request(), POLICY, today=TODAY, sensitive=frozenset({"race"})).tier == "T3"
-    assert assess(request(), POLICY, today=TODAY, sensitive=frozenset({"weight"})).tier == "T2"
+    assert sensitive_columns(made, POLICY) == ("psych_history", "x.genome_id")
 
 
 def refusals(made: Request, policy: Policy = POLICY) -> tuple[str, ...]:
@@ -266,8 +260,6 @@ def rank(found: Assessment) -> int:
     pair=st.tuples(audiences, audiences).map(lambda two: sorted(two, key=AUDIENCES.index)),
     names=columns,
     more=columns,
-    sensitive=st.frozensets(st.sampled_from(["race", "age"])),
-    also=st.frozensets(st.sampled_from(["race", "gender"])),
     populations=st.tuples(patients, patients).map(sorted),
     other_unit=st.booleans(),
 )
@@ -276,8 +268,6 @@ def test_more_risk_never_lowers_the_tier(
     pair: list[str],
     names: list[str],
     more: list[str],
-    sensitive: frozenset[str],
-    also: frozenset[str],
     populations: list[int],
     other_unit: bool,
 ) -> None:
@@ -290,12 +280,12 @@ def test_more_risk_never_lowers_the_tier(
         population=declared(few),
         patient=row if other_unit else low.patient,
     )
-    below = assess(low, policy, today=TODAY, sensitive=sensitive)
-    above = assess(high, policy, today=TODAY, sensitive=sensitive | also)
+    below = assess(low, policy, today=TODAY)
+    above = assess(high, policy, today=TODAY)
     assert rank(above) >= rank(below)
     assert above.max_epsilon <= below.max_epsilon
     assert set(above.approvals_needed) >= set(below.approvals_needed)
-    assert assess(low, policy, today=TODAY, sensitive=sensitive) == below
+    assert assess(low, policy, today=TODAY) == below
 
 
 @pytest.mark.parametrize(

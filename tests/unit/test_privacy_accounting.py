@@ -152,3 +152,9 @@ def test_a_total_never_costs_less_than_a_part(parts: list[int]) -> None:
 def test_what_remains_is_never_negative_and_rounded_down() -> None:
     assert remaining_epsilon(Charge.pure(Decimal("0.3")), Decimal(1), DELTA) == Decimal("0.7")
     assert remaining_epsilon(Charge.pure(2), Decimal(1), DELTA) == 0
+
+
+def test_a_rho_beyond_floats_has_no_finite_epsilon_and_a_pure_one_keeps_its_sum() -> None:
+    """A request that asks for epsilon 50,000 is refused by policy with a sentence, not by an overflow."""
+    assert epsilon_of_rho(10**17, 10**9).is_infinite()
+    assert epsilon_of(Charge.pure(5000), Decimal("1e-9")) == 5000

@@ -121,7 +121,7 @@ def test_everything_from_the_manifest_is_escaped(body: dict[str, Any]) -> None:
             return {name: poisoned(inner, name) for name, inner in value.items()}
         if isinstance(value, list):
             return [poisoned(inner, key) for inner in value]
-        numeric = key in {"epsilon", "delta", "requested_epsilon", "spent_epsilon", "remaining_epsilon"}
+        numeric = key in {"epsilon", "delta", "requested_epsilon"} or key.endswith("_epsilon")
         structural = key in {"unit", "mechanism", "format"} or key.startswith("cap_")
         return hostile if isinstance(value, str) and not numeric and not structural else value
 
@@ -243,6 +243,67 @@ def test_an_empty_approval_list_and_a_used_up_budget_are_said(body: dict[str, An
     text = page(body).text
     assert "No approval is on record" in text
     assert "ε = unlimited" in text
+
+
+def test_names_of_approvers_are_as_entered(body: dict[str, Any]) -> None:
+    text = page(body).text
+    assert "Approved by m.lindqvist as data steward h.brandt as privacy officer names as entered, not signed" in text
+    assert "Names and roles are as entered, not signed" in text
+    assert "Approved by 2" not in text
+    for entry in body["approvals"]:
+        entry["signed"] = True
+    assert "Names and roles are as entered" not in page(body).text
+
+
+def test_a_control_is_printed_with_what_shows_it(body: dict[str, Any]) -> None:
+    gate = next(gate for gate in body["gates"] if gate["gate"] == "population")
+    assert f"population gate gate “population”: {gate['detail']} shown" in page(body).text
+    gate["passed"] = False
+    assert f"population gate gate “population”: {gate['detail']} FAILED" in page(body).text
+
+
+def test_a_control_without_evidence_is_never_printed_as_done(body: dict[str, Any]) -> None:
+    """Manifests of earlier versions name controls that nothing has performed; and evidence may name an absent gate."""
+    del body["policy"]["evidence"]
+    body["policy"]["controls"] = ["structure_gate", "leak_scan"]
+    text = page(body).text
+    assert "leak scan none on record NOT SHOWN" in text
+    assert "structure gate none on record NOT SHOWN" in text
+    body["policy"]["evidence"] = [{"control": "structure_gate", "gates": ["types", "gone"]}]
+    assert "all columns as declared NOT SHOWN" in page(body).text.replace("FAILED", "NOT SHOWN")
+
+
+def gaussian_account(body: dict[str, Any], *, charges: int, spent: str) -> dict[str, Any]:
+    """A release that promises less than the scope, at a smaller delta, counts for it."""
+    body["guarantee"] |= {"mechanism": "gaussian", "nano_epsilon": None, "nano_rho": 7_000_000}
+    body["guarantee"] |= {"epsilon": "1", "delta": "1E-6"}
+    body["budget"] |= {"charges": charges, "alone_epsilon": "1.3", "spent_epsilon": spent, "cap_delta": "1E-9"}
+    return body
+
+
+def test_a_single_charge_is_not_shown_as_two(body: dict[str, Any]) -> None:
+    shown = page(gaussian_account(body, charges=1, spent="1.3"))
+    assert "other charge" not in shown.text
+    assert "this release alone, as the scope counts it: ε = 1.3" in shown.text
+    assert "There this release counts as ε = 1.3; by itself it promises ε = 1 at δ = 1e-6" in shown.text
+    assert not [a for tag, a in shown.tags if tag == "rect" and a.get("class") == "others"]
+
+
+def test_other_charges_are_what_the_scope_adds(body: dict[str, Any]) -> None:
+    shown = page(gaussian_account(body, charges=3, spent="2.6"))
+    assert "with 2 other charges of the scope: ε = 2.6" in shown.text
+    own, others = (
+        a for tag, a in shown.tags if tag == "rect" and a.get("class") in ("own", "others") and a.get("height") == "10"
+    )
+    assert float(own["width"] or 0) == pytest.approx(float(others["width"] or 0), abs=0.02)
+
+
+def test_an_earlier_manifest_has_one_bar(body: dict[str, Any]) -> None:
+    for key in ("alone_epsilon", "charges"):
+        del body["budget"][key]
+    shown = page(body)
+    assert "spent, this release included: ε = 2.5" in shown.text
+    assert "as the scope counts it" not in shown.text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -464,3 +465,79 @@ def test_a_plan_states_the_curve_only_where_every_call_is_gaussian(world: World)
         assert (epsilon_of(plan.charge, plan.delta) > 4) == (name != "aim"), name
     world.ask()
     assert world.plan.task.curve_cells is None
+
+
+def test_an_edited_request_is_told_that_its_approval_is_void(world: World) -> None:
+    ward = world.ward()
+    edited = ward.request(world.site.request(title="Edited after approval"))
+    verdict = ward.verdict(ward.plan(edited))
+    assert verdict.missing_roles == ("privacy_officer",)
+    edit, again = verdict.reasons
+    assert edit.endswith("(privacy_officer): not counted, the request or its domain was edited after approval")
+    assert again == "approval was given, and does not count any more, from: privacy_officer; approve again"
+    # Another output is another request: nothing was ever approved for it.
+    other = ward.request(world.site.request(output={"name": "others"}))
+    assert ward.verdict(ward.plan(other)).reasons == ("approval is missing from: privacy_officer",)
+
+
+def test_everything_against_a_run_is_told_at_once(world: World) -> None:
+    ward = world.ward()
+    request = ward.request(
+        world.site.request(
+            purpose={"code": "curiosity"}, population={"declared_patients": 60}, privacy={"epsilon": 101}
+        )
+    )
+    with pytest.raises(PolicyRefused) as refused:
+        ward.run(request)
+    told = [reason.split(" ")[0] for reason in refused.value.reasons]
+    assert told == ["purpose.code:", "privacy.epsilon:", *[told[2]], "approval", "scope"]
+    assert "was edited after approval" in refused.value.reasons[2]
+    assert "opened for 50 declared patients" in refused.value.reasons[4]
+
+
+def test_an_approval_counts_up_to_its_last_day(world: World) -> None:
+    TestSite(world.root, policy={"max_approval_days": 30, "max_runs": 2})
+    world.ask()
+    ward = world.ward()
+    [given] = ward.approvals(world.plan.file)
+    assert given.expires is None
+    assert ward.verdict(world.plan).ok
+    world.clock.now += dt.timedelta(days=31)
+    assert "the approval expired on 2026-02-14" in ward.verdict(world.plan).reasons[0]
+    day = dt.date(2026, 2, 20)
+    ward.approve(world.plan.file, by="kim", role="privacy_officer", expires=day)
+    assert ward.verdict(world.plan).ok
+    world.clock.now = dt.datetime(2026, 2, 20, 23, 59, tzinfo=dt.UTC)
+    assert ward.verdict(world.plan).ok
+    world.clock.now += dt.timedelta(hours=1)
+    assert not ward.verdict(world.plan).ok
+
+
+def test_what_policy_does_not_let_an_approval_grant_is_not_recorded(world: World) -> None:
+    TestSite(world.root, policy={"max_approval_days": 30, "max_runs": 2})
+    world.ask()
+    ward = world.ward()
+    before = len(world.approvals.links)
+    for wrong in ({"runs": 3}, {"expires": dt.date(2026, 3, 1)}, {"expires": dt.date(2026, 1, 14)}):
+        with pytest.raises(PolicyRefused, match=r"policy allows|allowed is today"):
+            ward.approve(world.plan.file, by="mo", role="privacy_officer", **wrong)
+    assert len(world.approvals.links) == before
+
+
+def test_a_decision_that_no_longer_counts_can_be_given_again(world: World) -> None:
+    """By the same person, in the same words; and only a decision that still counts is not repeated."""
+    TestSite(world.root, policy={"max_approval_days": 30})
+    world.ask()
+    ward = world.ward()
+    lee = {"by": "lee", "role": "privacy_officer"}
+    ward.approve(world.plan.file, **lee)
+    assert len(ward.approvals(world.plan.file)) == 1
+    world.clock.now += dt.timedelta(days=31)
+    assert not ward.verdict(world.plan).ok
+    ward.approve(world.plan.file, **lee)
+    assert ward.verdict(world.plan).ok
+    ward.approve(world.plan.file, **lee, decision="revoke")
+    assert not ward.verdict(world.plan).ok
+    ward.approve(world.plan.file, **lee)
+    assert ward.verdict(world.plan).ok
+    assert [one.decision for one in ward.approvals(world.plan.file)] == ["approve", "approve", "revoke", "approve"]

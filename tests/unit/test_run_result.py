@@ -22,7 +22,6 @@ from typing import Any
 import pytest
 
 import synthward
-from synthward.cli import check
 from synthward.cli import result as result_module
 from synthward.cli.logs import JsonLines, Terminated, terminable
 from synthward.cli.main import main, run_job
@@ -37,6 +36,7 @@ from synthward.errors import (
     SynthwardError,
     UsageError,
 )
+from synthward.run import check
 from synthward.run.journal import advice
 from synthward.run.plan import RunIdentity
 from synthward.run.result import RunResult
@@ -209,7 +209,7 @@ def test_a_job_ends_with_its_code_or_where_there_is_none_with_an_exception(
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command `check` fails with an error from elsewhere, under an error from elsewhere; both quote a cell."""
 
-    def fail(_: Path) -> str:
+    def fail(*_: object) -> str:
         try:
             raise KeyError("Jane Roe")
         except KeyError as error:
@@ -260,7 +260,7 @@ def test_the_traceback_is_there_for_those_who_ask(capfd: pytest.CaptureFixture[s
 
 
 def test_a_signal_ends_a_job_on_databricks_with_a_code_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Path) -> str:
+    def fail(*_: object) -> str:
         raise Terminated
 
     monkeypatch.setattr(check, "check_file", fail)

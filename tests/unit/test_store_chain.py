@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from store_doubles import Conflict, MemoryLinks
+from synthward.config.instants import utc_text
 from synthward.errors import IntegrityError, LedgerCorrupt, StoreConflict, UsageError
 from synthward.store.chain import Chain, Followed, HeadMoved
-from synthward.store.links import ORIGIN, Link, next_link, utc_text, verify_chain
+from synthward.store.links import ORIGIN, Link, next_link, verify_chain
 from synthward.store.places import TableRef
 
 REF = TableRef(path="/nowhere/chain")
@@ -95,7 +96,9 @@ def test_payload_digest_is_verified_without_the_payload() -> None:
 def test_clock_needs_a_zone() -> None:
     with pytest.raises(ValueError, match="zone"):
         utc_text(NOON.replace(tzinfo=None))
-    assert utc_text(NOON.astimezone(dt.timezone(dt.timedelta(hours=5)))) == "2026-01-31T12:00:00.000000Z"
+    assert (
+        utc_text(NOON.astimezone(dt.timezone(dt.timedelta(hours=5))), "microseconds") == "2026-01-31T12:00:00.000000Z"
+    )
 
 
 # --- compare-and-append ---

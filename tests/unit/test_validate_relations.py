@@ -11,7 +11,8 @@ import pytest
 
 from synthward.domain.codes import CodeBook, codebooks
 from synthward.domain.spec import Categorical, Domain
-from synthward.evaluate.gates import Thresholds, run_gates
+from synthward.evaluate.gates.gate import GateInputs, Thresholds
+from synthward.evaluate.gates.registry import run_gates
 from synthward.evaluate.inspect import Inspection
 from synthward.evaluate.metrics import column_quality
 from synthward.evaluate.relations import (
@@ -217,7 +218,7 @@ def gates(
     population = Measurement(Asked(Population(), NoiseCall("laplace", 2.0, 1)), np.array([100 * WEIGHT_UNIT]))
     thresholds = Thresholds(100, 10, Decimal("0.1"), Decimal("0.1"), limit)
     expected = dict.fromkeys(["a", "b", "c"], "string")
-    results = run_gates(found or inspection(), expected, quality, relations, population, thresholds)
+    results = run_gates(GateInputs(found or inspection(), expected, quality, relations, population, thresholds))
     return {result.name: result.passed for result in results}
 
 

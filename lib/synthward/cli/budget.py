@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from synthward.cli.main import decimal
+from synthward.cli.options import decimal
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthward.cli.main import SITE_VARIABLE
+from synthward.cli.options import given_site
 
 if TYPE_CHECKING:
-    from pyspark.sql.types import DataType
+    from pyspark.sql import SparkSession
 
 ARTIFACTS = ("report.html", "manifest.json", "model.json")
 
@@ -35,7 +34,12 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     actions = domain.add_subparsers(title="actions", required=True, metavar="ACTION")
     draft = actions.add_parser("draft", parents=[common], help="draft a domain from a table's schema alone")
     draft.add_argument("table", help="catalog name, or path of files")
-    draft.add_argument("--format", choices=("delta", "parquet", "csv"), default="delta", help="format of a path")
+    draft.add_argument(
+        "--format",
+        choices=("delta", "parquet", "csv"),
+        default=None,
+        help="format of a path (default: as its names say)",
+    )
     draft.add_argument("--out", type=Path, default=None, help="file to write (default: stdout)")
     draft.set_defaults(command=draft_domain)
 
@@ -76,51 +80,37 @@ def show_history(options: argparse.Namespace) -> int:
 
 def diagnose(options: argparse.Namespace) -> int:
     """Prints findings and fixes; 0 when all is well."""
+    from pyspark.sql import SparkSession
+
+    from synthward.run.doctor import render
     from synthward.spark import doctor
     from synthward.spark.session import build_session, stop_session
 
-    found = options.site or os.environ.get(SITE_VARIABLE)
-    site = Path(found) if found else None
-    opened: list[Any] = []
+    was_there = SparkSession.getActiveSession() is not None
+    own: list[SparkSession] = []
 
-    own: list[Any] = []
-
-    def factory() -> Any:
-        from pyspark.sql import SparkSession
-
-        was_there = SparkSession.getActiveSession() is not None
-        opened.append(build_session("synthward doctor", master=options.master, remote=options.remote))
+    def factory() -> SparkSession:
+        spark = build_session("synthward doctor", master=options.master, remote=options.remote)
         if not was_there:
-            own.append(opened[0])
-        return opened[0]
+            own.append(spark)
+        return spark
 
-    def ledger() -> doctor.Finding:
-        if site is None or not opened:
-            return doctor.Finding("ledger", True, "not looked at: no site file or no session")
-        from synthward.api import open_ward
-
-        states = open_ward(opened[0], site).ledger.scopes()
-        shown = ", ".join(f"{state.scope} (epsilon left {state.remaining})" for state in states) or "no scope is open"
-        return doctor.Finding("ledger", True, shown)
-
-    findings = doctor.diagnose(factory, site, checks=[ledger])
-    if own:
-        stop_session(own[0])
-    print(doctor.render(findings))
+    try:
+        findings = doctor.diagnose(factory, given_site(options))
+    finally:
+        for spark in own:
+            stop_session(spark)
+    print(render(findings))
     return 0 if all(finding.ok for finding in findings) else 1
 
 
 def draft_domain(options: argparse.Namespace) -> int:
     """Drafts a domain from a schema; reads no rows (of a CSV file the header line)."""
     from synthward.cli.sessions import session
-    from synthward.spec.draft import draft
+    from synthward.run.drafting import draft_domain as drafted
 
     with session(options, "synthward domain draft") as spark:
-        reader = spark.read.option("header", True)
-        is_path = "/" in options.table or Path(options.table).exists()
-        frame = reader.format(options.format).load(options.table) if is_path else reader.table(options.table)
-        columns = list(_flat("", frame.schema))
-    text = draft(Path(options.table).name if is_path else options.table, columns)
+        text = drafted(spark, options.table, options.format)
     if options.out is None:
         print(text, end="")
         return 0
@@ -130,14 +120,3 @@ def draft_domain(options: argparse.Namespace) -> int:
     options.out.write_text(text, encoding="utf-8")
     print(options.out)
     return 0
-
-
-def _flat(prefix: str, data_type: DataType) -> Any:
-    """(dotted name, type) of every plain column, structs opened."""
-    from pyspark.sql.types import StructType
-
-    if isinstance(data_type, StructType):
-        for field in data_type.fields:
-            yield from _flat(f"{prefix}{field.name}.", field.dataType)
-    else:
-        yield prefix.rstrip("."), data_type.simpleString()

@@ -12,19 +12,18 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
-from pathlib import Path
 
 from synthward import __version__
-from synthward.cli.logs import STYLES, Terminated, log_to_stderr, terminable
-from synthward.errors import JobFailed, SafeError, UsageError
+from synthward.cli import budget, inspect, run, sample
+from synthward.cli.logs import Terminated, log_to_stderr, terminable
+from synthward.cli.options import common
+from synthward.errors import JobFailed, SafeError
 
 logger = logging.getLogger(__name__)
 
 ENDINGS = (Exception, KeyboardInterrupt, Terminated)
 """What never leaves a command as it is: Python would print its text, which may quote a cell."""
 
-SITE_VARIABLE = "SYNTHWARD_SITE"
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -98,52 +97,11 @@ def _say(options: argparse.Namespace, error: BaseException) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; importing it needs neither Spark nor numpy."""
-    from synthward.cli import budget, inspect, run, sample
-
     parser = argparse.ArgumentParser(
         prog="synthward", description="Governed, differentially private synthetic health data on Apache Spark."
     )
     parser.add_argument("--version", action="version", version=f"synthward {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in (run, budget, inspect, sample):
-        module.register(commands, _common())
+        module.register(commands, common())
     return parser
-
-
-def _common() -> argparse.ArgumentParser:
-    """Options that every command takes."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("-q", "--quiet", action="store_true", help="no progress lines on stderr")
-    common.add_argument("--log-format", choices=STYLES, default=STYLES[0], help="form of the lines on stderr")
-    common.add_argument(
-        "--debug",
-        action="store_true",
-        help="on failure the traceback on stderr; it may show PROTECTED VALUES: in the protected zone only",
-    )
-    common.add_argument("--site", type=Path, default=None, help=f"site file (default: ${SITE_VARIABLE})")
-    common.add_argument("--master", default=None, help="Spark master (default: what spark-submit says, or local[*])")
-    common.add_argument("--remote", default=None, help="Spark Connect address, or local[N] for a server of its own")
-    return common
-
-
-def site_path(options: argparse.Namespace) -> Path:
-    """The site file from --site or the environment.
-
-    Raises:
-        UsageError: Neither is given.
-    """
-    found = options.site or os.environ.get(SITE_VARIABLE)
-    if not found:
-        raise UsageError(f"no site file: give --site FILE or set {SITE_VARIABLE}; conf/site.yaml is an example")
-    return Path(found)
-
-
-def decimal(text: str) -> Decimal:
-    """A positive, finite decimal, for argparse."""
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
-    if not number.is_finite() or number < 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a finite number of at least 0")
-    return number

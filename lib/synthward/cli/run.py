@@ -9,13 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthward.cli.main import site_path
-from synthward.errors import UsageError
+from synthward.cli.options import day, given_site, site_path
+from synthward.errors import PolicyRefused, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from decimal import Decimal
-
     from synthward.api import Release, Ward
     from synthward.run.plan import Plan
     from synthward.spec.request_file import RequestFile
@@ -41,11 +38,20 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     approve.add_argument("--by", required=True, help="account name of the person who decides")
     approve.add_argument("--role", required=True, help="role in which the person decides")
     approve.add_argument("--runs", type=int, default=1, help="how many runs the approval covers (default 1)")
+    approve.add_argument(
+        "--expires",
+        type=day,
+        default=None,
+        metavar="DATE",
+        help="last day it counts (default: as long as policy allows)",
+    )
     approve.add_argument("--decision", choices=("approve", "reject", "revoke"), default="approve")
     approve.add_argument("--note", default="", help="the person's remark")
     approve.set_defaults(command=approve_request)
 
-    check = commands.add_parser("check", parents=[common], help="check configuration files; starts no Spark")
+    check = commands.add_parser(
+        "check", parents=[common], help="check configuration files, with --site against policy; starts no Spark"
+    )
     check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="site, request, policy or domain files")
     check.set_defaults(command=check_files)
 
@@ -77,7 +83,7 @@ def run_request(options: argparse.Namespace) -> int:
             finally:
                 if opened.result is not None:
                     ending.write(opened.result, opened.session)
-            report = write_report(release, options.report_dir, opened.site.releases)
+            report = opened.write_report(release, options.report_dir)
             print(json.dumps(result_line(release, report)))
     except BaseException as error:
         ending.write_failure(error)
@@ -102,30 +108,6 @@ def result_line(release: Release, report: str) -> dict[str, Any]:
     }
 
 
-def write_report(release: Release, folder: Path | None, releases: str) -> str:
-    """Writes report and manifest into a folder: the one asked for, or `reports` in a release zone on this machine.
-
-    Args:
-        release: The release.
-        folder: Where to write, None for the default.
-        releases: Location of the release zone.
-
-    Returns:
-        The report's file; where nothing is written, the artifact from which `synthward report` extracts it.
-    """
-    from synthward.store.places import local_path
-
-    zone = local_path(releases)
-    if folder is None and (zone is None or not zone.is_dir()):
-        return f"artifacts/{release.release_id}/report.html"
-    folder = folder if folder is not None else Path(str(zone)) / "reports"
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{release.release_id}.html"
-    target.write_text(release.report, encoding="utf-8")
-    target.with_suffix(".json").write_text(release.manifest.text, encoding="utf-8")
-    return str(target)
-
-
 def plan_request(options: argparse.Namespace) -> int:
     """Shows plan, cost and targets on stderr and one JSON line on stdout; reads no data and writes nothing."""
     from synthward.cli.sessions import ward
@@ -133,7 +115,7 @@ def plan_request(options: argparse.Namespace) -> int:
     file = load(options)
     with ward(options, "synthward plan") as opened:
         plan = opened.plan(file, run_key=options.run_key)
-        print("\n".join(_describe(opened, plan)), file=sys.stderr)
+        print(opened.describe(plan), file=sys.stderr)
         plan.require_policy()
         print(json.dumps(_plan_line(opened, plan)))
     return 0
@@ -158,47 +140,6 @@ def _plan_line(ward: Ward, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _describe(ward: Ward, plan: Plan) -> list[str]:
-    from synthward.errors import BudgetError
-    from synthward.fit.base import whole_budget
-    from synthward.privacy.accounting import epsilon_of
-    from synthward.run.cost import Cost
-
-    request, assessment = plan.file.request, plan.assessment
-    verdict = ward.verdict(plan)
-    try:
-        state = ward.budget(request.population.scope)
-        alone = epsilon_of(plan.charge, state.terms.max_delta)
-        account = f"{state.remaining} of epsilon left; this run alone counts as {alone}"
-    except BudgetError as error:
-        account = str(error)
-    worst = sorted(plan.forecast.items(), key=lambda item: -item[1])[:5]
-    noise = ", ".join(f"{name} {value:.4f}" for name, value in worst)
-    return [
-        f"request    {request.title} ({plan.file.digest[:12]})",
-        f"tier       {assessment.tier} {assessment.title}; approvals: {', '.join(assessment.approvals_needed)}",
-        f"approved   {'yes' if verdict.ok else 'no: ' + '; '.join(verdict.reasons)}",
-        *(f"REFUSED    {reason}" for reason in assessment.refusals),
-        (
-            f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon} ({plan.accounting}), delta {plan.delta}, "
-            f"K {plan.task.unit.max_rows}"
-        ),
-        *([f"where      {_wanted(request.output.where)}"] if request.output.where else []),
-        f"budget     scope {request.population.scope}: {account}",
-        *([] if plan.learning is None else plan.learning.describe(whole_budget(plan.task))),
-        *Cost.of(plan).describe(),
-        f"noise      expected distance that noise alone causes, worst columns: {noise}",
-        *([] if plan.joint_forecast is None else [f"tables     expected distance, mean: {plan.joint_forecast:.4f}"]),
-        *(f"WARNING    {warning}" for warning in plan.warnings),
-    ]
-
-
-def _wanted(where: Mapping[str, Mapping[str, Decimal]]) -> str:
-    """Wanted shares in one line."""
-    texts = {name: ", ".join(f"{value} {share}" for value, share in shares.items()) for name, shares in where.items()}
-    return "; ".join(f"{name}: {text}" for name, text in texts.items())
-
-
 def approve_request(options: argparse.Namespace) -> int:
     """Records a decision."""
     from synthward.cli.sessions import ward
@@ -206,27 +147,37 @@ def approve_request(options: argparse.Namespace) -> int:
     file = load(options)
     with ward(options, "synthward approve") as opened:
         opened.approve(
-            file, by=options.by, role=options.role, runs=options.runs, decision=options.decision, note=options.note
+            file,
+            by=options.by,
+            role=options.role,
+            runs=options.runs,
+            expires=options.expires,
+            decision=options.decision,
+            note=options.note,
         )
         verdict = opened.verdict(opened.plan(file))
     missing = f"; still missing: {', '.join(verdict.missing_roles)}" if verdict.missing_roles else ""
-    print(f"recorded: {options.decision} by {options.by} as {options.role}{missing}")
+    print(f"recorded: {options.decision} by {options.by} as {options.role}, as entered, not signed{missing}")
     return 0
 
 
 def check_files(options: argparse.Namespace) -> int:
-    """Checks each file for what it is; all problems of all files are shown."""
-    from synthward.cli.check import check_file
-    from synthward.errors import ConfigError
+    """Checks each file for what it is, and requests against the site's policy; all problems of all files are shown."""
+    from synthward.run.check import check_files as checked
 
-    failed = False
-    for path in options.files:
-        try:
-            print(f"ok    {path}: {check_file(path)}")
-        except ConfigError as error:
-            failed = True
-            print(error, file=sys.stderr)
-    return 2 if failed else 0
+    found = checked(options.files, given_site(options))
+    for one in found:
+        for problem in one.problems:
+            print(problem, file=sys.stderr)
+        for refusal in one.refusals:
+            print(f"REFUSED {refusal}", file=sys.stderr)
+        if one.ok:
+            print(f"ok    {one.path}: {one.kind}")
+            for note in one.notes:
+                print(f"      {note}")
+    if any(one.problems for one in found):
+        return UsageError.exit_code
+    return PolicyRefused.exit_code if any(one.refusals for one in found) else 0
 
 
 def load(options: argparse.Namespace) -> RequestFile:

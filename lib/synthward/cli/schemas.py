@@ -9,27 +9,17 @@ from pathlib import Path
 
 import synthward.config
 from synthward.config.schema import schema_text
-from synthward.domain.spec import Domain
-from synthward.governance.policy import Policy
-from synthward.spec.request import Request
-from synthward.spec.site import SiteDocument
-
-DOCUMENTS: dict[str, tuple[type, str]] = {
-    "domain": (Domain, "Synthward domain"),
-    "policy": (Policy, "Synthward policy"),
-    "request": (Request, "Synthward request"),
-    "site": (SiteDocument, "Synthward site"),
-}
+from synthward.run.documents import KINDS
 
 
 def schemas() -> dict[str, str]:
     """The text of every schema, by document name."""
-    return {name: schema_text(cls, title) for name, (cls, title) in DOCUMENTS.items()}
+    return {name: schema_text(kind.document, kind.title) for name, kind in KINDS.items()}
 
 
 def stale(folder: Path) -> list[str]:
     """Names of the schemas in a folder that are missing or not what the classes say."""
-    files = {name: folder / f"{name}.json" for name in DOCUMENTS}
+    files = {name: folder / f"{name}.json" for name in KINDS}
     return [
         name
         for name, text in schemas().items()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthward.cli.main import site_path
+from synthward.cli.options import site_path
 from synthward.spec.site import load_site
 
 if TYPE_CHECKING:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass
 from decimal import Decimal
 from typing import Any
 
 _METADATA = "synthward.key"
+
+Findings = Iterator[tuple[str, str]]
+"""What the checks of a document yield: key (dotted, relative to the document) and message."""
 
 Limit = int | float | Decimal
 """What `minimum` and its relatives may be; compared exactly, as decimals."""

@@ -11,7 +11,7 @@ import csv
 import re
 import zoneinfo
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from synthward.config.canonical import digest
-from synthward.config.fields import key
+from synthward.config.fields import Findings, key
 from synthward.config.loader import load
 from synthward.domain.grid import FixedPoint, Grid
 from synthward.errors import ConfigError, Problem
 
-Findings = Iterator[tuple[str, str]]
 EPOCH = date(1970, 1, 1)
 MAX_VALUES = 2**20
 

@@ -13,9 +13,10 @@ from pyspark.sql import functions as F
 from synthward.domain.cells import Packing, tables
 from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Boolean, Date, Numeric
-from synthward.evaluate.tables import Columns, has_label
+from synthward.evaluate.tables import has_label
 from synthward.kernels.encode import encode
 from synthward.kernels.marginals import weighted_marginals
+from synthward.privacy.queries import Clique
 from synthward.release.table import ROW, Fingerprint, Lineage, content_columns
 
 Integers = npt.NDArray[np.int64]
@@ -33,9 +34,9 @@ class Cells:
 
     undeclared: Mapping[str, int]
     counts: Mapping[str, Integers]
-    joint: Mapping[Columns, Integers]
+    joint: Mapping[Clique, Integers]
 
-    def table(self, columns: Columns) -> Integers:
+    def table(self, columns: Clique) -> Integers:
         """Counts of a clique that was asked for or lies inside one; axes in the order of `columns`.
 
         Raises:
@@ -70,7 +71,7 @@ class Inspection(Cells):
 
 
 def inspect(
-    staged: DataFrame, books: Mapping[str, CodeBook], lineage: Lineage, cliques: Iterable[Columns] = ()
+    staged: DataFrame, books: Mapping[str, CodeBook], lineage: Lineage, cliques: Iterable[Clique] = ()
 ) -> Inspection:
     """Reads the staged table: one Arrow pass for the cells, one native aggregate for the rest.
 
@@ -78,7 +79,7 @@ def inspect(
         staged: The staged table.
         books: Code books of the source's domain.
         lineage: What every row must carry.
-        cliques: Columns to be counted together; those inside others are not counted twice.
+        cliques: Clique to be counted together; those inside others are not counted twice.
     """
     cells = count_cells(staged, books, cliques)
     labelled = F.col("_synthetic") & (F.col("_release_id") == lineage.release_id)
@@ -104,13 +105,13 @@ def inspect(
     )
 
 
-def count_cells(rows: DataFrame, books: Mapping[str, CodeBook], cliques: Iterable[Columns] = ()) -> Cells:
+def count_cells(rows: DataFrame, books: Mapping[str, CodeBook], cliques: Iterable[Clique] = ()) -> Cells:
     """Counts the cells of synthetic rows in one Arrow pass.
 
     Args:
         rows: At least the columns of the domain, decoded.
         books: Code books of the source's domain.
-        cliques: Columns to be counted together; those inside others are not counted twice.
+        cliques: Clique to be counted together; those inside others are not counted twice.
     """
     wide = _outermost(cliques)
     counts = _cell_counts(rows, books, [*((name,) for name in books), *wide])
@@ -121,15 +122,13 @@ def count_cells(rows: DataFrame, books: Mapping[str, CodeBook], cliques: Iterabl
     )
 
 
-def _outermost(cliques: Iterable[Columns]) -> tuple[Columns, ...]:
+def _outermost(cliques: Iterable[Clique]) -> tuple[Clique, ...]:
     """Cliques of two or more columns that lie inside no other one."""
     distinct = list({frozenset(clique): clique for clique in cliques if len(clique) > 1}.values())
     return tuple(c for c in distinct if not any(set(c) < set(other) for other in distinct))
 
 
-def _cell_counts(
-    staged: DataFrame, books: Mapping[str, CodeBook], cliques: Iterable[Columns]
-) -> dict[Columns, Integers]:
+def _cell_counts(staged: DataFrame, books: Mapping[str, CodeBook], cliques: Iterable[Clique]) -> dict[Clique, Integers]:
     released = {name: _released(book) for name, book in books.items()}
     packing = Packing.of(released)
     laid = tables(released, list(cliques))
@@ -161,7 +160,7 @@ def _undeclared(book: CodeBook, cells: Integers) -> int:
     return undeclared + (int(cells[-1]) if book.attribute.required else 0)
 
 
-def _as_source_cells(counts: Integers, columns: Columns, books: Mapping[str, CodeBook]) -> Integers:
+def _as_source_cells(counts: Integers, columns: Clique, books: Mapping[str, CodeBook]) -> Integers:
     """Counts in the cells of the source's code books, where the label of undeclared values stands for `other`."""
     for axis, name in enumerate(columns):
         if has_label(books[name]):

@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.domain.codes import CodeBook
-from synthward.evaluate.tables import Columns, NoisyTable, has_label, in_domain_order
+from synthward.evaluate.tables import NoisyTable, has_label, in_domain_order
 from synthward.fit.model import Model
+from synthward.privacy.queries import Clique
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -39,7 +40,7 @@ class CliqueQuality:
         answers: Sealed answers about exactly these columns; 0 where wider ones tell of them.
     """
 
-    columns: Columns
+    columns: Clique
     cells: int
     distance: float
     noise_distance: float
@@ -111,7 +112,7 @@ def _merge_other(counts: Floats, axis: int) -> Floats:
     return np.concatenate([kept, special.sum(axis=axis, keepdims=True)], axis)
 
 
-def drawn_pairs(model: Model, books: Mapping[str, CodeBook]) -> tuple[Columns, ...]:
+def drawn_pairs(model: Model, books: Mapping[str, CodeBook]) -> tuple[Clique, ...]:
     """Return the pairs that the model relates directly, in the order of the domain, without repetition.
 
     In a tree: a column and one that it was drawn given. In a field: the columns of a table, two by two.
@@ -123,7 +124,7 @@ def drawn_pairs(model: Model, books: Mapping[str, CodeBook]) -> tuple[Columns, .
     return tuple(dict.fromkeys(pairs))
 
 
-def drawn_graph(model: Model, books: Mapping[str, CodeBook], count: Callable[[Columns], Integers]) -> tuple[Edge, ...]:
+def drawn_graph(model: Model, books: Mapping[str, CodeBook], count: Callable[[Clique], Integers]) -> tuple[Edge, ...]:
     """Return the edges of the release's graph.
 
     In a tree: the edges along which rows were drawn, in the order of drawing. In a field: the strongest relations that

@@ -17,9 +17,8 @@ import numpy.typing as npt
 from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Categorical
 from synthward.privacy.measurement import Measurement
-from synthward.privacy.queries import Marginal
+from synthward.privacy.queries import Clique, Marginal
 
-Columns = tuple[str, ...]
 Floats = npt.NDArray[np.float64]
 
 NORMAL_MEAN_ABSOLUTE = math.sqrt(2 / math.pi)
@@ -40,14 +39,14 @@ class NoisyTable:
         answers: Sealed answers about exactly these columns; 0 where only wider tables speak of them.
     """
 
-    columns: Columns
+    columns: Clique
     counts: Floats
     deviation: float
     mean_absolute: float
     answers: int
 
 
-def in_domain_order(columns: Iterable[str], books: Mapping[str, CodeBook]) -> Columns:
+def in_domain_order(columns: Iterable[str], books: Mapping[str, CodeBook]) -> Clique:
     """The columns of a clique in the order in which the domain has them."""
     wanted = set(columns)
     return tuple(name for name in books if name in wanted)
@@ -58,14 +57,14 @@ def has_label(book: CodeBook) -> bool:
     return isinstance(book.attribute, Categorical) and book.attribute.other is not None
 
 
-def noisy_tables(sealed: Iterable[Measurement], books: Mapping[str, CodeBook]) -> dict[Columns, NoisyTable]:
+def noisy_tables(sealed: Iterable[Measurement], books: Mapping[str, CodeBook]) -> dict[Clique, NoisyTable]:
     """One table for each set of columns with a sealed marginal; other kinds of answers are no tables.
 
     Args:
         sealed: Measurements of a run.
         books: Code books in the order of the domain.
     """
-    tables: dict[Columns, NoisyTable] = {}
+    tables: dict[Clique, NoisyTable] = {}
     for measurement in sealed:
         query = measurement.asked.query
         if not isinstance(query, Marginal):
@@ -88,7 +87,7 @@ def joined(first: NoisyTable, second: NoisyTable) -> NoisyTable:
     return NoisyTable(first.columns, counts, deviation, NORMAL_MEAN_ABSOLUTE * deviation, answers)
 
 
-def with_pairs(tables: Mapping[Columns, NoisyTable]) -> dict[Columns, NoisyTable]:
+def with_pairs(tables: Mapping[Clique, NoisyTable]) -> dict[Clique, NoisyTable]:
     """The tables, and every pair inside a wider one; answers that tell of a pair are averaged."""
     result = dict(tables)
     for columns, table in tables.items():
@@ -98,7 +97,7 @@ def with_pairs(tables: Mapping[Columns, NoisyTable]) -> dict[Columns, NoisyTable
     return result
 
 
-def _summed(table: NoisyTable, columns: Columns) -> NoisyTable:
+def _summed(table: NoisyTable, columns: Clique) -> NoisyTable:
     """What a table says of some of its columns."""
     gone = tuple(axis for axis, name in enumerate(table.columns) if name not in columns)
     cells = math.prod(table.counts.shape[axis] for axis in gone)

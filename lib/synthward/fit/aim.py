@@ -32,13 +32,13 @@ from synthward.fit.base import Rounds, Task, budget_of, share_out
 from synthward.fit.conditionals import directed, drawn_cells
 from synthward.fit.estimate import Fitted
 from synthward.fit.joint import Joint
-from synthward.fit.junction import Clique, Graph
+from synthward.fit.junction import Graph
 from synthward.fit.model import MAX_CELLS
 from synthward.fit.structure import weights_of
 from synthward.fit.tables import noise_of, one_way_round
 from synthward.fit.zeros import cells_of
 from synthward.privacy.measurement import Asked, Measurement, Round
-from synthward.privacy.queries import Marginal, Selection
+from synthward.privacy.queries import Clique, Marginal, Selection
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,9 @@ from synthward.domain.spec import Date, Numeric
 from synthward.fit.estimate import Fitted
 from synthward.fit.groups import EXCLUDED
 from synthward.fit.joint import Joint
-from synthward.fit.junction import Clique, JunctionTree
+from synthward.fit.junction import JunctionTree
 from synthward.fit.model import ColumnModel, Model
+from synthward.privacy.queries import Clique
 
 
 def draws(tree: JunctionTree) -> dict[str, Clique]:

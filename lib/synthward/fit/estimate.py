@@ -33,7 +33,8 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.fit.inference import Inference
-from synthward.fit.junction import Clique, JunctionTree
+from synthward.fit.junction import JunctionTree
+from synthward.privacy.queries import Clique
 
 logger = logging.getLogger(__name__)
 

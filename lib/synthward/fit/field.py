@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.fit.estimate import Target
-from synthward.fit.junction import Clique
+from synthward.privacy.queries import Clique
 
 logger = logging.getLogger(__name__)
 

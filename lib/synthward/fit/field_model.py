@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synthward.fit.junction import Clique
+from synthward.privacy.queries import Clique
 
 Floats = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.int64]

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from synthward.fit.junction import Clique, JunctionTree
+from synthward.fit.junction import JunctionTree
+from synthward.privacy.queries import Clique
 
 Floats = npt.NDArray[np.float64]
 

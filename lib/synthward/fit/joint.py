@@ -16,10 +16,10 @@ from synthward.domain.codes import codebooks
 from synthward.fit.base import Task
 from synthward.fit.estimate import Fitted, Target, estimate, restored, total_of
 from synthward.fit.groups import EXCLUDED, grouping
-from synthward.fit.junction import Clique, Graph, JunctionTree
+from synthward.fit.junction import Graph, JunctionTree
 from synthward.fit.zeros import apart, potentials, read_zeros
 from synthward.privacy.measurement import Measurement
-from synthward.privacy.queries import Marginal
+from synthward.privacy.queries import Clique, Marginal
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 
 Floats = npt.NDArray[np.float64]

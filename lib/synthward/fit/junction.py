@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-Clique = tuple[str, ...]
+from synthward.privacy.queries import Clique
 
 
 @dataclass(frozen=True)

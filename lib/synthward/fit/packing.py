@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from synthward.fit.conditionals import drawn_cells
 from synthward.fit.joint import Joint
-from synthward.fit.junction import Clique, Graph
+from synthward.fit.junction import Graph
 from synthward.fit.model import MAX_CELLS
+from synthward.privacy.queries import Clique
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,9 +9,10 @@ from synthward.domain.codes import codebooks
 from synthward.fit.base import Task
 from synthward.fit.conditionals import drawn_cells
 from synthward.fit.forecast import Forecast
-from synthward.fit.junction import Clique, Graph
+from synthward.fit.junction import Graph
 from synthward.fit.model import MAX_CELLS
 from synthward.fit.zeros import cells_of, contradiction, possible_cells, read_zeros
+from synthward.privacy.queries import Clique
 from synthward.spec.request import Synthesizer as Settings
 
 EVERYWHERE = frozenset({"name"})

@@ -17,12 +17,11 @@ import numpy as np
 from synthward.domain.codes import codebooks
 from synthward.fit.base import Task, budget_of
 from synthward.fit.joint import Joint
-from synthward.fit.junction import Clique
 from synthward.fit.packing import POWER, Prospects
 from synthward.fit.zeros import cells_of
 from synthward.privacy.calibration import calibrated
 from synthward.privacy.measurement import Measurement
-from synthward.privacy.queries import Marginal
+from synthward.privacy.queries import Clique, Marginal
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 
 TARGET_WEIGHT = 3

@@ -13,11 +13,10 @@ from synthward.fit.estimate import Fitted, Floats, Target, consistent, merged, o
 from synthward.fit.field import Chains, Codes, Field, FieldFit, fit_field
 from synthward.fit.field_model import FieldModel
 from synthward.fit.joint import RIDGE, Joint
-from synthward.fit.junction import Clique
 from synthward.fit.model import Model
 from synthward.fit.packing import Prospects, searched
 from synthward.privacy.measurement import Measurement
-from synthward.privacy.queries import Marginal
+from synthward.privacy.queries import Clique, Marginal
 
 FEWEST_CHAINS, MOST_CHAINS = 2**13, 2**16
 """A fit has about as many chains as the source has rows, within these limits."""

@@ -17,7 +17,8 @@ from synthward.domain.codes import CodeBook
 from synthward.domain.wanted import MAX_SWEEPS, TOLERANCE
 from synthward.fit.groups import Grouping, excluded_cells
 from synthward.fit.inference import Inference
-from synthward.fit.junction import Clique, Graph
+from synthward.fit.junction import Graph
+from synthward.privacy.queries import Clique
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,9 +20,6 @@ from synthward.spec.request import NOT_BLANK, Requester
 
 _SHA256 = r"[0-9a-f]{64}"
 _INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|\+00:00)"
-
-Verify = Callable[["Approval"], str | None]
-"""Checks who is behind a decision; returns why it does not count, None when it does."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,20 @@ class Approval:
     at: str = key(pattern=_INSTANT, doc="When it was decided: UTC, ISO 8601.")
     expires: dt.date | None = key(None, doc="Last day on which the approval counts; none: the request's own.")
     note: str = key("", doc="The person's remark.")
+    scope: str = key("", doc="Scope of the request; with `output` it finds approvals of earlier versions.")
+    output: str = key("", doc="Name of the request's output.")
+
+    @property
+    def day(self) -> dt.date:
+        """The day on which it was decided, UTC."""
+        return dt.date.fromisoformat(self.at[:10])
+
+    def last_day(self, limits: Limits) -> dt.date | None:
+        """Last day on which the approval counts; None where neither it nor policy sets one."""
+        days = [] if self.expires is None else [self.expires]
+        if limits.max_days is not None:
+            days.append(self.day + dt.timedelta(days=limits.max_days))
+        return min(days, default=None)
 
     def body(self) -> str:
         """Canonical JSON for the store."""
@@ -63,6 +74,22 @@ class Approval:
             ConfigError: The text is no approval.
         """
         return restore(body, cls)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What policy allows an approval.
+
+    Attributes:
+        max_days: Days for which it counts at most; None for as long as the request.
+        max_runs: Runs that it covers at most; None for any number.
+    """
+
+    max_days: int | None = None
+    max_runs: int | None = None
+
+
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -82,23 +109,21 @@ class Verdict:
     counted: tuple[Approval, ...]
 
 
-def recorded_only(approval: Approval) -> str | None:  # noqa: ARG001
-    """The weakest `Verify`: takes the recorded name as it stands; the store's access control is the only proof."""
-    return None
-
-
 def person(name: str) -> str:
     """The form in which account names are compared: `Lee` and ` lee` are one person."""
     return unicodedata.normalize("NFKC", name).strip().casefold()
 
 
-def objections(approval: Approval, *, requester: Requester, needed: Sequence[str]) -> list[str]:
+def objections(
+    approval: Approval, *, requester: Requester, needed: Sequence[str], limits: Limits = NO_LIMITS
+) -> list[str]:
     """Why a decision can never count, whatever else is decided; for the moment at which it is made.
 
     Args:
         approval: The decision.
         requester: Who made the request, and in which role.
         needed: Roles that the assessment asks for.
+        limits: What policy allows an approval.
     """
     found = []
     if approval.decision == "approve" and person(approval.by) == person(requester.name):
@@ -111,6 +136,22 @@ def objections(approval: Approval, *, requester: Requester, needed: Sequence[str
     if approval.role not in needed:
         roles = f"the roles needed are {', '.join(needed)}" if needed else "no approval is needed"
         found.append(f"{approval.by} decided as {approval.role}, but {roles}")
+    if approval.decision == "approve":
+        found += _beyond(approval, limits)
+    return found
+
+
+def _beyond(approval: Approval, limits: Limits) -> list[str]:
+    """Where an approval grants more than policy allows."""
+    found = []
+    if limits.max_runs is not None and approval.runs > limits.max_runs:
+        found.append(f"--runs: found {approval.runs}, policy allows {limits.max_runs} or fewer; approve again later")
+    if limits.max_days is not None and approval.expires is not None:
+        last = approval.day + dt.timedelta(days=limits.max_days)
+        if approval.expires > last:
+            found.append(
+                f"--expires: found {approval.expires}, policy allows {last} or earlier ({limits.max_days} days)"
+            )
     return found
 
 
@@ -121,8 +162,7 @@ def covering(
     assessment: Assessment,
     digests: Digests,
     today: dt.date,
-    run_number: int = 1,
-    verify: Verify = recorded_only,
+    limits: Limits = NO_LIMITS,
 ) -> Verdict:
     """Whether every role needed has approved, each by a person of its own, none of them the requester or in that role.
 
@@ -130,38 +170,45 @@ def covering(
     neither. A standing rejection in a role that is needed stops the run, whoever else approves.
 
     Args:
-        approvals: All decisions recorded for the request, oldest first.
+        approvals: All decisions recorded for the request and for its earlier versions, oldest first.
         requester: Who made the request, and in which role.
         assessment: The assessment of today's request under today's policy.
         digests: Digests of today's request, assessment and policy.
         today: The day of the run.
-        run_number: Which run of the request this is, from 1.
-        verify: Checks a decision's author.
+        limits: What policy allows an approval.
     """
     needed = assessment.approvals_needed
     reasons: list[str] = []
     standing: dict[tuple[str, str], Approval] = {}
+    void: set[str] = set()
+    edited: dict[str, None] = {}
     for decision in approvals:
-        doubt = verify(decision)
-        if doubt is not None:
-            reasons.append(f"{_who(decision)}: not counted, {doubt}")
-        elif decision.request_digest != digests.request:
-            reasons.append(f"{_who(decision)}: not counted, the request or its domain was edited after approval")
+        if decision.request_digest != digests.request:
+            if decision.decision == "approve":
+                void.add(decision.role)
+                edited[f"{_who(decision)}: not counted, the request or its domain was edited after approval"] = None
         else:
             standing[person(decision.by), decision.role] = decision
+    reasons += edited
     rejected = [entry for entry in standing.values() if entry.decision == "reject" and entry.role in needed]
     reasons += [f"{_who(entry)}: rejected; only the same person can withdraw it" for entry in rejected]
     by_role: dict[str, Approval] = {}
     roles_of = _roles_of(standing.values())
     for entry in standing.values():
-        why = _why_not(entry, requester, needed, digests, today, run_number, roles_of[person(entry.by)])
+        why = _why_not(entry, requester, needed, digests, today, limits, roles_of[person(entry.by)])
         if why is None:
             by_role.setdefault(entry.role, entry)
         elif why:
             reasons.append(f"{_who(entry)}: not counted, {why}")
+            if entry.decision == "approve" and not objections(entry, requester=requester, needed=needed, limits=limits):
+                void.add(entry.role)
     missing = tuple(role for role in needed if role not in by_role)
-    if missing:
-        reasons.append(f"approval is missing from: {', '.join(missing)}")
+    again = [role for role in missing if role in void]
+    if again:
+        reasons.append(f"approval was given, and does not count any more, from: {', '.join(again)}; approve again")
+    never = [role for role in missing if role not in void]
+    if never:
+        reasons.append(f"approval is missing from: {', '.join(never)}")
     counted = tuple(by_role[role] for role in needed if role in by_role)
     return Verdict(not missing and not rejected, tuple(reasons), missing, counted)
 
@@ -186,13 +233,13 @@ def _why_not(
     needed: Sequence[str],
     digests: Digests,
     today: dt.date,
-    run_number: int,
+    limits: Limits,
     roles: Sequence[str],
 ) -> str | None:
     """Why a standing decision does not count: None when it does, an empty text when that is told elsewhere."""
     if entry.decision != "approve":
         return "it was revoked" if entry.decision == "revoke" else ""
-    objection = objections(entry, requester=requester, needed=needed)
+    objection = objections(entry, requester=requester, needed=needed, limits=limits)
     if objection:
         return objection[0]
     if len(roles) > 1:
@@ -201,8 +248,7 @@ def _why_not(
         return "the policy was edited after approval"
     if entry.assessment_digest != digests.assessment:
         return "the assessment changed after approval"
-    if entry.expires is not None and entry.expires < today:
-        return f"the approval expired on {entry.expires}"
-    if entry.runs < run_number:
-        return f"it covers {entry.runs} run(s) and this is run {run_number}"
+    last_day = entry.last_day(limits)
+    if last_day is not None and last_day < today:
+        return f"the approval expired on {last_day}"
     return None

@@ -18,6 +18,31 @@ from synthward.governance.policy import Policy, Tier
 from synthward.spec.request import Request
 
 
+class Refusal(str):
+    """Why policy refuses a request: found, allowed, fix. A text that also knows the key of the request it is about."""
+
+    __slots__ = ("key",)
+
+    key: str
+
+    @classmethod
+    def at(cls, key: str, message: str) -> Refusal:
+        """A refusal whose text begins with its key.
+
+        Args:
+            key: Dotted key of the request, for instance `privacy.epsilon`.
+            message: What was found, what is allowed, how to fix it.
+        """
+        made = cls(f"{key}: {message}")
+        made.key = key
+        return made
+
+    @property
+    def message(self) -> str:
+        """The text without the key."""
+        return self[len(self.key) + 2 :]
+
+
 @dataclass(frozen=True)
 class Assessment:
     """What policy says about a request.
@@ -48,7 +73,7 @@ class Assessment:
     max_delta_per_scope: Decimal
     min_declared_patients: int
     reasons: tuple[str, ...]
-    refusals: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
 
     @cached_property
     def digest(self) -> str:
@@ -68,18 +93,17 @@ class Assessment:
         )
 
 
-def assess(request: Request, policy: Policy, *, today: dt.date, sensitive: frozenset[str] = frozenset()) -> Assessment:
+def assess(request: Request, policy: Policy, *, today: dt.date) -> Assessment:
     """Assess a request.
 
     Args:
         request: The request.
         policy: The site's policy.
         today: The day on which the request is to run.
-        sensitive: Columns known to be sensitive, in addition to those the policy recognises by name.
     """
     names = list(policy.tiers)
     base = policy.base_tier(request.audience)
-    raised = list(_raises(request, policy, sensitive))
+    raised = list(_raises(request, policy))
     tier_name = names[min(names.index(base) + len(raised), len(names) - 1)]
     tier = policy.tiers[tier_name]
     return Assessment(
@@ -98,19 +122,18 @@ def assess(request: Request, policy: Policy, *, today: dt.date, sensitive: froze
     )
 
 
-def sensitive_columns(request: Request, policy: Policy, sensitive: frozenset[str]) -> tuple[str, ...]:
-    """The requested columns that are sensitive: known to be, or recognised by the policy's name patterns."""
-    known = {name.lower() for name in sensitive}
+def sensitive_columns(request: Request, policy: Policy) -> tuple[str, ...]:
+    """The requested columns that the policy's name patterns recognise as sensitive."""
     patterns = [pattern.lower() for pattern in policy.raise_tier_when.sensitive_columns]
     return tuple(
         column
         for column in request.columns
-        if column.lower() in known or any(fnmatch.fnmatchcase(column.lower(), pattern) for pattern in patterns)
+        if any(fnmatch.fnmatchcase(column.lower(), pattern) for pattern in patterns)
     )
 
 
-def _raises(request: Request, policy: Policy, sensitive: frozenset[str]) -> Iterator[tuple[str, str]]:
-    columns = sensitive_columns(request, policy, sensitive)
+def _raises(request: Request, policy: Policy) -> Iterator[tuple[str, str]]:
+    columns = sensitive_columns(request, policy)
     if columns:
         yield "sensitive_columns", f"raised by one tier: sensitive columns {', '.join(columns)}"
     limit, declared = policy.raise_tier_when.declared_patients_below, request.population.declared_patients
@@ -120,40 +143,50 @@ def _raises(request: Request, policy: Policy, sensitive: frozenset[str]) -> Iter
         yield "unit_other", f"raised by one tier: the privacy unit is the {request.patient.unit}, NOT the patient"
 
 
-def _refusals(request: Request, policy: Policy, name: str, tier: Tier, today: dt.date) -> Iterator[str]:
+def _refusals(request: Request, policy: Policy, name: str, tier: Tier, today: dt.date) -> Iterator[Refusal]:
     if request.purpose.code not in policy.purposes:
-        yield (
-            f"purpose.code: found {request.purpose.code}, allowed are {', '.join(policy.purposes)}; "
-            "choose one, or ask the policy's owner to add the purpose"
+        yield Refusal.at(
+            "purpose.code",
+            f"found {request.purpose.code}, allowed are {', '.join(policy.purposes)}; "
+            "choose one, or ask the policy's owner to add the purpose",
         )
     if request.requester.role not in policy.roles:
-        yield f"requester.role: found {request.requester.role}, allowed are {', '.join(policy.roles)}; choose one"
+        yield Refusal.at(
+            "requester.role", f"found {request.requester.role}, allowed are {', '.join(policy.roles)}; choose one"
+        )
     last = today + dt.timedelta(days=policy.max_request_days)
     if request.expires < today:
-        yield f"expires: found {request.expires}, allowed is {today} or later; set a new date and have it approved"
+        yield Refusal.at(
+            "expires", f"found {request.expires}, allowed is {today} or later; set a new date and have it approved"
+        )
     elif request.expires > last:
-        yield (
-            f"expires: found {request.expires}, allowed is {last} or earlier ({policy.max_request_days} days); "
-            "choose an earlier date"
+        yield Refusal.at(
+            "expires",
+            f"found {request.expires}, allowed is {last} or earlier ({policy.max_request_days} days); "
+            "choose an earlier date",
         )
     privacy, declared = request.privacy, request.population.declared_patients
     if privacy.epsilon > tier.max_epsilon_per_release:
-        yield (
-            f"privacy.epsilon: found {privacy.epsilon}, allowed in {name} is {tier.max_epsilon_per_release} or less; "
-            "lower epsilon or narrow the audience"
+        yield Refusal.at(
+            "privacy.epsilon",
+            f"found {privacy.epsilon}, allowed in {name} is {tier.max_epsilon_per_release} or less; "
+            "lower epsilon or narrow the audience",
         )
     if privacy.delta > tier.delta_cap(declared):
-        yield (
-            f"privacy.delta: found {privacy.delta}, allowed in {name} for {declared} declared patients is "
-            f"{tier.delta_cap(declared)} or less; lower delta"
+        yield Refusal.at(
+            "privacy.delta",
+            f"found {privacy.delta}, allowed in {name} for {declared} declared patients is "
+            f"{tier.delta_cap(declared)} or less; lower delta",
         )
     if declared < tier.min_declared_patients:
-        yield (
-            f"population.declared_patients: found {declared}, {name} needs {tier.min_declared_patients} or more; "
-            "use a larger population or narrow the audience"
+        yield Refusal.at(
+            "population.declared_patients",
+            f"found {declared}, {name} needs {tier.min_declared_patients} or more; "
+            "use a larger population or narrow the audience",
         )
     if request.patient.unit != "patient" and not policy.allow_other_unit:
-        yield (
-            f"patient.unit: found {request.patient.unit}, allowed is patient; name the patient's key "
-            "(the policy's allow_other_unit is for benchmarks on public data)"
+        yield Refusal.at(
+            "patient.unit",
+            f"found {request.patient.unit}, allowed is patient; name the patient's key "
+            "(the policy's allow_other_unit is for benchmarks on public data)",
         )

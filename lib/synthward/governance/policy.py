@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import ROUND_FLOOR, Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from synthward.config.canonical import digest
-from synthward.config.fields import key
+from synthward.config.fields import Findings, key
 from synthward.config.loader import load
 from synthward.spec.request import AUDIENCES, NOT_BLANK, Audience
 
 _ATTO = Decimal("1e-18")
 _CODE = r"[a-z][a-z0-9_]{0,63}"
 
-Findings = Iterator[tuple[str, str]]
+_LATER = ("max_approval_days", "max_runs")
+"""Keys that came later: left out of the digest where a policy does not give them, so that its approvals stay valid."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,11 @@ class Tier:
     approvals: tuple[str, ...] = key(
         (), doc="Roles that must approve, each a different person, none the requester or in the same role."
     )
-    controls: tuple[str, ...] = key((), doc="Controls that apply, as named in the site's procedures.")
+    controls: tuple[str, ...] = key(
+        (),
+        doc="Controls that must be shown, each by a gate of this version; a control that nothing shows refuses every "
+        "request of the tier.",
+    )
 
     def problems(self) -> Findings:
         """Cross-field checks for the loader."""
@@ -87,6 +91,10 @@ class Policy:
         pattern=_CODE, doc="Closed list of the roles people have.", example="[data_engineer, privacy_officer]"
     )
     max_request_days: int = key(minimum=1, maximum=3660, doc="Days a request may lie ahead of its expiry.")
+    max_approval_days: int | None = key(
+        None, minimum=1, maximum=3660, doc="Days for which an approval counts at most; null for as long as the request."
+    )
+    max_runs: int | None = key(None, minimum=1, doc="Runs that one approval covers at most; null for any number.")
     allow_other_unit: bool = key(
         False, doc="Allow privacy units other than the patient. For benchmarks on public data, never for patients."
     )
@@ -96,7 +104,8 @@ class Policy:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the content; approvals and charges are bound to it."""
-        return digest(self)
+        left_out = {name for name in _LATER if getattr(self, name) is None}
+        return digest({field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out})
 
     def base_tier(self, audience: Audience) -> str:
         """The tier in which an audience starts."""

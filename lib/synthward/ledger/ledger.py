@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from synthward.config.instants import now
 from synthward.errors import BudgetError, LedgerCorrupt, StoreConflict, UsageError
 from synthward.ledger.charges import CHARGE, ChargeReceipt, charge_body, record_of
 from synthward.ledger.scopes import (
@@ -47,10 +48,6 @@ GENESIS_KEY = "_ledger"
 """Chain with the random identity of the ledger."""
 
 
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
 class Ledger:
     """The budgets of all scopes of a site, in the table `charges` of the ledger zone."""
 
@@ -60,7 +57,7 @@ class Ledger:
         zone: Zone,
         *,
         single_writer: bool = False,
-        clock: Callable[[], dt.datetime] = _now,
+        clock: Callable[[], dt.datetime] = now,
         retries: int = delta.RETRIES,
         sleep: Callable[[float], None] = time.sleep,
         store: LinkStore | None = None,

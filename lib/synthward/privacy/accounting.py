@@ -157,7 +157,7 @@ def epsilon_of_rho(nano_rho: int, atto_delta: int) -> Decimal:
         atto_delta: The delta at which to report, in 10^-18.
 
     Returns:
-        Epsilon; zero for zero rho, infinite when delta is not positive.
+        Epsilon; zero for zero rho; infinite when delta is not positive, or rho too large for floats.
 
     >>> epsilon_of_rho(NANO // 2, 10**9)  # rho 0.5 at delta 1e-9
     Decimal('6.474070021')
@@ -167,7 +167,14 @@ def epsilon_of_rho(nano_rho: int, atto_delta: int) -> Decimal:
     if atto_delta <= 0:
         return INFINITE
     rho, delta = conversion_doubles(nano_rho, atto_delta)
-    epsilon = _zcdp_to_approximate().map(rho).epsilon(delta)
+    curve = _zcdp_to_approximate().map(rho)
+    try:
+        epsilon = curve.epsilon(delta)
+    except Exception as error:
+        # OpenDP's own exception, a class of its package: exp(epsilon) is beyond floats, so no finite bound is known.
+        if "not finite" not in str(error):
+            raise
+        return INFINITE
     return Decimal(ceil_units(epsilon, NANO)) / NANO
 
 

@@ -2,7 +2,8 @@
 
 Its only input is the manifest, so nothing can stand in it that may not be published. It loads nothing from anywhere
 (a content security policy in the page says so to the browser), holds no script, and equal manifests give equal bytes.
-It words evidence: what was promised, who approved it, what was tested and how it came out; never compliance.
+It words evidence: what was promised, what was entered as approved, what was tested and how it came out; never
+compliance.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ def render(manifest: Manifest) -> str:
         pure=pure,
         explained=explained,
         beliefs=[(prior, _belief(prior, explained)) for prior in PRIORS],
-        budget=_budget(body["budget"], explained),
+        budget=_budget(body["budget"], epsilon),
+        controls=_controls(body),
+        unsigned=any(not entry.get("signed", False) for entry in body["approvals"]),
         answers=answers,
         groups=groups(answers),
         columns=columns,
@@ -125,11 +128,25 @@ def _belief(prior: Decimal, epsilon: Decimal) -> tuple[float, float]:
 
 
 def _budget(budget: Mapping[str, Any], epsilon: Decimal) -> dict[str, Any]:
-    """Lengths of the bar, 0 to 100: this release taken alone, and what others add to it."""
+    """Lengths of the bar, 0 to 100: this release taken alone, as the scope counts it, and what other charges add.
+
+    Epsilon of a release at its own delta and of a scope at the scope's delta are two statements. The bar shows the
+    scope's only: a difference between the two would look like another release. Manifests of earlier versions lack
+    the release's part; their bar is one piece.
+
+    Args:
+        budget: From the manifest.
+        epsilon: What the release itself promises.
+    """
     cap, spent = Decimal(budget["cap_epsilon"]), Decimal(budget["spent_epsilon"])
     whole = float(min(spent / cap, Decimal(1))) if cap > 0 else 1.0
-    own = min(float(epsilon / cap), whole) if cap > 0 else 0.0
+    alone = Decimal(budget["alone_epsilon"]) if "alone_epsilon" in budget else None
+    charges = budget.get("charges", 1)
+    own = whole if alone is None or charges == 1 or cap <= 0 else min(float(alone / cap), whole)
     return {
+        "alone": alone,
+        "charges": charges,
+        "counts_more": alone is not None and alone != epsilon,
         "own": round(100 * own, 2),
         "others": round(100 * (whole - own), 2),
         "spent": spent,
@@ -138,6 +155,19 @@ def _budget(budget: Mapping[str, Any], epsilon: Decimal) -> dict[str, Any]:
         "remaining": Decimal(budget["remaining_epsilon"]),
         "part": whole,
     }
+
+
+def _controls(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tier's controls, each with the gates that show it; manifests of earlier versions name no evidence."""
+    gates = {gate["gate"]: gate for gate in body["gates"]}
+    named = {entry["control"]: entry["gates"] for entry in body["policy"].get("evidence", ())}
+    found = []
+    for name in body["policy"]["controls"]:
+        results = [gates[gate] for gate in named.get(name, ()) if gate in gates]
+        complete = bool(results) and len(results) == len(named[name])
+        shown = complete and all(gate["passed"] for gate in results)
+        found.append({"name": name, "gates": results, "shown": shown})
+    return found
 
 
 def _cards(columns: Iterable[Mapping[str, Any]], attributes: Iterable[Mapping[str, Any]]) -> list[Card]:

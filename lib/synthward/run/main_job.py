@@ -140,7 +140,7 @@ class MainJob:
     def _preflight(self) -> None:
         preflight.check_executors(self._env.spark)
         preflight.warn_of_interpretation(self._env.spark, len(self._plan.domain.attributes))
-        zones = {"release": Zone(self._env.site.releases), "protected": self._places.protected}
+        zones = preflight.written_zones(self._env.site)
         preflight.check_zones(self._env.spark, zones, self._plan.identity.release_id)
         preflight.check_targets(self._env.spark, self._registry, self._places.target, self._plan.identity.release_id)
         trouble = tracking.reachable(self._env.site.tracking)

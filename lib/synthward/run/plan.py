@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -18,10 +19,12 @@ from synthward.domain.codes import CodeBook, codebooks
 from synthward.domain.spec import Domain
 from synthward.domain.wanted import wanted_shares
 from synthward.errors import ConfigError, PolicyRefused, Problem
+from synthward.evaluate.gates.registry import CONTROLS
 from synthward.fit.base import Synthesizer, Task
 from synthward.fit.catalog import synthesizer
 from synthward.fit.zeros import impossible_wishes, read_zeros
 from synthward.governance.assess import Assessment, assess
+from synthward.governance.controls import control_refusals, evidence_for
 from synthward.governance.policy import Policy
 from synthward.ledger.scopes import ScopeState, TierCap, refuse_beyond_tier, refuse_extra_run, refuse_overspending
 from synthward.measure.answers import cells_of, refuse_too_many_cells
@@ -40,6 +43,7 @@ from synthward.run.learning import (
     part_of,
     widest_domain,
 )
+from synthward.spec.request import Request
 from synthward.spec.request_file import RequestFile
 
 ATTEMPT = 1
@@ -81,6 +85,7 @@ class Plan:
         task: What the synthesizer is asked; where the domain is learned first, on the widest domain that can come out.
         synthesizer: The synthesizer.
         assessment: What policy says.
+        evidence: Gates that will show each of the tier's controls, by control.
         learning: Rounds in which the domain is learned, None without.
         synthesis: The most that the synthesizer's rounds cost.
         charge: What the ledger will be charged.
@@ -98,6 +103,7 @@ class Plan:
     task: Task
     synthesizer: Synthesizer
     assessment: Assessment
+    evidence: dict[str, tuple[str, ...]]
     learning: Learning | None
     synthesis: Charge
     charge: Charge
@@ -165,6 +171,13 @@ class Plan:
         refuse_beyond_tier(scope, self.charge, self.tier_cap)
 
 
+def assessed(request: Request, policy: Policy, today: dt.date) -> Assessment:
+    """What policy says of a request; a control of its tier that nothing would show is one more refusal."""
+    found = assess(request, policy, today=today)
+    unmet = control_refusals(found.tier, found.controls, request, CONTROLS)
+    return replace(found, refusals=(*found.refusals, *unmet))
+
+
 def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -> Plan:
     """Plans a run.
 
@@ -175,7 +188,11 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     declared = file.domain.restricted_to(request.columns)
     domain = declared if learn is None else widest_domain(declared, learn)
     unit = PrivacyUnit(request.patient.unit, request.patient.max_rows_per_patient)
-    check_overflow(unit, domain)
+    problems: list[Problem] = []
+    try:
+        check_overflow(unit, domain)
+    except ConfigError as error:
+        problems += [file.problem(problem.path, problem.message) for problem in error.problems]
     task = Task(
         domain=domain,
         unit=unit,
@@ -187,15 +204,18 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         part=Fraction(1) if learn is None else part_of(learn),
     )
     chosen = synthesizer(request.synthesizer.name)
-    problems = [Problem("synthesizer", text, file.path) for text in chosen.check(task)]
+    problems += [file.problem(_setting(text), text) for text in chosen.check(task)]
     if learn is not None and learn.quantiles and not chosen.uses_bins:
         text = f"{chosen.name} draws numbers by mean and spread and has no use for bins; use another synthesizer"
-        problems.append(Problem("learn.quantiles", text, file.path))
+        problems.append(file.problem("learn.quantiles", text))
     if not problems:
         problems = _where_problems(task, file)
     if problems:
         raise ConfigError(problems)
-    task = with_curve(task, chosen, 1 if learn is None else largest_answer(declared, learn))
+    try:
+        task = with_curve(task, chosen, 1 if learn is None else largest_answer(declared, learn))
+    except ConfigError as error:
+        raise ConfigError([file.problem(problem.path, problem.message) for problem in error.problems]) from None
     try:
         learning = None if learn is None else learning_of(declared, learn, task, request.privacy.delta)
         synthesis = chosen.charge(task)
@@ -203,9 +223,9 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
             synthesis = ceiling(task, 8 * len(domain.attributes) + len(request.synthesizer.cliques))
     except ValueError as error:
         message = f"too small to share out over {len(domain.attributes)} columns: {error}"
-        raise ConfigError([Problem("privacy.epsilon", message, file.path)]) from None
+        raise ConfigError([file.problem("privacy.epsilon", message)]) from None
     charge = synthesis if learning is None else learning.charge + synthesis
-    assessment = assess(request, policy, today=today)
+    assessment = assessed(request, policy, today)
     epsilon, delta, accounting = reported(charge, request.privacy.delta or assessment.max_delta, task.curve_cells)
     warnings = chosen.warnings(task)
     if learning is not None:
@@ -216,6 +236,7 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         task=task,
         synthesizer=chosen,
         assessment=assessment,
+        evidence=evidence_for(assessment.controls, request, CONTROLS),
         learning=learning,
         synthesis=synthesis,
         charge=charge,
@@ -235,7 +256,18 @@ def _where_problems(task: Task, file: RequestFile) -> list[Problem]:
     zeros, _ = read_zeros(task.options.zeros, books)
     wanted = {name: _shares_by_code(books[name], value) for name, value in file.request.output.where.items()}
     text = "the structural zeros leave no rows that have all wanted shares together"
-    return [Problem(f"output.where.{name}", text, file.path) for name in impossible_wishes(zeros, books, wanted)]
+    return [file.problem(f"output.where.{name}", text) for name in impossible_wishes(zeros, books, wanted)]
+
+
+_SETTING = re.compile(r"(?:zeros|cliques|workload)\[\d+\]|target|max_cells")
+
+
+def _setting(text: str) -> str:
+    """The key that a synthesizer's complaint begins with, so that it is reported at that key's line."""
+    if text.startswith("epsilon "):
+        return "privacy.epsilon"
+    found = _SETTING.match(text)
+    return "synthesizer" if found is None else f"synthesizer.{found[0]}"
 
 
 def _shares_by_code(book: CodeBook, value: object) -> dict[int, float]:

@@ -15,6 +15,7 @@ from synthward.kernels.compiled import METHOD_LIMIT, METHOD_LIMIT_KEY
 from synthward.release.publication import published_state
 from synthward.release.registry import Registry
 from synthward.run import _worker
+from synthward.spec.site import Site
 from synthward.store.places import TableRef, Zone
 from synthward.store.probe import write_probe
 
@@ -29,8 +30,11 @@ INTERPRETED_COLUMNS = 12
 """Columns from which encoding may be one method that Java does not compile; see `kernels.compiled`."""
 
 
-def check_executors(spark: SparkSession) -> None:
+def check_executors(spark: SparkSession) -> dict[str, str]:
     """Runs a tiny Python task on the executors and compares versions with the driver's.
+
+    Returns:
+        Versions found there, by package: one each, or several where executors differ in what does not matter.
 
     Raises:
         EnvironmentProblem: Python, numpy, pyarrow or Synthward are missing there, or differ in a way that matters.
@@ -50,8 +54,10 @@ def check_executors(spark: SparkSession) -> None:
         if there != here:
             raise EnvironmentProblem(
                 f"an executor has numpy {there[0]} and synthward {there[1]}, the driver numpy {here[0]} and synthward "
-                f"{here[1]}; give all nodes one environment. Nothing was spent"
+                f"{here[1]}; give all nodes one environment ({_how_to_equip(spark)}). Nothing was spent"
             )
+    names = [part.split()[0] for part in schema.split(", ")]
+    return {name: " and ".join(sorted({row[name] for row in found})) for name in names}
 
 
 def _how_to_equip(spark: SparkSession) -> str:
@@ -87,6 +93,11 @@ def warn_of_interpretation(spark: SparkSession, columns: int) -> None:
             columns,
             METHOD_LIMIT,
         )
+
+
+def written_zones(site: Site) -> dict[str, Zone]:
+    """The zones that a run writes new tables into, by what they are called."""
+    return {"release": Zone(site.releases), "protected": Zone(site.protected)}
 
 
 def check_zones(spark: SparkSession, zones: Mapping[str, Zone], mark: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import synthward
 from synthward.config.canonical import canonical_json
 from synthward.domain.spec import Categorical, Date, Numeric
-from synthward.evaluate.gates import GateResult
+from synthward.evaluate.gates.gate import GateResult
 from synthward.evaluate.metrics import ColumnQuality, summary
 from synthward.evaluate.relations import CliqueQuality, Edge, pair_summary
 from synthward.fit.model import Model
@@ -18,6 +18,7 @@ from synthward.fit.prototypes import MOST_EXACT
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
+from synthward.privacy.accounting import epsilon_of
 from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.sensitivity import WEIGHT_UNIT
@@ -86,10 +87,19 @@ def manifest_of(facts: Facts) -> Manifest:
             "tier": plan.assessment.tier,
             "tier_title": plan.assessment.title,
             "controls": list(plan.assessment.controls),
+            "evidence": [{"control": control, "gates": list(gates)} for control, gates in plan.evidence.items()],
             "reasons": list(plan.assessment.reasons),
         },
         "approvals": [
-            {"by": entry.by, "role": entry.role, "decision": entry.decision, "at": entry.at}
+            {
+                "by": entry.by,
+                "role": entry.role,
+                "decision": entry.decision,
+                "at": entry.at,
+                "expires": None if entry.expires is None else entry.expires.isoformat(),
+                # The name was typed by whoever could start the command; nothing proves who it was.
+                "signed": False,
+            }
             for entry in facts.approvals
         ],
         "guarantee": _guarantee(plan),
@@ -98,6 +108,8 @@ def manifest_of(facts: Facts) -> Manifest:
             "declared_patients": cap.declared_patients,
             "cap_epsilon": str(cap.max_epsilon),
             "cap_delta": str(cap.max_delta),
+            "charges": len(facts.scope.charges),
+            "alone_epsilon": str(epsilon_of(plan.charge, cap.max_delta)),
             "spent_epsilon": str(facts.scope.epsilon_spent),
             "remaining_epsilon": str(facts.scope.remaining),
             "ledger": {
@@ -189,6 +201,7 @@ def limits_of(model: Model, unit: PrivacyUnit, where: Collection[str] = ()) -> l
 
 def _limits_of_structure(model: Model) -> list[str]:
     """Which relations the rows keep, and which they do not."""
+    first = "No row belongs with another: rows with fresh keys do not form synthetic patients yet."
     if model.field is not None:
         beyond = (
             "Measured relations between columns are kept. Relations of more columns, beyond these tables, are not kept."
@@ -197,8 +210,12 @@ def _limits_of_structure(model: Model) -> list[str]:
             f"A release of more than {MOST_EXACT} rows repeats combinations of groups of values; values inside groups "
             "are drawn for every row."
         )
-        return ["Rows with fresh keys do not form synthetic patients yet.", beyond, repeated]
-    first = "Rows are drawn independently of each other: rows with fresh keys do not form synthetic patients yet."
+        return [
+            "No row belongs with another: rows with fresh keys do not form synthetic patients yet.",
+            beyond,
+            repeated,
+        ]
+    first = "No row belongs with another: rows with fresh keys do not form synthetic patients yet."
     widest = max(len(column.parents) for column in model.columns) + 1
     if widest == 1:
         return [first, "Columns are drawn independently of each other: relations between columns are not kept."]

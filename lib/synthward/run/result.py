@@ -13,6 +13,7 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from synthward.config.instants import utc_text
 from synthward.errors import SafeError
 from synthward.run.plan import Plan
 
@@ -67,13 +68,13 @@ class RunResult:
     def success(cls, plan: Plan, table: str, *, is_new: bool, started: dt.datetime, ended: dt.datetime) -> RunResult:
         """A run that ended with a published release."""
         status = "published" if is_new else "unchanged"
-        times = (_iso(started), _iso(ended))
+        times = (utc_text(started), utc_text(ended))
         return cls(secrets.token_hex(8), status, 0, False, *times, **_ids(plan), table=table)
 
     @classmethod
     def failure(cls, error: BaseException, plan: Plan | None, *, started: dt.datetime, ended: dt.datetime) -> RunResult:
         """A run that ended with an error, or before it had a plan."""
-        times = (_iso(started), _iso(ended))
+        times = (utc_text(started), utc_text(ended))
         told = SafeError.of(error)
         status = _STATUS.get(told.code, "failed") if isinstance(error, Exception) else "stopped"
         ended_so = cls(
@@ -91,7 +92,3 @@ def _ids(plan: Plan) -> dict[str, Any]:
         "request_digest": file.digest,
         "scope": file.request.population.scope,
     }
-
-
-def _iso(time: dt.datetime) -> str:
-    return time.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

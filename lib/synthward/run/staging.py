@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from synthward.domain.codes import codebooks
 from synthward.errors import GateFailed, UsageError
-from synthward.evaluate.gates import Thresholds, run_gates
+from synthward.evaluate.gates.gate import GateInputs, Thresholds
+from synthward.evaluate.gates.registry import run_gates
 from synthward.evaluate.inspect import Cells, count_cells, inspect
 from synthward.evaluate.metrics import column_quality
 from synthward.evaluate.relations import clique_quality, drawn_graph, drawn_pairs
@@ -120,6 +121,7 @@ def stage_and_check(
     )
     population = next(measurement for measurement in sealed if isinstance(measurement.asked.query, Population))
     expected = {name: data_type.simpleString() for name, data_type in types.items()}
+    inputs = GateInputs(found, expected, quality, relations, population, thresholds)
     facts = Facts(
         plan=plan,
         site_name=env.site.name,
@@ -136,7 +138,7 @@ def stage_and_check(
         lineage=lineage,
         table=str(places.target),
         fingerprint=found.fingerprint,
-        gates=run_gates(found, expected, quality, relations, population, thresholds),
+        gates=run_gates(inputs),
         quality=quality,
         relations=relations,
         graph=drawn_graph(model, books, judged.table),

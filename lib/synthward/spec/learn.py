@@ -6,12 +6,11 @@ many patients have, by noisy answers that the budget pays for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from synthward.config.fields import key
+from synthward.config.fields import Findings, key
 from synthward.domain.patterns import pattern_fault
 from synthward.domain.quantiles import fine_bins
 from synthward.domain.spec import Categorical, Domain, Numeric
@@ -19,7 +18,6 @@ from synthward.domain.spec import Categorical, Domain, Numeric
 if TYPE_CHECKING:
     from synthward.spec.request import Request
 
-Findings = Iterator[tuple[str, str]]
 
 THRESHOLD_PART = 10
 """A tenth of delta goes to the thresholds of categories: a larger part would hardly lower them, and a smaller one

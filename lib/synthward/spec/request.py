@@ -6,12 +6,11 @@ A request names no policy, ledger or zone: those are the site's, or its author c
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from synthward.config.fields import key
+from synthward.config.fields import Findings, key
 from synthward.spec.learn import Learn
 
 Audience = Literal["enclave", "team", "organisation", "partner", "public"]
@@ -32,8 +31,6 @@ NOT_BLANK = r"[\s\S]*\S[\s\S]*"
 SCOPE = r"[a-z0-9][a-z0-9_.-]{0,63}"
 _NAME = r"[a-z][a-z0-9_]{0,99}"
 _TABLE = r"[^.`\s]+(\.[^.`\s]+){0,2}"
-
-Findings = Iterator[tuple[str, str]]
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from synthward.config.canonical import canonical_json, digest
-from synthward.config.loader import load_document, restore
+from synthward.config.loader import Document, load_document, restore
 from synthward.config.locations import resolve
 from synthward.domain.spec import Domain, load_domain
-from synthward.errors import ConfigError
+from synthward.errors import ConfigError, Problem
 from synthward.spec import learn, where
 from synthward.spec.request import Request, Source
 
@@ -24,12 +24,18 @@ class RequestFile:
         request: Its content as written, with the source override applied.
         domain: The domain it names, code books included, with all declared attributes.
         digest: Digest of request, domain and where the sources lie; what approvals are bound to.
+        document: The request with its lines, where it was read from a file.
     """
 
     path: Path
     request: Request
     domain: Domain
     digest: str
+    document: Document[Request] | None = field(default=None, compare=False, repr=False)
+
+    def problem(self, key: str, message: str) -> Problem:
+        """A problem at a key of the request, with its line."""
+        return Problem(key, message, self.path) if self.document is None else self.document.problem(key, message)
 
     def resolved(self, source: Source) -> Source:
         """A source of this request with its path resolved against the request's folder."""
@@ -56,7 +62,15 @@ def load_request(path: Path, *, source_override: str | None = None) -> RequestFi
     if source_override is not None:
         request = _override(request, source_override, path)
     domain = load_domain(Path(resolve(path.parent, request.domain)))
-    unknown = [
+    unknown = misfits(document, request, domain)
+    if unknown:
+        raise ConfigError(unknown)
+    return RequestFile(path, request, domain, request_digest(request, domain.digest, path.parent), document)
+
+
+def misfits(document: Document[Request], request: Request, domain: Domain) -> list[Problem]:
+    """What of a request does not fit its domain: unknown columns, learned settings, wanted values."""
+    found = [
         document.problem(
             f"columns[{index}]", f"{column!r} is not declared in the domain {request.domain}; declare it there"
         )
@@ -64,10 +78,8 @@ def load_request(path: Path, *, source_override: str | None = None) -> RequestFi
         if column not in domain.attributes
     ]
     for section in (learn, where):
-        unknown += [document.problem(place, text) for place, text in section.faults(request, domain)]
-    if unknown:
-        raise ConfigError(unknown)
-    return RequestFile(path, request, domain, request_digest(request, domain.digest, path.parent))
+        found += [document.problem(key, text) for key, text in section.faults(request, domain)]
+    return found
 
 
 def request_digest(request: Request, domain_digest: str, folder: Path) -> str:

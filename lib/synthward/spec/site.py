@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from synthward.config.canonical import digest
-from synthward.config.fields import key
+from synthward.config.fields import Findings, key
 from synthward.config.loader import load_document
 from synthward.config.locations import has_scheme, overlapping, resolve, resolve_tracking, resolve_zone, zone_fault
 from synthward.errors import ConfigError
@@ -27,22 +26,12 @@ class Tracking:
         "counts from this file.",
     )
     experiment: str = key("synthward", doc="Experiment for publishable numbers.")
-    restricted_experiment: str | None = key(
-        None,
-        doc="Experiment for numbers that touch real rows; restrict access to it. Without it none are logged.",
-        example="synthward-restricted",
-    )
     models: str | None = key(
         None,
         doc="What the names of registered models begin with, before the release's table: synthward- for instance, on "
         "Databricks catalog.schema. with the last dot. Without it models are logged and not registered.",
     )
     enabled: bool = key(True, doc="Whether to log at all.")
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Cross-field checks for the loader."""
-        if self.restricted_experiment == self.experiment:
-            yield "restricted_experiment", f"is {self.experiment!r} as well; restricted numbers need their own"
 
 
 @dataclass(frozen=True)
@@ -69,7 +58,7 @@ class SiteDocument:
         2**21, minimum=2**10, maximum=2**31, doc="Rows of one file of a release; decides the number of write tasks."
     )
 
-    def problems(self) -> Iterator[tuple[str, str]]:
+    def problems(self) -> Findings:
         """Cross-field checks for the loader."""
         if has_scheme(self.policy):
             yield "policy", f"found {self.policy!r}, expected a file that the driver can open, not a URI"

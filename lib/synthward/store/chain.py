@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from synthward.config.instants import now
 from synthward.errors import IntegrityError, LedgerCorrupt, StoreConflict, UsageError
 from synthward.store import delta
 from synthward.store.link_table import DeltaLinks, LinkStore, checked_key
@@ -34,10 +35,6 @@ class HeadMoved(StoreConflict):
     """Somebody else appended to the chain first; read it again and decide again."""
 
 
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
 class Chain:
     """Hash-chained, append-only records, many keys in one table."""
 
@@ -48,7 +45,7 @@ class Chain:
         *,
         lock: Lock | None = None,
         single_writer: bool = False,
-        clock: Callable[[], dt.datetime] = _now,
+        clock: Callable[[], dt.datetime] = now,
         retries: int = delta.RETRIES,
         sleep: Callable[[float], None] = time.sleep,
         store: LinkStore | None = None,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthward.config.canonical import canonical_json
+from synthward.config.instants import utc_text
 
 ORIGIN = "0" * 64
 """`prev` of the first link."""
@@ -60,17 +61,6 @@ def sha256(payload: bytes | None) -> str | None:
     return None if payload is None else hashlib.sha256(payload).hexdigest()
 
 
-def utc_text(moment: dt.datetime) -> str:
-    """ISO 8601 in UTC with microseconds, for instance `2026-01-31T09:00:00.000000Z`.
-
-    Raises:
-        ValueError: The time has no zone, so that it could mean anything.
-    """
-    if moment.tzinfo is None:
-        raise ValueError("a clock must return times with a zone, for instance datetime.now(timezone.utc)")
-    return moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
 def _hash(key: str, seq: int, kind: str, body: str, payload_sha256: str | None, at: str, prev: str) -> str:
     text = canonical_json(
         {"key": key, "seq": seq, "kind": kind, "body": body, "payload": payload_sha256, "at": at, "prev": prev}
@@ -83,7 +73,7 @@ def next_link(
 ) -> Link:
     """The link that follows `head` (None: the first of its chain)."""
     seq, prev = (0, ORIGIN) if head is None else (head.seq + 1, head.hash)
-    text, sha, when = canonical_json(body), sha256(payload), utc_text(at)
+    text, sha, when = canonical_json(body), sha256(payload), utc_text(at, "microseconds")
     return Link(key, seq, kind, text, payload, sha, when, prev, _hash(key, seq, kind, text, sha, when, prev))
 
 

@@ -1,0 +1,67 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from synthward.cli.logs import STYLES
+from synthward.errors import UsageError
+
+SITE_VARIABLE = "SYNTHWARD_SITE"
+
+
+def common() -> argparse.ArgumentParser:
+    """Options that every command takes."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress lines on stderr")
+    parser.add_argument("--log-format", choices=STYLES, default=STYLES[0], help="form of the lines on stderr")
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="on failure the traceback on stderr; it may show PROTECTED VALUES: in the protected zone only",
+    )
+    parser.add_argument("--site", type=Path, default=None, help=f"site file (default: ${SITE_VARIABLE})")
+    parser.add_argument("--master", default=None, help="Spark master (default: what spark-submit says, or local[*])")
+    parser.add_argument("--remote", default=None, help="Spark Connect address, or local[N] for a server of its own")
+    return parser
+
+
+def given_site(options: argparse.Namespace) -> Path | None:
+    """The site file from --site or the environment; None where neither is given."""
+    found = options.site or os.environ.get(SITE_VARIABLE)
+    return Path(found) if found else None
+
+
+def site_path(options: argparse.Namespace) -> Path:
+    """The site file from --site or the environment.
+
+    Raises:
+        UsageError: Neither is given.
+    """
+    found = given_site(options)
+    if found is None:
+        raise UsageError(f"no site file: give --site FILE or set {SITE_VARIABLE}; conf/site.yaml is an example")
+    return found
+
+
+def decimal(text: str) -> Decimal:
+    """A finite decimal of at least 0, for argparse."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+    if not number.is_finite() or number < 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a finite number of at least 0")
+    return number
+
+
+def day(text: str) -> dt.date:
+    """A date, for argparse."""
+    try:
+        return dt.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=dt.UTC).date()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a date such as 2027-03-31") from None

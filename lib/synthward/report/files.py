@@ -1,0 +1,32 @@
+"""Report and manifest of a release as files, for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthward.release.manifest import Manifest
+from synthward.store.places import local_path
+
+
+def write_report(report: str, manifest: Manifest, folder: Path | None, releases: str) -> str:
+    """Writes report and manifest into a folder: the one asked for, or `reports` in a release zone on this machine.
+
+    Args:
+        report: The HTML page.
+        manifest: The release's manifest.
+        folder: Where to write, None for the default.
+        releases: Location of the release zone.
+
+    Returns:
+        The report's file; where nothing is written, the artifact from which `synthward report` extracts it.
+    """
+    release_id = manifest.body["release_id"]
+    zone = local_path(releases)
+    if folder is None and (zone is None or not zone.is_dir()):
+        return f"artifacts/{release_id}/report.html"
+    folder = folder if folder is not None else Path(str(zone)) / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{release_id}.html"
+    target.write_text(report, encoding="utf-8")
+    target.with_suffix(".json").write_text(manifest.text, encoding="utf-8")
+    return str(target)

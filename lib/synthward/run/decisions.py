@@ -1,0 +1,152 @@
+"""Decisions of people about requests: recorded in the protected zone, and asked whether they cover a run.
+
+Each request has a chain of its own, under its digest. A person is whoever is named: decisions are not signed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from typing import Any
+
+from synthward.config.instants import utc_text
+from synthward.errors import PolicyRefused, UsageError
+from synthward.governance.approvals import Approval, Digests, Limits, Verdict, covering, objections, person
+from synthward.governance.policy import Policy
+from synthward.run.plan import Plan
+from synthward.spec.request_file import RequestFile
+from synthward.store.chain import Chain
+from synthward.store.links import Link
+
+
+class Decisions:
+    """The recorded decisions of a site, under its policy."""
+
+    def __init__(self, chain: Chain, policy: Policy, clock: Callable[[], dt.datetime]) -> None:
+        """Reads nothing yet.
+
+        Args:
+            chain: Where decisions are kept.
+            policy: The policy in force.
+            clock: Time, with a zone.
+        """
+        self._chain = chain
+        self._policy = policy
+        self._clock = clock
+
+    def record(
+        self,
+        plan: Plan,
+        *,
+        by: str,
+        role: str,
+        runs: int = 1,
+        expires: dt.date | None = None,
+        decision: str = "approve",
+        note: str = "",
+    ) -> Approval:
+        """Records a decision; see `synthward.api.Ward.approve`.
+
+        Repeating one's last decision adds nothing while it counts. The time of the first one stands.
+
+        Raises:
+            PolicyRefused: The request is refused by policy anyway, or the person cannot decide so in this role.
+            UsageError: The decision is not one of approve, reject, revoke.
+        """
+        if decision not in ("approve", "reject", "revoke"):
+            raise UsageError(f"decision '{decision}' is unknown; it is approve, reject or revoke")
+        if decision == "approve":
+            plan.require_policy()
+        request, digests = plan.file.request, self._digests(plan)
+        approval = Approval(
+            by=by,
+            role=role,
+            decision=decision,  # type: ignore[arg-type]
+            request_digest=digests.request,
+            assessment_digest=digests.assessment,
+            policy_digest=digests.policy,
+            runs=runs,
+            at=utc_text(self._clock()),
+            expires=expires,
+            note=note,
+            scope=request.population.scope,
+            output=request.output.name,
+        )
+        wrong = objections(
+            approval, requester=request.requester, needed=plan.assessment.approvals_needed, limits=self._limits
+        )
+        if expires is not None and expires < self._today():
+            wrong.append(f"--expires: found {expires}, allowed is today or later")
+        if wrong:
+            raise PolicyRefused(wrong)
+        links = self._chain.read(plan.file.digest)
+        last = next((link for link in reversed(links) if _is_of(link, approval)), None)
+        if last is not None and _same(last, approval) and not self._is_over(last):
+            return approval
+        after = links[-1].seq if links else -1
+        self._chain.get_or_append(
+            plan.file.digest,
+            "decision",
+            lambda link: link.seq > after and _same(link, approval),
+            lambda: (_facts(approval), None),
+        )
+        return approval
+
+    def of(self, request: RequestFile) -> tuple[Approval, ...]:
+        """Every decision recorded for a request as it is now, oldest first."""
+        return tuple(Approval.from_body(link.body) for link in self._chain.read(request.digest))
+
+    def verdict(self, plan: Plan) -> Verdict:
+        """Whether the recorded approvals cover the plan's run; approvals of earlier versions are named as void."""
+        found = self._covering(plan, self.of(plan.file))
+        # The whole table is read only where a person has to be told why a decision does not count.
+        return self._covering(plan, self._of_all_versions(plan.file)) if found.missing_roles else found
+
+    def _covering(self, plan: Plan, approvals: tuple[Approval, ...]) -> Verdict:
+        return covering(
+            approvals,
+            requester=plan.file.request.requester,
+            assessment=plan.assessment,
+            digests=self._digests(plan),
+            today=self._today(),
+            limits=self._limits,
+        )
+
+    def _of_all_versions(self, request: RequestFile) -> tuple[Approval, ...]:
+        """Decisions on this version of a request and on those before it: same scope, same output."""
+        wanted = (request.request.population.scope, request.request.output.name)
+        chains = self._chain.read_all(payloads=False)
+        every = (Approval.from_body(link.body) for links in chains.values() for link in links)
+        found = (one for one in every if one.request_digest == request.digest or (one.scope, one.output) == wanted)
+        return tuple(sorted(found, key=lambda approval: approval.at))
+
+    def _is_over(self, link: Link) -> bool:
+        last_day = Approval.from_body(link.body).last_day(self._limits)
+        return last_day is not None and last_day < self._today()
+
+    def _digests(self, plan: Plan) -> Digests:
+        return Digests(plan.file.digest, plan.assessment.digest, self._policy.digest)
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(self._policy.max_approval_days, self._policy.max_runs)
+
+    def _today(self) -> dt.date:
+        return self._clock().astimezone(dt.UTC).date()
+
+
+def _facts(approval: Approval) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(approval.body())
+    return facts
+
+
+def _is_of(link: Link, approval: Approval) -> bool:
+    """Whether a recorded decision is one of the same person in the same role."""
+    facts = link.facts
+    return person(facts["by"]) == person(approval.by) and facts["role"] == approval.role
+
+
+def _same(link: Link, approval: Approval) -> bool:
+    """Whether a recorded decision says the same, its time aside."""
+    return {**link.facts, "at": ""} == {**_facts(approval), "at": ""}

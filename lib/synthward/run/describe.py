@@ -1,0 +1,67 @@
+"""A plan in words: what a run would do, cost and promise, for people who decide about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from synthward.fit.base import whole_budget
+from synthward.governance.approvals import Verdict
+from synthward.ledger.scopes import ScopeState
+from synthward.privacy.accounting import epsilon_of
+from synthward.run.cost import Cost
+from synthward.run.plan import Plan
+
+WORST = 5
+"""Columns whose expected noise is named."""
+
+
+def describe_plan(plan: Plan, verdict: Verdict | None = None, account: ScopeState | str | None = None) -> list[str]:
+    """Lines about a plan; no data are read for them.
+
+    Args:
+        plan: The plan.
+        verdict: Whether the recorded approvals cover it; None where nobody has looked.
+        account: The scope's account, or why there is none; None where nobody has looked.
+    """
+    request, assessment = plan.file.request, plan.assessment
+    worst = sorted(plan.forecast.items(), key=lambda item: -item[1])[:WORST]
+    noise = ", ".join(f"{name} {value:.4f}" for name, value in worst)
+    return [
+        f"request    {request.title} ({plan.file.digest[:12]})",
+        f"tier       {assessment.tier} {assessment.title}; approvals: {', '.join(assessment.approvals_needed)}",
+        *(f"control    {name}: will be shown by the gates {', '.join(gates)}" for name, gates in plan.evidence.items()),
+        *([] if verdict is None else [f"approved   {_approved(verdict)}"]),
+        *(f"REFUSED    {reason}" for reason in assessment.refusals),
+        (
+            f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon} ({plan.accounting}), delta {plan.delta}, "
+            f"K {plan.task.unit.max_rows}"
+        ),
+        *([f"where      {_wanted(request.output.where)}"] if request.output.where else []),
+        *([] if account is None else [f"budget     scope {request.population.scope}: {_account(plan, account)}"]),
+        *([] if plan.learning is None else plan.learning.describe(whole_budget(plan.task))),
+        *Cost.of(plan).describe(),
+        f"noise      expected distance that noise alone causes, worst columns: {noise}",
+        *([] if plan.joint_forecast is None else [f"tables     expected distance, mean: {plan.joint_forecast:.4f}"]),
+        *(f"WARNING    {warning}" for warning in plan.warnings),
+    ]
+
+
+def _approved(verdict: Verdict) -> str:
+    if not verdict.ok:
+        return "no: " + "; ".join(verdict.reasons)
+    people = ", ".join(f"{entry.by} as {entry.role}" for entry in verdict.counted)
+    return f"yes: {people} (names as entered, not signed)" if people else "yes: no approval is needed"
+
+
+def _account(plan: Plan, account: ScopeState | str) -> str:
+    if isinstance(account, str):
+        return account
+    alone = epsilon_of(plan.charge, account.terms.max_delta)
+    return f"{account.remaining} of epsilon left; this run alone counts as {alone}"
+
+
+def _wanted(where: Mapping[str, Mapping[str, Decimal]]) -> str:
+    """Wanted shares in one line."""
+    texts = {name: ", ".join(f"{value} {share}" for value, share in shares.items()) for name, shares in where.items()}
+    return "; ".join(f"{name}: {text}" for name, text in texts.items())
