@@ -28,7 +28,7 @@ from synthward.privacy.noise import NoiseSource, SecureNoise
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Registry
 from synthward.run.environment import Environment
-from synthward.run.journal import SEALED
+from synthward.run.evidence import Evidence, evidence_of
 from synthward.run.main_job import MANIFEST, REPORT, MainJob, Outcome
 from synthward.run.opening import discard_copies
 from synthward.run.plan import Plan, make_plan
@@ -281,17 +281,23 @@ class Ward:
         return self.ledger.history(scope)
 
     def verify(self, scope: str) -> list[str]:
-        """Everything wrong with a scope's ledger, with the receipts that seals and releases keep; empty when sound."""
-        return self.ledger.verify(scope, self._receipts().get(scope, ()))
+        """Everything wrong with a scope's ledger, held against journals and releases; empty when sound."""
+        kept = self._evidence()
+        return [*self.ledger.verify(scope, kept.receipts.get(scope, ()), kept.journals), *kept.faults.get(scope, ())]
 
     def verify_all(self) -> dict[str, list[str]]:
         """The same for every scope that the ledger, a run's journal or a release names; by name.
 
         The ledger's own list would leave out a scope that it has lost.
         """
-        kept = self._receipts()
+        kept = self._evidence()
+        named = sorted({*self.ledger.names(), *kept.receipts})
         return {
-            scope: self.ledger.verify(scope, kept.get(scope, ())) for scope in sorted({*self.ledger.names(), *kept})
+            scope: [
+                *self.ledger.verify(scope, kept.receipts.get(scope, ()), kept.journals),
+                *kept.faults.get(scope, ()),
+            ]
+            for scope in named
         }
 
     def manifest(self, release_id: str) -> Manifest:
@@ -352,16 +358,9 @@ class Ward:
     def _today(self) -> dt.date:
         return self._clock().astimezone(dt.UTC).date()
 
-    def _receipts(self) -> dict[str, list[tuple[int, str, str]]]:
-        """Receipts by scope, of all seals and releases; none where a run has opened its source and got no further."""
-        found: dict[str, set[tuple[int, str, str]]] = {}
-        for links in self._journal.read_all(payloads=False).values():
-            here = found.setdefault(links[0].facts["scope"], set())
-            paid = [link.facts["ledger"] for link in links if link.kind == SEALED]
-            here |= {(receipt["seq"], receipt["head"], receipt["genesis"]) for receipt in paid}
-        for scope, receipt in self.registry.receipts():
-            found.setdefault(scope, set()).add(receipt)
-        return {scope: sorted(receipts) for scope, receipts in found.items()}
+    def _evidence(self) -> Evidence:
+        """What journals and releases know of the ledger."""
+        return evidence_of(self._journal.read_all(payloads=False), self.registry.receipts())
 
 
 def _facts(approval: Approval) -> dict[str, Any]:

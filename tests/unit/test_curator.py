@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from store_doubles import MemoryLinks
 from synthward.config.loader import bind
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
@@ -25,11 +24,8 @@ from synthward.privacy.measurement import Asked, Round
 from synthward.privacy.noise import NoiseCall, SecureNoise
 from synthward.privacy.queries import Marginal, Population, Scores, Selection
 from synthward.privacy.unit import PrivacyUnit
-from synthward.run.journal import Journal, JournalSeals
 from synthward.spec.request import Synthesizer
-from synthward.store.chain import Chain
-from synthward.store.places import TableRef
-from trial import Clock, MemorySeals, Stopped, heard, stepping, stop_after
+from trial import MemorySeals, Stopped, heard, stepping, stop_after
 
 DOMAIN = bind(
     "version: 1\nattributes:\n  sex: {type: categorical, values: [F, M]}\n"
@@ -368,20 +364,6 @@ def test_the_exact_curve_admits_only_what_it_was_computed_for(passes: list[str],
     with pytest.raises(IntegrityError, match="outside of what the exact Gaussian curve"):
         curator.answer(asked_all[place])
     assert passes == []
-
-
-def test_seals_are_links_of_the_journal_and_the_first_one_wins() -> None:
-    chain = Chain(None, TableRef(parts=("journal",)), store=MemoryLinks(), clock=Clock())
-    journal = Journal(chain, "run")
-    receipt = {"seq": 1, "head": "h", "genesis": "g"}
-    ours, theirs = (JournalSeals(Journal(chain, "run"), receipt) for _ in range(2))
-    assert ours.find("moments") is None
-    stored = theirs.put("moments", {"digest": "d"}, b"theirs")
-    assert ours.put("moments", {"digest": "d"}, b"ours") == stored
-    assert stored[1] == b"theirs"
-    assert stored[0]["ledger"] == receipt
-    assert len(journal.links()) == 1
-    assert ours.put("other", {"digest": "e"}, b"ours")[1] == b"ours"
 
 
 def test_layout_covers_every_query_once() -> None:

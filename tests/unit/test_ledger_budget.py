@@ -65,6 +65,7 @@ def charge(ledger: Ledger, run_id: str, attempt: int = 0, cost: Charge = ONE, **
         "journal_id": "j",
         "release_id": f"rel-{run_id}",
         "delta_report": Decimal("1e-6"),
+        "opened": "0" * 64,
     }
     return ledger.charge("a", run_id=run_id, attempt=attempt, cost=cost, **{**facts, **more})
 

@@ -59,6 +59,7 @@ class World:
         gate: Whether the gate passes.
         published: Releases at their targets.
         models: What was staged.
+        registry: Rows of releases.
         broken: Why the pass fails, if it does.
         pinned: The source as it is pinned.
         exact: What the pass finds, by number of cells.
@@ -74,6 +75,7 @@ class World:
     gate: bool = True
     published: list[str] = field(default_factory=list)
     models: list[Model] = field(default_factory=list)
+    registry: dict[str, dict[str, Any]] = field(default_factory=dict)
     broken: str = ""
     pinned: PinnedSource = field(default_factory=lambda: PinnedSource(()))
     exact: Callable[[int], np.ndarray] = lambda cells: np.ones(cells, dtype=np.int64)
@@ -173,16 +175,17 @@ class _Opener:
 
 
 class _Registry:
-    """A registry that takes everything."""
+    """A registry that takes everything and remembers manifests."""
 
-    def __init__(self, *_: Any) -> None:
-        """Holds nothing."""
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     def keep(self, *_: Any) -> None:
         """Stands for storing an artifact."""
 
-    def record(self, *_: Any) -> None:
-        """Stands for the release's row."""
+    def record(self, release_id: str, row: dict[str, Any]) -> None:
+        """Stands for adding the release's row."""
+        self._world.registry.setdefault(release_id, row)
 
     def create_view(self, *_: Any) -> None:
         """Stands for the ready view."""
@@ -191,19 +194,24 @@ class _Registry:
         """Stands for a stored report."""
         return b""
 
+    def row(self, release_id: str) -> dict[str, Any] | None:
+        """Stands for looking at the release's row."""
+        return self._world.registry.get(release_id)
+
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(tmp_path)
     for name in ("check_executors", "warn_of_interpretation", "check_zones", "check_targets"):
         monkeypatch.setattr(module.preflight, name, lambda *_: None)
-    for name in ("registry_row", "table_properties", "publishable_metrics", "tracked_parameters"):
+    monkeypatch.setattr(module, "registry_row", lambda manifest: {"manifest_digest": manifest.digest})
+    for name in ("table_properties", "publishable_metrics", "tracked_parameters"):
         monkeypatch.setattr(module, name, lambda _: {})
     monkeypatch.setattr(module, "render", lambda _: "<html></html>")
     monkeypatch.setattr(module.tracking, "reachable", lambda _: "")
     monkeypatch.setattr(module.tracking, "log_release", lambda *_, **__: None)
     for place in (module, api):
-        monkeypatch.setattr(place, "Registry", _Registry)
+        monkeypatch.setattr(place, "Registry", lambda *_: _Registry(made))
     monkeypatch.setattr(api, "Chain", made.chain)
     monkeypatch.setattr(api, "Ledger", lambda *_, **__: made.accounts())
     monkeypatch.setattr(api.Runs, "add", lambda *_: True)
@@ -290,9 +298,10 @@ def test_the_tiers_cap_holds_against_a_charge_made_after_the_plan(world: World) 
 
     def overtake(step: str) -> None:
         if step == "open":
-            facts = {"policy_digest": "p", "site_digest": "s", "journal_id": "j", "delta_report": Decimal("1e-6")}
+            facts = {"policy_digest": "p", "site_digest": "s", "journal_id": "j", "opened": "0" * 64}
             world.accounts().charge(
-                SCOPE, run_id="rival", attempt=1, request_digest="r", release_id="r", cost=world.plan.charge, **facts
+                SCOPE, run_id="rival", attempt=1, request_digest="r", release_id="r", cost=world.plan.charge,
+                delta_report=Decimal("1e-6"), **facts
             )
 
     with pytest.raises(BudgetExceeded, match="tier T0 allows epsilon 100 "):

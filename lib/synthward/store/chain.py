@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from synthward.errors import IntegrityError, LedgerCorrupt, StoreConflict, UsageError
 from synthward.store import delta
 from synthward.store.link_table import DeltaLinks, LinkStore, checked_key
-from synthward.store.links import Link, next_link, verify_chain, verify_link
+from synthward.store.links import Link, next_link, time_after, verify_chain, verify_link
 from synthward.store.lock import Lock
 from synthward.store.places import TableRef
 
@@ -170,7 +170,8 @@ class Chain:
             raise UsageError(f"link kind '{kind}': only a-z, 0-9 and '_' are allowed, 40 at most")
         if expected_head is not None and expected_head.key != key:
             raise UsageError(f"chain '{key}': the expected head belongs to chain '{expected_head.key}'")
-        link = next_link(expected_head, key=checked_key(key), kind=kind, body=body, payload=payload, at=self._clock())
+        at = time_after(expected_head, self._clock())
+        link = next_link(expected_head, key=checked_key(key), kind=kind, body=body, payload=payload, at=at)
         outcome_unknown = False
         for attempt in range(self._retries + 1):
             failure: Exception | None = None
