@@ -300,8 +300,14 @@ def test_the_tiers_cap_holds_against_a_charge_made_after_the_plan(world: World) 
         if step == "open":
             facts = {"policy_digest": "p", "site_digest": "s", "journal_id": "j", "opened": "0" * 64}
             world.accounts().charge(
-                SCOPE, run_id="rival", attempt=1, request_digest="r", release_id="r", cost=world.plan.charge,
-                delta_report=Decimal("1e-6"), **facts
+                SCOPE,
+                run_id="rival",
+                attempt=1,
+                request_digest="r",
+                release_id="r",
+                cost=world.plan.charge,
+                delta_report=Decimal("1e-6"),
+                **facts,
             )
 
     with pytest.raises(BudgetExceeded, match="tier T0 allows epsilon 100 "):

@@ -128,7 +128,9 @@ def commitments_at(scope: str, links: Sequence[Link], charge_kind: str) -> tuple
         record = commitment_of(link)
         run = (record.commitment.run_id, record.commitment.attempt)
         if run not in charged:
-            raise LedgerCorrupt(f"scope '{scope}': frozen, link {link.seq} commits a step of a run that was not charged")
+            raise LedgerCorrupt(
+                f"scope '{scope}': frozen, link {link.seq} commits a step of a run that was not charged"
+            )
         if (*run, record.commitment.step) in steps:
             raise LedgerCorrupt(f"scope '{scope}': frozen, link {link.seq} commits a step for the second time")
         steps.add((*run, record.commitment.step))

@@ -81,7 +81,7 @@ def _refuse_another_opening(facts: dict[str, Any], plan: Plan, places: Places) -
     """
     wrong = [name for name, value in _approved(plan).items() if facts.get(name) != value]
     located = [entry["location"] for entry in facts["source"]]
-    if located != [entry.location for entry in source.located(plan.file)]:
+    if located != [entry.location for entry in source.resolved_sources(plan.file)]:
         wrong.append("source")
     versionless = [k for k, entry in enumerate(facts["source"]) if entry["version"] is entry["fingerprint"] is None]
     if facts["copies"] != [str(places.copy_of_source(place)) for place in versionless]:
