@@ -272,7 +272,7 @@ def stop_after(step: str) -> Callable[[str], None]:
 
 
 def paid_journal(journal: Journal, store: LinkStore) -> CommittedJournal:
-    """The journal of a run whose first link is its opening, with the run charged in a ledger that is kept in `store`."""
+    """The journal of a run that begins with its opening; the run is charged in a ledger that is kept in `store`."""
     ledger = Ledger(None, Zone("memory/ledger"), store=store, clock=Clock())
     terms = {"max_epsilon": Decimal(10), "max_delta": Decimal("1e-6"), "declared_patients": 50, "unit": "patient"}
     ledger.open_scope(SCOPE, **terms, by="lee", policy_digest="p", site_digest="s")  # type: ignore[arg-type]

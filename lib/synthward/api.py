@@ -19,7 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthward.errors import PolicyRefused, SynthwardError, UsageError
+from synthward.errors import ConfigError, PolicyRefused, SynthwardError, UsageError
 from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections
 from synthward.governance.policy import Policy, load_policy
 from synthward.ledger.ledger import Ledger
@@ -35,6 +35,7 @@ from synthward.run.plan import Plan, make_plan
 from synthward.run.records import publishable_metrics
 from synthward.run.result import RunResult
 from synthward.run.runs import Runs
+from synthward.spec.apart import zone_problems
 from synthward.spec.request_file import RequestFile, load_request
 from synthward.spec.site import Site, load_site
 from synthward.store.chain import Chain
@@ -141,8 +142,11 @@ class Ward:
         """What a run would do and cost; reads no data and writes nothing.
 
         Raises:
-            ConfigError: The request does not make sense.
+            ConfigError: The request does not make sense, or its source meets a zone of this site.
         """
+        own = zone_problems(request, self.site)
+        if own:
+            raise ConfigError(own)
         return make_plan(request, self.policy, run_key, self._today())
 
     def approve(

@@ -1,4 +1,4 @@
-"""Commitments over stores in memory: crashes anywhere, two drivers, journals that were cut back or written by others."""
+"""Commitments over stores in memory: crashes, two drivers, journals that were cut back or written by others."""
 
 from __future__ import annotations
 

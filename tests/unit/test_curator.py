@@ -261,6 +261,17 @@ def test_the_sum_of_all_rounds_is_held_against_the_charge(passes: list[str]) -> 
         curator.answer(asked_all[2])
 
 
+def test_rounds_that_were_sealed_by_an_earlier_driver_count(passes: list[str]) -> None:
+    """A resumed run must not spend what its sealed rounds have spent already."""
+    first, seals = rounds()[0], MemorySeals()
+    build(seals, Choosing(5), charge=charge_of(first), cliques=(PAIR,)).answer(first)
+    resumed = build(seals, Choosing(5), charge=charge_of(first), cliques=(PAIR,))
+    resumed.answer(first)
+    with pytest.raises(IntegrityError, match="step 'again' would spend more"):
+        resumed.answer(replace(first, step="again"))
+    assert passes == ["pass"]
+
+
 def test_a_selection_with_added_noise_is_refused(passes: list[str]) -> None:
     asked_all = rounds()
     selection = asked_all[2].asked[0]

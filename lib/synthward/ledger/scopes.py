@@ -1,7 +1,7 @@
 """Scopes: what was agreed, what is spent, whether a charge fits, whether the record is whole. Pure: no Spark.
 
 A scope is a population that owns a budget; tables derived from it share that budget. Its chain is one `open` link with
-the terms, then `charge` links, each followed by the commitments of its run. Nothing is ever refunded, edited or removed.
+the terms, then `charge` links, and behind each the commitments of its run. Nothing is ever refunded, edited or removed.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """The links of a run's journal that count: those that its scope's ledger names.
 
 Whoever can write to the protected zone can restore the journal to an older state or write a link before the run does.
-So each step is written in an order that neither a crash nor such a writer can turn to a second draw:
+So each step is written in an order that neither a crash nor such a writer can turn to a second draw (commitments stand
+in the ledger):
 
-    seal:   draw -> enclose under a fresh key -> journal -> commit digest and key in the ledger -> open what was committed
-    other:  make -> journal -> commit digest in the ledger -> use what was committed
+    seal:   draw -> enclose under a fresh key -> journal -> commit digest and key -> open what was committed
+    other:  make -> journal -> commit digest -> use what was committed
 
 A link without a commitment is ignored: a crash left it, or somebody planted it. A seal without a commitment cannot be
 read by anybody, because its key was in the memory of a driver that is gone; the step is drawn again. A commitment

@@ -16,6 +16,7 @@ from pyspark.sql import types as T
 from synthward.domain.codes import codebooks
 from synthward.errors import IntegrityError, kind_of
 from synthward.release.table import release_types
+from synthward.run.apart import refuse_zones
 from synthward.run.committed import CommittedJournal
 from synthward.run.environment import Environment, Places
 from synthward.run.journal import COPIED, OPENED, SEALED, Journal
@@ -37,7 +38,7 @@ def open_source(env: Environment, plan: Plan, places: Places, journal: Journal) 
     What stands in the journal already must be the opening of this request: somebody else may have written it there.
 
     Raises:
-        SourceError: The source does not fit the request, or cannot be pinned.
+        SourceError: The source does not fit the request, cannot be pinned, or is the site's own.
         IntegrityError: The journal holds the opening of another source or request.
     """
     link, is_new = journal.once(OPENED, lambda: (_opening(env, plan, places), None))
@@ -48,6 +49,7 @@ def open_source(env: Environment, plan: Plan, places: Places, journal: Journal) 
 
 def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
     pinned = source.pin(env.spark, plan.file)
+    refuse_zones(env.spark, env.site, pinned)
     source.source_rows(env.spark, pinned, plan.file, codebooks(plan.domain))
     return {
         "source": pinned.record(),

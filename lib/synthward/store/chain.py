@@ -23,6 +23,7 @@ from synthward.store.link_table import DeltaLinks, LinkStore, checked_key
 from synthward.store.links import Link, next_link, time_after, verify_chain, verify_link
 from synthward.store.lock import Lock
 from synthward.store.places import TableRef
+from synthward.store.trouble import unwritable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -163,6 +164,7 @@ class Chain:
 
         Raises:
             HeadMoved: Somebody else has that position.
+            EnvironmentProblem: The storage takes no more: no space, no quota, no permission.
             StoreConflict: Concurrent writers of the table won every time.
             LedgerCorrupt: The position is doubled, or `expected_head` is gone.
         """
@@ -194,7 +196,8 @@ class Chain:
                     "storage lost it, which a ledger must not sit on"
                 )
             if not delta.is_conflict(failure):
-                raise failure
+                problem = unwritable(self.ref, failure)
+                raise failure if problem is None else problem from failure
             self._sleep(delta.pause(attempt))
         raise StoreConflict(
             f"chain '{key}' in table {self.ref}: {self._retries} retries lost against concurrent writers; "

@@ -134,8 +134,8 @@ def verify_times(links: Iterable[Link]) -> list[str]:
     """
     links = list(links)
     return [
-        f"link {link.seq}: is dated {link.at}, before link {before.seq} ({before.at}); a clock was set back, or the link "
-        "was written under a false time"
+        f"link {link.seq}: is dated {link.at}, before link {before.seq} ({before.at}); a clock was set back, or the "
+        "link was written under a false time"
         for before, link in itertools.pairwise(links)
         if link.at < before.at
     ]
