@@ -367,6 +367,9 @@ def test_a_charge_beyond_the_tiers_cap_is_refused_before_anything_is_read(world:
     assert world.journal.links == links
 
 
+ROW = {"unit": "row", "key": None, "max_rows_per_patient": 1}
+
+
 @pytest.mark.parametrize(
     ("unit", "changes", "told"),
     [
@@ -387,7 +390,8 @@ def test_a_charge_beyond_the_tiers_cap_is_refused_before_anything_is_read(world:
 def test_a_scope_of_another_unit_or_size_pays_for_nothing(
     tmp_path: Path, world: World, unit: str, changes: dict[str, Any], told: str
 ) -> None:
-    TestSite(tmp_path, policy={"allow_other_unit": True})
+    wide = {"max_epsilon_per_release": 100, "max_epsilon_per_scope": 1000, "min_declared_patients": 2}
+    TestSite(tmp_path, policy={"allow_other_unit": True, "tiers": {"T1": wide}})
     world.ledger.links.clear()
     terms = {"max_delta": Decimal("1e-6"), "declared_patients": 50, "by": "sam", "policy_digest": "p"}
     world.accounts().open_scope(SCOPE, max_epsilon=Decimal(1000), unit=unit, site_digest="s", **terms)
