@@ -46,7 +46,7 @@ class World:
     @property
     def env(self) -> Any:
         """Stands for an `Environment`."""
-        return cast("Any", type("Env", (), {"spark": None, "journal": self.chain}))
+        return cast("Any", type("Env", (), {"spark": None, "site": None, "journal": self.chain}))
 
     def journal(self) -> Journal:
         """As a new driver sees it."""
@@ -174,6 +174,7 @@ def test_what_a_charge_says_of_an_opening_cannot_be_guessed(world: World, monkey
     """The hash of the link stands in the ledger; equal openings differ by a number that is never published."""
     monkeypatch.setattr(opening.source, "pin", lambda *_: world.pinned)
     monkeypatch.setattr(opening.source, "source_rows", lambda *_: None)
+    monkeypatch.setattr(opening, "refuse_zones", lambda *_: None)
     monkeypatch.setattr(opening, "_types", lambda *_: T.StructType())
     one, two = (opening._opening(world.env, world.plan, world.places) for _ in range(2))
     assert len(one["blind"]) == 64

@@ -14,7 +14,7 @@ import pytest
 
 from store_doubles import MemoryLinks
 from synthward import api
-from synthward.errors import BudgetExceeded, GateFailed, IntegrityError, PolicyRefused
+from synthward.errors import BudgetExceeded, GateFailed, IntegrityError, LedgerCorrupt, PolicyRefused
 from synthward.fit import joint
 from synthward.fit.model import Model
 from synthward.governance.policy import load_policy
@@ -436,6 +436,21 @@ def test_a_journal_cut_back_under_its_charge_is_forfeit(world: World, step: str)
     assert (len(world.noise.drawn), world.events) == (drawn, events)
     assert world.charges() == 1
     world.journal = whole
+    world.drive()
+    assert len(world.noise.drawn) == drawn
+
+
+@pytest.mark.parametrize("left", [2, 3, 4])
+def test_a_run_does_not_go_on_with_a_ledger_that_was_cut(world: World, left: int) -> None:
+    """Restored to before the charge, or to before a commitment, it would let the same steps be drawn again."""
+    with pytest.raises(Stopped):
+        world.drive(stop_after("validate"))
+    drawn, whole = len(world.noise.drawn), list(world.ledger.links)
+    del world.ledger.links[left:]
+    with pytest.raises(LedgerCorrupt, match=r"mentions link \d+ of the ledger, which is not there any more"):
+        world.drive()
+    assert (len(world.noise.drawn), world.charges()) == (drawn, int(left > 2))
+    world.ledger.links = whole
     world.drive()
     assert len(world.noise.drawn) == drawn
 

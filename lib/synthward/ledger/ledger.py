@@ -330,6 +330,15 @@ class Ledger:
         records = (commitment_of(link) for link in self._follow(scope).links() if link.kind == COMMIT)
         return tuple(record for record in records if record.commitment.run_id == run_id)
 
+    def holds(self, scope: str, seq: int, digest: str) -> bool:
+        """Whether the scope's chain has a link of this hash at this position.
+
+        Raises:
+            LedgerCorrupt: As for `committed`.
+        """
+        _check_scope(scope)
+        return self._follow(scope).find(lambda link: (link.seq, link.hash) == (seq, digest)) is not None
+
     def _follow(self, scope: str) -> Followed:
         """The chain of a scope, of which only what is new is fetched."""
         return self._followed.setdefault(scope, Followed(self._chain, scope))

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from synthward.errors import IntegrityError
+from synthward.errors import IntegrityError, LedgerCorrupt
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.commitments import Commitment, CommitmentRecord
 from synthward.ledger.ledger import Ledger
@@ -49,6 +49,7 @@ class CommittedJournal:
         self._ledger = ledger
         self._scope = scope
         self._receipt = receipt
+        self._last: CommitmentRecord | None = None
 
     @property
     def run_id(self) -> str:
@@ -98,9 +99,11 @@ class CommittedJournal:
         return self.find(kind) or self._write(kind, kind, make)
 
     def latest_receipt(self) -> dict[str, Any]:
-        """The receipt of the run's last commitment, for the next link to keep: it shows a ledger cut behind that."""
-        records = self._ledger.commitments(self._scope, self.run_id) if self.is_bound else ()
-        return records[-1].receipt(self._receipt.genesis_hash) if records else self.paid
+        """The receipt of the last commitment used here, else of the charge, for the next link of the journal to keep.
+
+        A ledger that is cut behind it is found by it.
+        """
+        return self.paid if self._last is None else self._last.receipt(self._receipt.genesis_hash)
 
     def find_seal(self, step: str) -> tuple[dict[str, Any], bytes] | None:
         """Facts and payload of a sealed step, None where it is still to be drawn.
@@ -175,10 +178,16 @@ class CommittedJournal:
 
         link = self._journal.append(kind, is_committed, make)
         commitment = Commitment(self.run_id, ATTEMPT, step, link.hash, key)
-        return self._named(self._ledger.commit(self._scope, commitment))
+        return self._named(self._newer(self._ledger.commit(self._scope, commitment)))
 
     def _record(self, step: str) -> CommitmentRecord | None:
-        return self._ledger.committed(self._scope, self.run_id, ATTEMPT, step)
+        record = self._ledger.committed(self._scope, self.run_id, ATTEMPT, step)
+        return None if record is None else self._newer(record)
+
+    def _newer(self, record: CommitmentRecord) -> CommitmentRecord:
+        if self._last is None or record.seq > self._last.seq:
+            self._last = record
+        return record
 
     def _named(self, record: CommitmentRecord) -> Link:
         link = self._journal.at(record.digest)
@@ -204,7 +213,7 @@ class CommittedJournal:
 
 
 class CommittedSeals:
-    """Seals of a run as committed links of its journal; each carries the receipt of the charge that pays for it."""
+    """Seals of a run as committed links of its journal; each keeps the receipt of the charge or of the seal before."""
 
     def __init__(self, committed: CommittedJournal) -> None:
         self._committed = committed
@@ -215,8 +224,28 @@ class CommittedSeals:
 
     def put(self, step: str, body: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         """See `measure.curator.SealStore`."""
-        facts = {"step": step, "attempt": ATTEMPT, "ledger": self._committed.paid, **body}
+        facts = {"step": step, "attempt": ATTEMPT, "ledger": self._committed.latest_receipt(), **body}
         return self._committed.seal(step, facts, payload)
+
+
+def require_whole_ledger(journal: Journal, ledger: Ledger, scope: str) -> None:
+    """Refuse to go on where the ledger lost what the journal mentions: a charge, or the commitment of a step.
+
+    A ledger that was restored to an older state does not name the seals that were drawn since; they would be drawn
+    again. Looks at the links of the journal that were read when the run was opened.
+
+    Raises:
+        LedgerCorrupt: A link of the ledger is gone or another one.
+    """
+    for link in journal.known:
+        kept = link.facts.get("ledger")
+        if isinstance(kept, dict) and not ledger.holds(scope, kept.get("seq", -1), kept.get("head", "")):
+            raise LedgerCorrupt(
+                f"scope '{scope}': the journal of run {journal.run_id} mentions link {kept.get('seq')} of the ledger, "
+                "which is not there any more; the ledger was restored to an older state or cut, and what was drawn "
+                "since could be drawn again. Nothing is charged or drawn: restore the ledger to its newest state, or "
+                "start a run with a new key"
+            )
 
 
 def _seal_step(step: str) -> str:

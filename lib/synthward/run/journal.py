@@ -30,6 +30,11 @@ class Journal:
         """All links as they stand now, verified."""
         return self._chain.links()
 
+    @property
+    def known(self) -> tuple[Link, ...]:
+        """The links that were read so far; nothing is fetched."""
+        return self._chain.known
+
     def find(self, kind: str) -> Link | None:
         """The link of a kind that stands once in a run."""
         return self._chain.find(lambda link: link.kind == kind)

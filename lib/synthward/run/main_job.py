@@ -35,7 +35,7 @@ from synthward.release.publication import publish, recognise
 from synthward.release.registry import Artifact, Registry
 from synthward.report.render import render
 from synthward.run import preflight
-from synthward.run.committed import CommittedJournal, CommittedSeals
+from synthward.run.committed import CommittedJournal, CommittedSeals, require_whole_ledger
 from synthward.run.environment import Environment, Places
 from synthward.run.journal import FITTED, OPENED, PUBLISHED, VALIDATED, Journal
 from synthward.run.learning import Learned, Learning, with_histograms
@@ -186,6 +186,7 @@ class MainJob:
 
     def _charge(self) -> ChargeReceipt:
         plan = self._plan
+        require_whole_ledger(self._journal, self._env.ledger, self._scope)
         opened = self._journal.find(OPENED)
         assert opened is not None, "a run is opened before it is charged"
         return self._env.ledger.charge(

@@ -270,6 +270,11 @@ class Followed:
         self.key = key
         self._links: tuple[Link, ...] | None = None
 
+    @property
+    def known(self) -> tuple[Link, ...]:
+        """The links that were read so far; nothing is fetched."""
+        return self._links or ()
+
     def links(self) -> tuple[Link, ...]:
         """All links as they stand now, verified.
 
