@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from synthward.errors import IntegrityError
+from synthward.errors import IntegrityError, SourceError
 from synthward.store.chain import Chain
 from synthward.store.delta import version_of
 from synthward.store.places import TableRef, Zone
+from synthward.store.safety import is_databricks
 from trial import SCOPE, CountingNoise, Stopped, TestSite, charges, ready, stop_after
 
 if TYPE_CHECKING:
@@ -114,6 +115,38 @@ def test_an_opening_of_another_source_is_not_obeyed(spark: SparkSession, tmp_pat
         opened.run(request)
     assert noise.drawn == []
     assert charges(opened) == 0
+
+
+@pytest.mark.parametrize("how", ["table", "view"])
+def test_a_catalog_cannot_hide_a_zone(spark: SparkSession, tmp_path: Path, how: str) -> None:
+    """A table of the catalog over the ledger's files, and a view that reads them, are refused before the charge."""
+    site = TestSite(tmp_path)
+    ward = site.open(spark)
+    name = f"hidden_{how}_{tmp_path.name[-1]}"
+    source = {"_whole": True, "format": "delta", "table": f"default.{name}"}
+    if how == "view":
+        source["snapshot"] = "materialize"
+    path = site.request(source=source, patient={"key": "key"}, columns=["age"])
+    request = ready(ward, path)
+    place = table(site, "ledger", "charges").path
+    if how == "table":
+        spark.sql(f"CREATE TABLE default.{name} USING delta LOCATION '{place}'").collect()
+    else:
+        spark.sql(f"CREATE VIEW default.{name} AS SELECT key, seq AS age FROM delta.`{place}`").collect()
+    try:
+        with pytest.raises(SourceError, match="in the ledger zone of this site, which is never a source"):
+            ward.run(request)
+    finally:
+        spark.sql(f"DROP {how.upper()} IF EXISTS default.{name}").collect()
+    assert charges(ward) == 0
+    assert ward.history(ward.plan(request).identity.run_id) == ()
+
+
+def test_apache_spark_is_not_taken_for_databricks(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
+    assert not is_databricks(spark)
+    # The question is understood: what is built in is found.
+    assert spark.sql("SHOW SYSTEM FUNCTIONS LIKE 'version'").collect()
 
 
 def test_a_small_run_makes_few_commits(spark: SparkSession, tmp_path: Path) -> None:
