@@ -294,6 +294,14 @@ def paid_journal(journal: Journal, store: LinkStore) -> CommittedJournal:
     return CommittedJournal(journal, ledger, SCOPE, receipt)
 
 
+def committed_journal(ward: Ward, run_id: str) -> CommittedJournal:
+    """A finished run's journal as far as the ledger vouches for it: it opens seals."""
+    [state] = [state for state in ward.ledger.scopes() if any(charge.run_id == run_id for charge in state.charges)]
+    [charge] = [charge for charge in state.charges if charge.run_id == run_id]
+    receipt = charge.receipt(state.genesis_hash, is_new=False)
+    return CommittedJournal(Journal(ward._journal, run_id), ward.ledger, state.scope, receipt)
+
+
 def charges(ward: Ward, scope: str = SCOPE) -> int:
     """Number of charges of a scope."""
     return len(ward.budget(scope).charges)
