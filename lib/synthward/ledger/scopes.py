@@ -325,9 +325,14 @@ def verify_scope(
         if not genesis or genesis_hash != genesis[0].hash:
             problems.append(f"receipt {seq}: was issued by another ledger (genesis {genesis_hash[:12]})")
         elif seq not in by_seq:
-            problems.append(f"receipt {seq}: the charge is missing; the ledger was cut or restored to an older state")
+            problems.append(
+                f"receipt {seq}: the charge is missing (or the commitment); the ledger was cut or restored to an older "
+                "state"
+            )
         elif by_seq[seq].hash != head_hash:
-            problems.append(f"receipt {seq}: another charge stands there; the ledger was cut and written again")
+            problems.append(
+                f"receipt {seq}: another charge or commitment stands there; the ledger was cut and written again"
+            )
     return problems
 
 
