@@ -22,13 +22,19 @@ import yaml
 from synthward.api import Release, Ward
 from synthward.domain.codes import codebooks
 from synthward.governance.policy import load_policy
+from synthward.ledger.ledger import Ledger
 from synthward.measure.curator import Curator, RunStep
+from synthward.privacy.accounting import Charge
 from synthward.privacy.noise import Integers, NoiseCall, SecureNoise
-from synthward.run.plan import Plan, make_plan
+from synthward.run.committed import CommittedJournal
+from synthward.run.journal import Journal
+from synthward.run.plan import ATTEMPT, Plan, make_plan
 from synthward.sources import reading as source
 from synthward.sources.reading import PinnedSource
 from synthward.spec.request_file import RequestFile, load_request
 from synthward.spec.site import load_site
+from synthward.store.link_table import LinkStore
+from synthward.store.places import Zone
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -263,6 +269,37 @@ def stop_after(step: str) -> Callable[[str], None]:
             raise Stopped(step)
 
     return on_step
+
+
+def paid_journal(journal: Journal, store: LinkStore) -> CommittedJournal:
+    """The journal of a run that begins with its opening; the run is charged in a ledger that is kept in `store`."""
+    ledger = Ledger(None, Zone("memory/ledger"), store=store, clock=Clock())
+    terms = {"max_epsilon": Decimal(10), "max_delta": Decimal("1e-6"), "declared_patients": 50, "unit": "patient"}
+    ledger.open_scope(SCOPE, **terms, by="lee", policy_digest="p", site_digest="s")  # type: ignore[arg-type]
+    opened = journal.find("opened")
+    assert opened is not None
+    receipt = ledger.charge(
+        SCOPE,
+        run_id=journal.run_id,
+        attempt=ATTEMPT,
+        request_digest="r",
+        policy_digest="p",
+        site_digest="s",
+        journal_id=opened.facts["journal_id"],
+        cost=Charge.pure(Decimal(1)),
+        release_id="release",
+        delta_report=Decimal("1e-6"),
+        opened=opened.hash,
+    )
+    return CommittedJournal(journal, ledger, SCOPE, receipt)
+
+
+def committed_journal(ward: Ward, run_id: str) -> CommittedJournal:
+    """A finished run's journal as far as the ledger vouches for it: it opens seals."""
+    [state] = [state for state in ward.ledger.scopes() if any(charge.run_id == run_id for charge in state.charges)]
+    [charge] = [charge for charge in state.charges if charge.run_id == run_id]
+    receipt = charge.receipt(state.genesis_hash, is_new=False)
+    return CommittedJournal(Journal(ward._journal, run_id), ward.ledger, state.scope, receipt)
 
 
 def charges(ward: Ward, scope: str = SCOPE) -> int:

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from synthward.cli.schemas import DOCUMENTS
 from synthward.config.canonical import canonical_json
 from synthward.config.nodes import Mapping, Node, Scalar, Sequence, parse
 from synthward.config.shapes import (
@@ -33,6 +32,7 @@ from synthward.config.shapes import (
     members,
     shape_of,
 )
+from synthward.run.documents import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
@@ -47,7 +47,7 @@ def example_files() -> Iterator[tuple[str, Path]]:
     """The configuration files of this repository, each with the name of its document."""
     for path in sorted((ROOT / "conf").rglob("*.yaml")):
         kind = KIND_OF_FOLDER.get(path.parent.name, path.stem)
-        if kind in DOCUMENTS:
+        if kind in KINDS:
             yield kind, path
 
 
@@ -206,7 +206,7 @@ def made_up(shape: Shape, member: Member, default: str) -> str:
 
 def page(kind: str, found: Examples) -> str:
     """One reference page."""
-    cls, heading = DOCUMENTS[kind]
+    cls, heading = KINDS[kind].document, KINDS[kind].title
     lines = [
         f"# {heading}",
         "",
@@ -238,8 +238,8 @@ def pages() -> dict[str, str]:
     for kind, path in example_files():
         node, _ = parse(path.read_text(encoding="utf-8"))
         assert node is not None
-        collect(shape_of(DOCUMENTS[kind][0]), node, found)
-    return {f"{kind}.md": page(kind, found) for kind in DOCUMENTS}
+        collect(shape_of(KINDS[kind].document), node, found)
+    return {f"{kind}.md": page(kind, found) for kind in KINDS}
 
 
 def stale() -> list[str]:

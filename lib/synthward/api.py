@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthward.config.instants import now
-from synthward.errors import BudgetError, LedgerCorrupt, PolicyRefused, SynthwardError, UsageError
+from synthward.errors import BudgetError, ConfigError, LedgerCorrupt, PolicyRefused, SynthwardError, UsageError
 from synthward.governance.approvals import Approval, Verdict
 from synthward.governance.policy import Policy, load_policy
 from synthward.ledger.ledger import Ledger
@@ -32,13 +32,14 @@ from synthward.run.decisions import Decisions
 from synthward.run.describe import describe_plan
 from synthward.run.doctor import Finding, session_findings, site_findings
 from synthward.run.environment import Environment
-from synthward.run.journal import SEALED
+from synthward.run.evidence import Evidence, evidence_of
 from synthward.run.main_job import MANIFEST, REPORT, MainJob, Outcome
 from synthward.run.opening import discard_copies
 from synthward.run.plan import Plan, make_plan
 from synthward.run.records import publishable_metrics
 from synthward.run.result import RunResult
 from synthward.run.runs import Runs
+from synthward.spec.apart import zone_problems
 from synthward.spec.request_file import RequestFile, load_request
 from synthward.spec.site import Site, load_site
 from synthward.store.chain import Chain
@@ -142,8 +143,11 @@ class Ward:
         """What a run would do and cost; reads no data and writes nothing.
 
         Raises:
-            ConfigError: The request does not make sense.
+            ConfigError: The request does not make sense, or its source meets a zone of this site.
         """
+        own = zone_problems(request, self.site)
+        if own:
+            raise ConfigError(own)
         return make_plan(request, self.policy, run_key, self._today())
 
     def describe(self, plan: Plan) -> str:
@@ -301,17 +305,23 @@ class Ward:
         return self.ledger.history(scope)
 
     def verify(self, scope: str) -> list[str]:
-        """Everything wrong with a scope's ledger, with the receipts that seals and releases keep; empty when sound."""
-        return self.ledger.verify(scope, self._receipts().get(scope, ()))
+        """Everything wrong with a scope's ledger, held against journals and releases; empty when sound."""
+        kept = self._evidence()
+        return [*self.ledger.verify(scope, kept.receipts.get(scope, ()), kept.journals), *kept.faults.get(scope, ())]
 
     def verify_all(self) -> dict[str, list[str]]:
         """The same for every scope that the ledger, a run's journal or a release names; by name.
 
         The ledger's own list would leave out a scope that it has lost.
         """
-        kept = self._receipts()
+        kept = self._evidence()
+        named = sorted({*self.ledger.names(), *kept.receipts})
         return {
-            scope: self.ledger.verify(scope, kept.get(scope, ())) for scope in sorted({*self.ledger.names(), *kept})
+            scope: [
+                *self.ledger.verify(scope, kept.receipts.get(scope, ()), kept.journals),
+                *kept.faults.get(scope, ()),
+            ]
+            for scope in named
         }
 
     def manifest(self, release_id: str) -> Manifest:
@@ -369,16 +379,9 @@ class Ward:
     def _today(self) -> dt.date:
         return self._clock().astimezone(dt.UTC).date()
 
-    def _receipts(self) -> dict[str, list[tuple[int, str, str]]]:
-        """Receipts by scope, of all seals and releases; none where a run has opened its source and got no further."""
-        found: dict[str, set[tuple[int, str, str]]] = {}
-        for links in self._journal.read_all(payloads=False).values():
-            here = found.setdefault(links[0].facts["scope"], set())
-            paid = [link.facts["ledger"] for link in links if link.kind == SEALED]
-            here |= {(receipt["seq"], receipt["head"], receipt["genesis"]) for receipt in paid}
-        for scope, receipt in self.registry.receipts():
-            found.setdefault(scope, set()).add(receipt)
-        return {scope: sorted(receipts) for scope, receipts in found.items()}
+    def _evidence(self) -> Evidence:
+        """What journals and releases know of the ledger."""
+        return evidence_of(self._journal.read_all(payloads=False), self.registry.receipts())
 
 
 def open_ward(spark: SparkSession, site: str | Path) -> Ward:

@@ -53,6 +53,7 @@ def main(zone: str, name: str, count: int, lock: str) -> None:
                 cost=Charge.pure(Decimal("0.1")),
                 release_id=run_id,
                 delta_report=Decimal("1e-6"),
+                opened="0" * 64,
             )
         except BudgetExceeded:
             refused += 1

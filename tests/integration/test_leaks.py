@@ -23,7 +23,7 @@ from synthward.spec.request_file import RequestFile
 from synthward.spec.site import Site
 from synthward.store.chain import Chain
 from synthward.store.places import Zone
-from trial import VISITS, Clock, TestSite, heard, ready
+from trial import VISITS, Clock, TestSite, committed_journal, heard, ready
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -48,7 +48,9 @@ def counts(spark: SparkSession, shown: Showcase) -> re.Pattern[str]:
     [seal] = [link for link in journal.read(shown.line["run_id"]) if link.kind == "sealed"]
     plan = shown.site.open(spark, clock=Clock()).plan(shown.site.open(spark).request(shown.request))
     asked = next(plan.synthesizer.rounds(plan.task)).asked
-    sealed = unpack(asked, seal.facts["cells"], seal.payload or b"")
+    found = committed_journal(shown.site.open(spark), shown.line["run_id"]).find_seal(seal.facts["step"])
+    assert found is not None
+    sealed = unpack(asked, found[0]["cells"], found[1])
     population = next(m.counts[0] for m in sealed if m.asked.query.label == "population")
     wanted = [n for n in (ROWS, PATIENTS) if n != population]
     spelled = [text for n in wanted for text in {str(n), f"{n:,}"}]

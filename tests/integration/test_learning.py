@@ -25,7 +25,19 @@ from synthward.sources.reading import PinnedSource
 from synthward.spec.site import load_site
 from synthward.store.chain import Chain
 from synthward.store.places import TableRef, Zone
-from trial import VISITS, Clock, CountingNoise, Stopped, TestSite, heard, plan_of, run, stop_after, visits
+from trial import (
+    VISITS,
+    Clock,
+    CountingNoise,
+    Stopped,
+    TestSite,
+    committed_journal,
+    heard,
+    plan_of,
+    run,
+    stop_after,
+    visits,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -48,6 +60,7 @@ CROWDED += [(HEAVY, PLANTED, 40), (HEAVY, "U", 41), (1006, "free text", 30), (No
 """Ages of 30 to 49 only, of 0 to 100 that are declared; a value that many have and is not declared, and a rare one."""
 
 RECEIPT = ChargeReceipt(1, "head", "genesis", is_new=True)
+"""A charge of a version before commitments, whose seals stand in the journal as they are."""
 
 
 @pytest.mark.slow
@@ -91,7 +104,12 @@ def test_a_learned_release(spark: SparkSession, tmp_path: Path) -> None:
     # What one patient has is nowhere, not even in the protected zone.
     shown = [*messages, release.report, release.manifest.text, file.text]
     shown += [path.read_text() for path in (tmp_path / "zones").rglob("*.json")]
-    shown += [str(link.body) + str(link.payload) for link in ward._journal.read(body["run_id"])]
+    links = ward._journal.read(body["run_id"])
+    shown += [str(link.body) + str(link.payload) for link in links]
+    committed = committed_journal(ward, body["run_id"])
+    seals = [committed.find_seal(link.facts["step"]) for link in links if link.kind == "sealed"]
+    assert seals
+    shown += [str(seal) for seal in seals]
     assert not [text for text in shown if PLANTED in text or "free text" in text]
 
 
@@ -120,7 +138,8 @@ class Driver:
             on_step=on_step,
         )
         state = source.pin(self.spark, self.plan.file) if pinned is None else pinned
-        return MainJob(env, self.plan, (), 1)._measure(state, RECEIPT)
+        job = MainJob(env, self.plan, (), 1)
+        return job._measure(state, job._vouched_for(RECEIPT))
 
     def seals(self) -> list[tuple[Any, ...]]:
         """What is sealed."""

@@ -57,6 +57,7 @@ def charge(ledger: Ledger, run_id: str, cost: Charge = TENTH) -> ChargeReceipt:
         cost=cost,
         release_id=run_id,
         delta_report=Decimal("1e-6"),
+        opened="0" * 64,
     )
 
 

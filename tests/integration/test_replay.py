@@ -29,6 +29,8 @@ from trial import TestSite, heard, ready
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from synthward.store.links import Link
+
 K = 2
 VISITS = "stay STRING, sex STRING, age INT"
 STAYS = "stay STRING, pid BIGINT"
@@ -140,7 +142,9 @@ def observe(
     # A step's sign of life depends on how busy the machine is, and on nothing else.
     messages = [message for message in messages if " still running after " not in message]
     views: dict[str, Any] = {"exit": failure, "messages": messages}
-    views["ledger"] = [(link.kind, link.body, link.at, link.hash) for link in opened.ledger._chain.rows("clinic")]
+    ledger = opened.ledger._chain.rows("clinic")
+    views["ledger"] = [(link.kind, link.body, link.at, link.hash) for link in ledger]
+    tokens |= hidden(ledger)
     if release is not None:
         tokens[release.manifest.digest] = "<manifest>"
         views["manifest"] = release.manifest.text
@@ -153,6 +157,22 @@ def observe(
         views["plan"] = str(opened.plan(request).forecast)
     views["files"] = shapes(root / "zones" / "releases", tokens)
     return Seen({name: plain(view, tokens) for name, view in views.items()})
+
+
+def hidden(ledger: Iterable[Link]) -> dict[str, str]:
+    """Hashes of links of the protected zone, keys of seals, and hashes of the ledger that follow from them.
+
+    They hide what they stand for: the `opened` link holds a random number that is never published, a seal is enclosed
+    under a random key (PROOFS 5.6). So two runs differ in them whatever their sources are.
+    """
+    tokens: dict[str, str] = {}
+    for link in ledger:
+        names = [name for name in ("opened", "digest", "seal_key") if link.facts.get(name)]
+        assert all(len(link.facts[name]) == 64 for name in names)
+        tokens |= {link.facts[name]: f"<{name} of link {link.seq}>" for name in names}
+        if link.kind != "open":
+            tokens[link.hash] = f"<link {link.seq}>"
+    return tokens
 
 
 def tracked(root: Path, run: str | None) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from store_doubles import MemoryLinks
 from synthward.config.loader import bind
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
@@ -25,11 +24,8 @@ from synthward.privacy.measurement import Asked, Round
 from synthward.privacy.noise import NoiseCall, SecureNoise
 from synthward.privacy.queries import Marginal, Population, Query, Scores, Selection, SquareSum, Sum
 from synthward.privacy.unit import PrivacyUnit
-from synthward.run.journal import Journal, JournalSeals
 from synthward.spec.request import Synthesizer
-from synthward.store.chain import Chain
-from synthward.store.places import TableRef
-from trial import Clock, MemorySeals, Stopped, heard, stepping, stop_after
+from trial import MemorySeals, Stopped, heard, stepping, stop_after
 
 DOMAIN = bind(
     "version: 1\nattributes:\n  sex: {type: categorical, values: [F, M]}\n"
@@ -265,6 +261,17 @@ def test_the_sum_of_all_rounds_is_held_against_the_charge(passes: list[str]) -> 
         curator.answer(asked_all[2])
 
 
+def test_rounds_that_were_sealed_by_an_earlier_driver_count(passes: list[str]) -> None:
+    """A resumed run must not spend what its sealed rounds have spent already."""
+    first, seals = rounds()[0], MemorySeals()
+    build(seals, Choosing(5), charge=charge_of(first), cliques=(PAIR,)).answer(first)
+    resumed = build(seals, Choosing(5), charge=charge_of(first), cliques=(PAIR,))
+    resumed.answer(first)
+    with pytest.raises(IntegrityError, match="step 'again' would spend more"):
+        resumed.answer(replace(first, step="again"))
+    assert passes == ["pass"]
+
+
 def test_a_selection_with_added_noise_is_refused(passes: list[str]) -> None:
     asked_all = rounds()
     selection = asked_all[2].asked[0]
@@ -397,20 +404,6 @@ def test_the_exact_curve_admits_no_sum(passes: list[str], query: Query) -> None:
         build(MemorySeals(), Plus(1), charge=asked_one.charge, curve_cells=24).answer(asked_one)
     assert passes == []
     assert build(MemorySeals(), Plus(1), charge=asked_one.charge).answer(asked_one)
-
-
-def test_seals_are_links_of_the_journal_and_the_first_one_wins() -> None:
-    chain = Chain(None, TableRef(parts=("journal",)), store=MemoryLinks(), clock=Clock())
-    journal = Journal(chain, "run")
-    receipt = {"seq": 1, "head": "h", "genesis": "g"}
-    ours, theirs = (JournalSeals(Journal(chain, "run"), receipt) for _ in range(2))
-    assert ours.find("moments") is None
-    stored = theirs.put("moments", {"digest": "d"}, b"theirs")
-    assert ours.put("moments", {"digest": "d"}, b"ours") == stored
-    assert stored[1] == b"theirs"
-    assert stored[0]["ledger"] == receipt
-    assert len(journal.links()) == 1
-    assert ours.put("other", {"digest": "e"}, b"ours")[1] == b"ours"
 
 
 def test_layout_covers_every_query_once() -> None:

@@ -65,6 +65,7 @@ def charge(ledger: Ledger, run_id: str, attempt: int = 0, cost: Charge = ONE, **
         "journal_id": "j",
         "release_id": f"rel-{run_id}",
         "delta_report": Decimal("1e-6"),
+        "opened": "0" * 64,
     }
     return ledger.charge("a", run_id=run_id, attempt=attempt, cost=cost, **{**facts, **more})
 
@@ -435,6 +436,12 @@ class _Session:
 
     def __init__(self, **values: str) -> None:
         self.conf = _Conf(**values)
+
+    def sql(self, _: str) -> _Session:
+        return self
+
+    def collect(self) -> list[Any]:
+        return []
 
 
 def test_unsafe_zone_is_refused_at_once() -> None:

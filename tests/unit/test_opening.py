@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from pyspark.sql import types as T
 
 from store_doubles import MemoryLinks
-from synthward.errors import LedgerCorrupt
+from synthward.errors import IntegrityError, LedgerCorrupt
 from synthward.run import opening
+from synthward.run.committed import CommittedJournal
 from synthward.run.environment import Places
 from synthward.run.journal import COPIED, OPENED, SEALED, Journal
 from synthward.run.plan import Plan
@@ -19,7 +21,7 @@ from synthward.sources.reading import Pinned, PinnedSource
 from synthward.spec.request import Source
 from synthward.store.chain import Chain
 from synthward.store.places import TableRef, Zone
-from trial import Clock, TestSite, plan_of
+from trial import Clock, TestSite, paid_journal, plan_of
 
 VIEW = {"_whole": True, "format": "delta", "table": "a.view", "snapshot": "materialize"}
 COPY = "file:/protected/source_r1_0"
@@ -37,16 +39,26 @@ class World:
         self.version = 0
         self.whole = True
         self.dropped: list[str] = []
-        self.journal().once(OPENED, lambda: ({"source": self.pinned.record(), "copies": [COPY]}, None))
+        facts = {"source": self.pinned.record(), "copies": [COPY], "journal_id": "j", **opening._approved(self.plan)}
+        self.journal().once(OPENED, lambda: (facts, None))
+        self.store = MemoryLinks()
 
     @property
     def env(self) -> Any:
         """Stands for an `Environment`."""
-        return cast("Any", type("Env", (), {"spark": None, "journal": self.chain}))
+        return cast("Any", type("Env", (), {"spark": None, "site": None, "journal": self.chain}))
 
     def journal(self) -> Journal:
         """As a new driver sees it."""
         return Journal(self.chain, self.plan.identity.run_id)
+
+    def committed(self) -> CommittedJournal:
+        """As a new driver sees it."""
+        return paid_journal(self.journal(), self.store)
+
+    def seal(self) -> None:
+        """Seals a round."""
+        self.committed().seal("one_way", {"step": "one_way"}, b"")
 
     def copy_tables(self, _: Any, pinned: PinnedSource, __: Any, copies: Mapping[int, TableRef]) -> PinnedSource:
         """Stands for the copy of all rows."""
@@ -61,7 +73,7 @@ class World:
 
     def drive(self) -> PinnedSource:
         """What one driver measures."""
-        return opening.copy_source(self.env, self.plan, self.places, self.journal(), self.pinned)
+        return opening.copy_source(self.env, self.plan, self.places, self.committed(), self.pinned)
 
     def refuse(self) -> list[str]:
         """What is dropped when the run is refused."""
@@ -107,7 +119,7 @@ def test_a_copy_that_is_gone_is_made_again_while_nothing_is_sealed(world: World)
 def test_a_sealed_run_keeps_to_its_copy_whatever_became_of_it(world: World) -> None:
     """Its other rounds must be about the same rows; that the copy is gone is told when it is read."""
     world.drive()
-    world.journal().seal("one_way", {"step": "one_way"}, b"")
+    world.seal()
     world.whole = False
     assert world.drive().tables[0].version == 1
     assert world.copied() == [1]
@@ -124,15 +136,56 @@ def test_of_two_drivers_that_copy_the_first_one_counts(world: World, monkeypatch
 
     monkeypatch.setattr(opening.copying, "copy_tables", overtaken)
     assert [world.drive()] == theirs
+    assert world.drive() == theirs[0]
     assert world.copied() == [1]
     assert world.version == 2
+
+
+def test_a_copy_that_the_run_did_not_make_is_not_measured(world: World) -> None:
+    elsewhere = PinnedSource((Pinned(Source(format="delta", path="file:/other/people"), version=9),))
+    world.journal().once(COPIED, lambda: ({"source": elsewhere.record()}, None))
+    assert world.drive().tables[0].source.path == COPY
+    assert world.drive().tables[0].version == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"request_digest": "another"}, "request_digest"),
+        ({"scope": "another"}, "scope"),
+        ({"run_key": "another"}, "run_key"),
+        ({"copies": ["file:/ledger/charges"]}, "copies"),
+        ({"copies": []}, "copies"),
+        ({"source": [{"location": "b.view", "version": None, "fingerprint": None, "table_id": None}]}, "source"),
+        ({"source": []}, "source, copies"),
+    ],
+)
+def test_an_opening_that_is_not_of_the_request_is_refused(world: World, change: dict[str, Any], told: str) -> None:
+    """Whoever can write to the protected zone can open a run before it does, for a source of their own choice."""
+    [link] = world.journal().links()
+    assert opening.open_source(world.env, world.plan, world.places, world.journal()) == world.pinned
+    world.chain = Chain(None, TableRef(parts=("journal",)), store=MemoryLinks(), clock=Clock())
+    world.journal().once(OPENED, lambda: ({**link.facts, **change}, None))
+    with pytest.raises(IntegrityError, match=rf"differs in {told}\)"):
+        opening.open_source(world.env, world.plan, world.places, world.journal())
+
+
+def test_what_a_charge_says_of_an_opening_cannot_be_guessed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hash of the link stands in the ledger; equal openings differ by a number that is never published."""
+    monkeypatch.setattr(opening.source, "pin", lambda *_: world.pinned)
+    monkeypatch.setattr(opening.source, "source_rows", lambda *_: None)
+    monkeypatch.setattr(opening, "refuse_zones", lambda *_: None)
+    monkeypatch.setattr(opening, "_types", lambda *_: T.StructType())
+    one, two = (opening._opening(world.env, world.plan, world.places) for _ in range(2))
+    assert len(one["blind"]) == 64
+    assert one["blind"] != two["blind"]
 
 
 def test_a_refusal_drops_the_copy_unless_something_is_sealed(world: World) -> None:
     assert world.refuse() == []
     world.drive()
     assert world.refuse() == [COPY]
-    world.journal().seal("one_way", {"step": "one_way"}, b"")
+    world.seal()
     assert world.journal().find(SEALED) is not None
     assert world.refuse() == []
 

@@ -15,7 +15,7 @@ import pytest
 
 from store_doubles import MemoryLinks
 from synthward import api
-from synthward.errors import BudgetExceeded, GateFailed, IntegrityError, PolicyRefused
+from synthward.errors import BudgetExceeded, GateFailed, IntegrityError, LedgerCorrupt, PolicyRefused
 from synthward.fit import joint
 from synthward.fit.model import Model
 from synthward.governance.policy import load_policy
@@ -33,6 +33,7 @@ from synthward.sources.reading import Pinned, PinnedSource
 from synthward.spec.request import Source
 from synthward.spec.site import load_site
 from synthward.store.chain import Chain
+from synthward.store.links import Link, next_link
 from synthward.store.places import TableRef, Zone
 from trial import SCOPE, Clock, CountingNoise, Stopped, TestSite, approve, open_budget, plan_of, stop_after
 
@@ -60,6 +61,7 @@ class World:
         gate: Whether the gate passes.
         published: Releases at their targets.
         models: What was staged.
+        registry: Rows of releases.
         broken: Why the pass fails, if it does.
         pinned: The source as it is pinned.
         exact: What the pass finds, by number of cells.
@@ -75,6 +77,7 @@ class World:
     gate: bool = True
     published: list[str] = field(default_factory=list)
     models: list[Model] = field(default_factory=list)
+    registry: dict[str, dict[str, Any]] = field(default_factory=dict)
     broken: str = ""
     pinned: PinnedSource = field(default_factory=lambda: PinnedSource(()))
     exact: Callable[[int], np.ndarray] = lambda cells: np.ones(cells, dtype=np.int64)
@@ -174,16 +177,17 @@ class _Opener:
 
 
 class _Registry:
-    """A registry that takes everything."""
+    """A registry that takes everything and remembers manifests."""
 
-    def __init__(self, *_: Any) -> None:
-        """Holds nothing."""
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     def keep(self, *_: Any) -> None:
         """Stands for storing an artifact."""
 
-    def record(self, *_: Any) -> None:
-        """Stands for the release's row."""
+    def record(self, release_id: str, row: dict[str, Any]) -> None:
+        """Stands for adding the release's row."""
+        self._world.registry.setdefault(release_id, row)
 
     def create_view(self, *_: Any) -> None:
         """Stands for the ready view."""
@@ -192,19 +196,24 @@ class _Registry:
         """Stands for a stored report."""
         return b""
 
+    def row(self, release_id: str) -> dict[str, Any] | None:
+        """Stands for looking at the release's row."""
+        return self._world.registry.get(release_id)
+
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(tmp_path)
     for name in ("check_executors", "warn_of_interpretation", "check_zones", "check_targets"):
         monkeypatch.setattr(module.preflight, name, lambda *_: None)
-    for name in ("registry_row", "table_properties", "publishable_metrics", "tracked_parameters"):
+    monkeypatch.setattr(module, "registry_row", lambda manifest: {"manifest_digest": manifest.digest})
+    for name in ("table_properties", "publishable_metrics", "tracked_parameters"):
         monkeypatch.setattr(module, name, lambda _: {})
     monkeypatch.setattr(module, "render", lambda _: "<html></html>")
     monkeypatch.setattr(module.tracking, "reachable", lambda _: "")
     monkeypatch.setattr(module.tracking, "log_release", lambda *_, **__: None)
     for place in (module, api):
-        monkeypatch.setattr(place, "Registry", _Registry)
+        monkeypatch.setattr(place, "Registry", lambda *_: _Registry(made))
     monkeypatch.setattr(api, "Chain", made.chain)
     monkeypatch.setattr(api, "Ledger", lambda *_, **__: made.accounts())
     monkeypatch.setattr(api.Runs, "add", lambda *_: True)
@@ -291,9 +300,16 @@ def test_the_tiers_cap_holds_against_a_charge_made_after_the_plan(world: World) 
 
     def overtake(step: str) -> None:
         if step == "open":
-            facts = {"policy_digest": "p", "site_digest": "s", "journal_id": "j", "delta_report": Decimal("1e-6")}
+            facts = {"policy_digest": "p", "site_digest": "s", "journal_id": "j", "opened": "0" * 64}
             world.accounts().charge(
-                SCOPE, run_id="rival", attempt=1, request_digest="r", release_id="r", cost=world.plan.charge, **facts
+                SCOPE,
+                run_id="rival",
+                attempt=1,
+                request_digest="r",
+                release_id="r",
+                cost=world.plan.charge,
+                delta_report=Decimal("1e-6"),
+                **facts,
             )
 
     with pytest.raises(BudgetExceeded, match="tier T0 allows epsilon 100 "):
@@ -350,6 +366,142 @@ def test_a_charge_beyond_the_tiers_cap_is_refused_before_anything_is_read(world:
         ward.run(world.plan.file, run_key="next")
     assert steps == []
     assert world.journal.links == links
+
+
+ROW = {"unit": "row", "key": None, "max_rows_per_patient": 1}
+
+
+@pytest.mark.parametrize(
+    ("unit", "changes", "told"),
+    [
+        (
+            "patient",
+            {"patient": {"unit": "row", "key": None, "max_rows_per_patient": 1}},
+            "protects unit patient, the request row",
+        ),
+        ("row", {}, "protects unit row, the request patient"),
+        (
+            "patient",
+            {"population": {"declared_patients": 51}},
+            "opened for 50 declared patients, .* declares 51",
+        ),
+    ],
+    ids=["row request", "row scope", "declared otherwise"],
+)
+def test_a_scope_of_another_unit_or_size_pays_for_nothing(
+    tmp_path: Path, world: World, unit: str, changes: dict[str, Any], told: str
+) -> None:
+    wide = {"max_epsilon_per_release": 100, "max_epsilon_per_scope": 1000, "min_declared_patients": 2}
+    TestSite(tmp_path, policy={"allow_other_unit": True, "tiers": {"T1": wide}})
+    world.ledger.links.clear()
+    terms = {"max_delta": Decimal("1e-6"), "declared_patients": 50, "by": "sam", "policy_digest": "p"}
+    world.accounts().open_scope(SCOPE, max_epsilon=Decimal(1000), unit=unit, site_digest="s", **terms)
+    world.ask(**changes)
+    steps: list[str] = []
+    with pytest.raises(PolicyRefused, match=told):
+        world.ward(steps.append).run(world.plan.file)
+    assert (steps, world.charges(), world.journal.links) == ([], 0, [])
+
+
+def test_preflight_tries_every_zone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A charge comes after it, so that a ledger that cannot be written is known before the source is opened."""
+    tried: dict[str, str] = {}
+    monkeypatch.setattr(
+        module.preflight, "check_zones", lambda _, zones, __: tried.update({k: v.location for k, v in zones.items()})
+    )
+    world.drive()
+    site = load_site(world.site.file)
+    assert tried == {"release": site.releases, "protected": site.protected, "ledger": site.ledger}
+
+
+def plant(world: World, kind: str, facts: dict[str, Any], payload: bytes | None = None) -> Link:
+    """Writes a well-formed link at the end of the journal, as anybody can who may write to the protected zone."""
+    head = world.journal.links[-1]
+    link = next_link(head, key=head.key, kind=kind, body=facts, payload=payload, at=world.clock())
+    world.journal.links.append(link)
+    return link
+
+
+@pytest.mark.parametrize("step", ["seal", "fitted", "validate", "publish"])
+def test_a_journal_cut_back_under_its_charge_is_forfeit(world: World, step: str) -> None:
+    """Each new draw under one charge would take away some of the noise of the first."""
+    with pytest.raises(Stopped):
+        world.drive(stop_after(step))
+    drawn, events = len(world.noise.drawn), list(world.events)
+    whole, world.journal = world.journal, MemoryLinks()
+    world.journal.links = whole.links[:1]
+    for _ in range(2):
+        with pytest.raises(IntegrityError, match=r"step 'sealed\.moments': .* was cut back") as refused:
+            world.drive()
+        assert not refused.value.retryable
+    assert (len(world.noise.drawn), world.events) == (drawn, events)
+    assert world.charges() == 1
+    world.journal = whole
+    world.drive()
+    assert len(world.noise.drawn) == drawn
+
+
+@pytest.mark.parametrize("left", [2, 3, 4])
+def test_a_run_does_not_go_on_with_a_ledger_that_was_cut(world: World, left: int) -> None:
+    """Restored to before the charge, or to before a commitment, it would let the same steps be drawn again."""
+    with pytest.raises(Stopped):
+        world.drive(stop_after("validate"))
+    drawn, whole = len(world.noise.drawn), list(world.ledger.links)
+    del world.ledger.links[left:]
+    with pytest.raises(LedgerCorrupt, match=r"mentions link \d+ of the ledger, which is not there any more"):
+        world.drive()
+    assert (len(world.noise.drawn), world.charges()) == (drawn, int(left > 2))
+    world.ledger.links = whole
+    world.drive()
+    assert len(world.noise.drawn) == drawn
+
+
+def test_planted_links_change_nothing(world: World) -> None:
+    with pytest.raises(Stopped):
+        world.drive(stop_after("charge"))
+    plant(world, "sealed", {"step": "moments", "attempt": 1, "asked": [], "cells": []}, b"theirs")
+    plant(world, "fitted", {"model": "0" * 64}, b"{}")
+    plant(world, "validated", {"passed": True, "version": 0, "manifest": "0" * 64}, b"{}")
+    plant(world, "published", {"table": "elsewhere", "manifest": "0" * 64})
+    outcome = world.drive()
+    assert outcome.is_new
+    assert world.published == ["release"]
+    assert world.noise.drawn
+    assert world.kinds()[5:] == ["sealed", "fitted", "validated", "published"]
+    assert world.drive().is_new is False
+
+
+def test_a_planted_word_of_publication_does_not_skip_the_registry(world: World) -> None:
+    with pytest.raises(Stopped):
+        world.drive(stop_after("validate"))
+    [validated] = [link for link in world.journal.links if link.kind == "validated"]
+    plant(world, "published", {"table": "t", "manifest": validated.facts["manifest"]})
+    assert world.drive().is_new
+    assert world.registry
+
+
+def test_a_planted_word_of_publication_does_not_pass_a_failed_gate(world: World) -> None:
+    world.gate = False
+    with pytest.raises(GateFailed):
+        world.drive()
+    [validated] = [link for link in world.journal.links if link.kind == "validated"]
+    manifest = validated.facts["manifest"]
+    plant(world, "published", {"table": "t", "manifest": manifest})
+    world.registry[world.plan.identity.release_id] = {"manifest_digest": manifest}
+    with pytest.raises(GateFailed):
+        world.drive()
+    assert world.published == []
+
+
+def test_what_is_used_is_committed_before(world: World) -> None:
+    """One commitment for the round, the model and the manifest each, every one before the step that uses it."""
+    seen: dict[str, int] = {}
+
+    def count(step: str) -> None:
+        seen.setdefault(step, sum(link.kind == "commit" for link in world.ledger.links))
+
+    world.drive(count)
+    assert [seen[step] for step in ("draw", "seal", "fitted", "validate", "register", "track")] == [0, 1, 2, 3, 3, 3]
 
 
 ADAPTIVE = {

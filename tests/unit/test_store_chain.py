@@ -10,7 +10,14 @@ import pytest
 
 from store_doubles import Conflict, MemoryLinks
 from synthward.config.instants import utc_text
-from synthward.errors import IntegrityError, LedgerCorrupt, StoreConflict, UsageError
+from synthward.errors import (
+    EnvironmentProblem,
+    IntegrityError,
+    LedgerCorrupt,
+    SafeError,
+    StoreConflict,
+    UsageError,
+)
 from synthward.store.chain import Chain, Followed, HeadMoved
 from synthward.store.links import ORIGIN, Link, next_link, verify_chain
 from synthward.store.places import TableRef
@@ -150,6 +157,32 @@ def test_conflict_is_retried_and_told_from_other_errors() -> None:
     with pytest.raises(RuntimeError, match="disk full"):
         chain.append("b", "k", {}, None, None)
     assert not chain.read("b")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("java.io.IOException: No space left on device", "no space is left there"),
+        ("org.apache.hadoop.hdfs.protocol.DSQuotaExceededException: ...", "its quota is used up"),
+        ("org.apache.hadoop.security.AccessControlException: ...", "may not write there"),
+        ("java.io.IOException: Read-only file system", "is read-only"),
+    ],
+)
+def test_storage_that_takes_no_more_is_told_without_a_stack(text: str, told: str) -> None:
+    store = MemoryLinks()
+    chain = make_chain(store)
+
+    def full(_: Link) -> None:
+        raise RuntimeError(f"An error occurred\n: org.apache.spark.SparkException: ...\n\tat a.b.C\nCaused by: {text}")
+
+    store.faults.append(full)
+    with pytest.raises(EnvironmentProblem, match=told) as refused:
+        chain.append("a", "x", {}, None, None)
+    assert "Caused by" not in str(refused.value)
+    assert "SparkException" not in SafeError.of(refused.value).text
+    assert not refused.value.retryable
+    # Nothing was written, and the next try needs no repair.
+    assert chain.append("a", "x", {}, None, None).seq == 0
 
 
 def test_retries_are_bounded() -> None:

@@ -14,7 +14,7 @@ from pyspark.errors import PySparkException
 
 from synthward.errors import EnvironmentProblem, StoreConflict, UsageError, condition_of
 from synthward.store import delta
-from synthward.store.lock import file_lock, lock_for, refuse_unsafe
+from synthward.store.lock import file_lock, lock_for
 from synthward.store.places import TableRef, Zone, local_path
 
 
@@ -271,23 +271,3 @@ def test_lock_without_write_access_says_so(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(EnvironmentProblem, match="write access"), file_lock(tmp_path / "l", 1):
         pass
-
-
-# --- where a ledger may be ---
-
-
-@pytest.mark.parametrize(
-    "location",
-    ["/x/y", "file:/x", "hdfs://n/x", "abfss://c@a/x", "gs://b/x", "dbfs:/x", "main.ledger", "FILE:/x", "/odd:name/x"],
-)
-def test_safe_places(location: str) -> None:
-    refuse_unsafe(location, single_writer=False, log_store_configured=False)
-
-
-@pytest.mark.parametrize("location", ["s3a://b/x", "s3://b/x", "S3A://b/x", "oss://b/x", "unknown://b/x"])
-def test_unsafe_places_are_refused_unless_somebody_vouches(location: str) -> None:
-    with pytest.raises(EnvironmentProblem, match="single_writer: true"):
-        refuse_unsafe(location, single_writer=False, log_store_configured=False)
-    refuse_unsafe(location, single_writer=True, log_store_configured=False)
-    refuse_unsafe(location, single_writer=False, log_store_configured=True)
-    refuse_unsafe(location, single_writer=False, log_store_configured=False, on_databricks=True)

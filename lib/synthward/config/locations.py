@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from synthward.config.places import relation
+
 ZONE_FORMS = (
     "allowed are a folder (./zones/ledger, /data/ledger), a URI (s3a://bucket/ledger, abfss://..., hdfs://...) "
     "and a catalog schema (main.synthward)"
@@ -73,17 +75,9 @@ def zone_fault(location: str) -> str | None:
 
 def overlapping(zones: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Pairs of zones of which one is, or lies inside, the other; as (key, message) of the later one."""
-    normal = {name: _normal(location) for name, location in zones.items()}
-    for (one, first), (other, second) in itertools.combinations(normal.items(), 2):
-        if first == second:
-            yield other, f"is the same place as {one}; the zones must differ, because access is granted by zone"
-        elif (first + "/").startswith(second + "/") or (second + "/").startswith(first + "/"):
-            yield other, f"lies inside {one} or the other way round; access is granted by zone, so keep them apart"
-
-
-def _normal(location: str) -> str:
-    if is_schema(location):
-        return location.lower()
-    scheme, _, rest = location.partition(":") if has_scheme(location) else ("file", "", location)
-    # file:/x, file:///x and /x are one place; so are s3a://bucket/x and s3a://bucket//x.
-    return f"{scheme.lower()}:{posixpath.normpath(re.sub('^/+', '/', rest))}"
+    for (one, first), (other, second) in itertools.combinations(zones.items(), 2):
+        match relation(second, first):
+            case "same":
+                yield other, f"is the same place as {one}; the zones must differ, because access is granted by zone"
+            case "inside" | "contains":
+                yield other, f"lies inside {one} or the other way round; access is granted by zone, so keep them apart"

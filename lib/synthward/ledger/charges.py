@@ -36,6 +36,8 @@ class ChargeRecord:
         delta_report: The delta at which that release states its epsilon.
         single_writer: Whether the site had promised one writer instead of a safe log store.
         hash: Hash of the link.
+        opened: Hash of the journal's `opened` link; None in charges of versions before commitments, whose runs are
+            finished by the rules they began under.
     """
 
     seq: int
@@ -51,10 +53,11 @@ class ChargeRecord:
     delta_report: Decimal
     single_writer: bool
     hash: str
+    opened: str | None = None
 
     def receipt(self, genesis_hash: str, is_new: bool) -> ChargeReceipt:
         """The receipt for this charge."""
-        return ChargeReceipt(self.seq, self.hash, genesis_hash, is_new)
+        return ChargeReceipt(self.seq, self.hash, genesis_hash, is_new, self.opened)
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,14 @@ class ChargeReceipt:
         head_hash: Hash of the charge's link.
         genesis_hash: Hash of the ledger's genesis.
         is_new: False when the charge had been made before; nothing was spent then.
+        opened: See `ChargeRecord`.
     """
 
     seq: int
     head_hash: str
     genesis_hash: str
     is_new: bool
+    opened: str | None = None
 
 
 def charge_body(
@@ -86,6 +91,7 @@ def charge_body(
     release_id: str,
     delta_report: Decimal,
     single_writer: bool,
+    opened: str,
 ) -> dict[str, Any]:
     """Body of a `charge` link; the cost in plain integers."""
     return {
@@ -101,6 +107,7 @@ def charge_body(
         "release_id": release_id,
         "delta_report": delta_report,
         "single_writer": single_writer,
+        "opened": opened,
     }
 
 
@@ -126,6 +133,7 @@ def record_of(link: Link) -> ChargeRecord:
             delta_report=Decimal(facts["delta_report"]),
             single_writer=facts["single_writer"],
             hash=link.hash,
+            opened=facts.get("opened"),
         )
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise LedgerCorrupt(f"scope '{link.key}': link {link.seq} is not a charge this version can read") from error

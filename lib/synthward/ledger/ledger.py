@@ -10,13 +10,14 @@ import dataclasses
 import datetime as dt
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from synthward.config.instants import now
-from synthward.errors import BudgetError, LedgerCorrupt, StoreConflict, UsageError
+from synthward.errors import BudgetError, IntegrityError, LedgerCorrupt, StoreConflict, UsageError
 from synthward.ledger.charges import CHARGE, ChargeReceipt, charge_body, record_of
+from synthward.ledger.commitments import COMMIT, Commitment, CommitmentRecord, commitment_body, commitment_of, is_for
 from synthward.ledger.scopes import (
     OPEN,
     HistoryLine,
@@ -35,7 +36,7 @@ from synthward.ledger.scopes import (
 )
 from synthward.privacy.accounting import Charge
 from synthward.store import delta
-from synthward.store.chain import Chain, HeadMoved
+from synthward.store.chain import Chain, Followed, HeadMoved
 from synthward.store.link_table import KEY, DeltaLinks, LinkStore
 from synthward.store.links import Link
 from synthward.store.lock import lock_for
@@ -91,6 +92,7 @@ class Ledger:
             store=store,
         )
         self._genesis: Link | None = None
+        self._followed: dict[str, Followed] = {}
 
     def _prepare(self) -> None:
         """Before the first write: the table is there with its safety properties, in a place that is safe."""
@@ -218,6 +220,7 @@ class Ledger:
         cost: Charge,
         release_id: str,
         delta_report: Decimal,
+        opened: str,
         runs_allowed: int | None = None,
         tier_cap: TierCap | None = None,
     ) -> ChargeReceipt:
@@ -236,6 +239,7 @@ class Ledger:
             cost: What the run will spend, rounded up.
             release_id: The release it pays for.
             delta_report: The delta at which the release states its epsilon.
+            opened: Hash of the journal's `opened` link. A charge pays for the source as it was pinned there.
             runs_allowed: How many runs of the request the approvals cover; None for any number.
             tier_cap: What policy allows the scope for a release of this tier; None leaves the scope's own cap alone.
 
@@ -243,7 +247,8 @@ class Ledger:
             PolicyRefused: The approvals do not cover one more run of the request; nothing was spent.
             BudgetExceeded: The scope's total would be above its cap or the tier's; nothing was spent.
             BudgetError: The scope is not open.
-            IntegrityError: The same run and attempt were charged for another request or cost, or under another journal.
+            IntegrityError: The same run and attempt were charged for another request, cost or opening, or under another
+                journal.
             LedgerCorrupt: The scope's chain is broken.
             StoreConflict: Other writers won every time; running again is safe.
         """
@@ -260,11 +265,12 @@ class Ledger:
             release_id=release_id,
             delta_report=delta_report,
             single_writer=self._single_writer,
+            opened=opened,
         )
         for turn in range(self._retries + 1):
             with self._chain.exclusive():
                 state = self.state(scope)
-                made = find(state, run_id, attempt, request_digest, cost, journal_id)
+                made = find(state, run_id, attempt, request_digest, cost, journal_id, opened)
                 if made is not None:
                     return made.receipt(state.genesis_hash, is_new=False)
                 refuse_extra_run(state, request_digest, runs_allowed)
@@ -281,6 +287,59 @@ class Ledger:
             f"scope '{scope}': other charges came first {self._retries + 1} times; run the same command again"
         )
 
+    def commit(self, scope: str, commitment: Commitment) -> CommitmentRecord:
+        """Commit a step of a charged run, once: of two drivers the first one wins, and both get its commitment.
+
+        When it returns, the commitment is durable and was read back.
+
+        Raises:
+            IntegrityError: The scope was not charged for the run.
+            LedgerCorrupt: The scope's chain is broken.
+            StoreConflict: Other writers won every time; running again is safe.
+        """
+        _check_scope(scope)
+        run_id, attempt, step = commitment.run_id, commitment.attempt, commitment.step
+        chain = self._follow(scope)
+        if chain.find(lambda link: _pays_for(link, run_id, attempt)) is None:
+            raise IntegrityError(f"scope '{scope}': run {run_id} was not charged, so that it can commit nothing")
+        link, _ = chain.get_or_append(
+            COMMIT, lambda link: is_for(link, run_id, attempt, step), lambda: (commitment_body(commitment), None)
+        )
+        return commitment_of(link)
+
+    def committed(self, scope: str, run_id: str, attempt: int, step: str) -> CommitmentRecord | None:
+        """The commitment of a step as the ledger stands now; None where there is none.
+
+        Raises:
+            LedgerCorrupt: The scope's chain is broken, or lost links that were read before.
+        """
+        _check_scope(scope)
+        link = self._follow(scope).find(lambda link: is_for(link, run_id, attempt, step))
+        return None if link is None else commitment_of(link)
+
+    def commitments(self, scope: str, run_id: str) -> tuple[CommitmentRecord, ...]:
+        """Every commitment of a run as the ledger stands now, oldest first.
+
+        Raises:
+            LedgerCorrupt: As for `committed`.
+        """
+        _check_scope(scope)
+        records = (commitment_of(link) for link in self._follow(scope).links() if link.kind == COMMIT)
+        return tuple(record for record in records if record.commitment.run_id == run_id)
+
+    def holds(self, scope: str, seq: int, digest: str) -> bool:
+        """Whether the scope's chain has a link of this hash at this position.
+
+        Raises:
+            LedgerCorrupt: As for `committed`.
+        """
+        _check_scope(scope)
+        return self._follow(scope).find(lambda link: (link.seq, link.hash) == (seq, digest)) is not None
+
+    def _follow(self, scope: str) -> Followed:
+        """The chain of a scope, of which only what is new is fetched."""
+        return self._followed.setdefault(scope, Followed(self._chain, scope))
+
     def history(self, scope: str) -> tuple[HistoryLine, ...]:
         """Every charge of a scope with the running account.
 
@@ -290,18 +349,29 @@ class Ledger:
         """
         return history(self.state(scope))
 
-    def verify(self, scope: str, receipts: Iterable[tuple[int, str, str]] = ()) -> list[str]:
-        """Everything wrong with a scope: broken chain, cut, doubled charge, above its cap, foreign genesis.
+    def verify(
+        self,
+        scope: str,
+        receipts: Iterable[tuple[int, str, str]] = (),
+        journals: Mapping[str, Collection[str]] | None = None,
+    ) -> list[str]:
+        """Everything wrong with a scope: broken chain, cut, doubled charge, above its cap, foreign genesis, lost seals.
 
         Args:
             scope: Its name.
             receipts: (seq, hash, genesis hash) that runs and releases have kept; only they show a cut at the end.
+            journals: Hashes of the links of each run's journal, by run; None leaves commitments uncompared.
 
         Returns:
             Problems, empty when all is well.
         """
         _check_scope(scope)
-        return verify_scope(scope, self._chain.rows(scope), self._chain.rows(GENESIS_KEY), receipts)
+        return verify_scope(scope, self._chain.rows(scope), self._chain.rows(GENESIS_KEY), receipts, journals)
+
+
+def _pays_for(link: Link, run_id: str, attempt: int) -> bool:
+    facts = link.facts if link.kind == CHARGE else {}
+    return (facts.get("run_id"), facts.get("attempt")) == (run_id, attempt)
 
 
 def _check_scope(scope: str) -> None:

@@ -1,21 +1,22 @@
 """Scopes: what was agreed, what is spent, whether a charge fits, whether the record is whole. Pure: no Spark.
 
 A scope is a population that owns a budget; tables derived from it share that budget. Its chain is one `open` link with
-the terms, then `charge` links. Nothing is ever refunded, edited or removed.
+the terms, then `charge` links, and behind each the commitments of its run. Nothing is ever refunded, edited or removed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from synthward.errors import BudgetError, BudgetExceeded, IntegrityError, LedgerCorrupt, PolicyRefused
 from synthward.ledger.charges import CHARGE, ChargeRecord, record_of
+from synthward.ledger.commitments import COMMIT, CommitmentRecord, commitments_at
 from synthward.privacy import accounting
 from synthward.privacy.accounting import Charge
-from synthward.store.links import Link, verify_chain
+from synthward.store.links import Link, verify_chain, verify_times
 
 OPEN = "open"
 """Kind of the link that opens a scope."""
@@ -65,6 +66,7 @@ class ScopeState:
         head: Last link of the chain.
         genesis_hash: Hash of the genesis of the ledger that the scope belongs to.
         is_new: True only in the answer of the call that opened the scope.
+        commitments: What runs have committed, in order.
     """
 
     scope: str
@@ -74,6 +76,7 @@ class ScopeState:
     head: Link
     genesis_hash: str
     is_new: bool = False
+    commitments: tuple[CommitmentRecord, ...] = ()
 
     @property
     def epsilon_spent(self) -> Decimal:
@@ -158,35 +161,42 @@ def terms_of(link: Link) -> tuple[ScopeTerms, str]:
         raise LedgerCorrupt(f"scope '{link.key}': link {link.seq} is not an opening this version can read") from error
 
 
+_LATER = frozenset({CHARGE, COMMIT})
+"""Kinds of links that follow the opening."""
+
+
 def fold(scope: str, links: Sequence[Link], genesis_hash: str) -> ScopeState:
     """State of a scope from its verified chain.
 
     Raises:
-        LedgerCorrupt: The scope was copied from another ledger, or its links are not one opening and then charges.
+        LedgerCorrupt: The scope was copied from another ledger, its links are not one opening and then charges and
+            commitments, or a step is committed twice.
     """
     terms, genesis = terms_of(links[0])
-    if links[0].kind != OPEN or any(link.kind != CHARGE for link in links[1:]):
+    if links[0].kind != OPEN or any(link.kind not in _LATER for link in links[1:]):
         raise LedgerCorrupt(f"scope '{scope}': frozen, its links are not one opening followed by charges")
     if genesis != genesis_hash:
         raise LedgerCorrupt(
             f"scope '{scope}': frozen, it belongs to another ledger (genesis {genesis[:12]}, "
             f"here {genesis_hash[:12]}); point site.yaml at the ledger in which it was opened"
         )
-    charges = tuple(record_of(link) for link in links[1:])
+    charges = tuple(record_of(link) for link in links[1:] if link.kind == CHARGE)
     spent = accounting.total(charge.cost for charge in charges)
-    return ScopeState(scope, terms, charges, spent, links[-1], genesis_hash)
+    commitments = commitments_at(scope, links, CHARGE)
+    return ScopeState(scope, terms, charges, spent, links[-1], genesis_hash, commitments=commitments)
 
 
 def find(
-    state: ScopeState, run_id: str, attempt: int, request_digest: str, cost: Charge, journal_id: str
+    state: ScopeState, run_id: str, attempt: int, request_digest: str, cost: Charge, journal_id: str, opened: str
 ) -> ChargeRecord | None:
     """The charge of (run, attempt), if it was made.
 
     A charge pays for one draw of each step, and what was drawn is known from the seals in the run's journal. Under
-    another journal every step would be drawn again, so that averaging would take the noise away.
+    another journal every step would be drawn again, so that averaging would take the noise away. It pays for one source
+    as it was pinned: that is what the journal's `opened` link says, whose hash the charge holds.
 
     Raises:
-        IntegrityError: It was made for another request or another cost, or under another journal.
+        IntegrityError: It was made for another request or another cost, under another journal, or for another opening.
     """
     for charge in state.charges:
         if (charge.run_id, charge.attempt) == (run_id, attempt):
@@ -201,6 +211,12 @@ def find(
                     f"scope '{state.scope}': run {run_id} was charged under another journal, which holds its seals; go "
                     "on with the protected zone that it began in, as site.yaml named it. If that journal is lost, so "
                     "is the charge: a new run key is a new run"
+                )
+            if charge.opened not in (None, opened):
+                raise IntegrityError(
+                    f"scope '{state.scope}': run {run_id} was charged for another opening than its journal holds now; "
+                    "the journal was altered, and nothing in it is obeyed. The charge is forfeit: find out who writes "
+                    "to the protected zone, then start a run with a new key"
                 )
             return charge
     return None
@@ -277,18 +293,23 @@ def history(state: ScopeState) -> tuple[HistoryLine, ...]:
 
 
 def verify_scope(
-    scope: str, links: Sequence[Link], genesis: Sequence[Link], receipts: Iterable[tuple[int, str, str]]
+    scope: str,
+    links: Sequence[Link],
+    genesis: Sequence[Link],
+    receipts: Iterable[tuple[int, str, str]],
+    journals: Mapping[str, Collection[str]] | None = None,
 ) -> list[str]:
-    """Everything wrong with a scope's chain, and with the chain against receipts kept elsewhere.
+    """Everything wrong with a scope's chain, and with the chain against receipts and journals kept elsewhere.
 
     Args:
         scope: Its name.
         links: Its chain as it stands, unverified.
         genesis: The ledger's own chain as it stands, unverified.
-        receipts: (seq, hash of the charge, genesis hash) as noted by runs and releases.
+        receipts: (seq, hash of the link, genesis hash) of charges and commitments, as noted by runs and releases.
+        journals: Hashes of the links of each run's journal, by run; None leaves commitments uncompared.
 
     Returns:
-        Problems; empty when the ledger is sound and has every receipt.
+        Problems; empty when the ledger is sound, has every receipt, and every commitment has its link.
     """
     problems = [f"genesis: {problem}" for problem in verify_chain(genesis)]
     if len(genesis) != 1:
@@ -297,19 +318,27 @@ def verify_scope(
     if not links:
         problems.append(f"scope '{scope}': has no links; it was never opened here, or the table was replaced")
     if links and not problems:
-        problems += _verify_contents(scope, links, genesis[0].hash)
+        problems += _verify_contents(scope, links, genesis[0].hash, journals)
+    problems += verify_times(links)
     by_seq = {link.seq: link for link in links}
     for seq, head_hash, genesis_hash in receipts:
         if not genesis or genesis_hash != genesis[0].hash:
             problems.append(f"receipt {seq}: was issued by another ledger (genesis {genesis_hash[:12]})")
         elif seq not in by_seq:
-            problems.append(f"receipt {seq}: the charge is missing; the ledger was cut or restored to an older state")
+            problems.append(
+                f"receipt {seq}: the charge is missing (or the commitment); the ledger was cut or restored to an older "
+                "state"
+            )
         elif by_seq[seq].hash != head_hash:
-            problems.append(f"receipt {seq}: another charge stands there; the ledger was cut and written again")
+            problems.append(
+                f"receipt {seq}: another charge or commitment stands there; the ledger was cut and written again"
+            )
     return problems
 
 
-def _verify_contents(scope: str, links: Sequence[Link], genesis_hash: str) -> list[str]:
+def _verify_contents(
+    scope: str, links: Sequence[Link], genesis_hash: str, journals: Mapping[str, Collection[str]] | None
+) -> list[str]:
     try:
         state = fold(scope, links, genesis_hash)
     except BudgetError as error:
@@ -323,6 +352,21 @@ def _verify_contents(scope: str, links: Sequence[Link], genesis_hash: str) -> li
         paid.setdefault(key, line.charge.seq)
         if line.epsilon > state.terms.max_epsilon:
             problems.append(f"link {line.charge.seq}: brings the scope above its cap of {state.terms.max_epsilon}")
+    return problems if journals is None else problems + _verify_journals(state, journals)
+
+
+def _verify_journals(state: ScopeState, journals: Mapping[str, Collection[str]]) -> list[str]:
+    """What the ledger names and the journals do not hold."""
+    cut = "its journal was cut back, restored or replaced, and what was drawn there could be drawn again"
+    problems = [
+        f"link {charge.seq}: run {charge.run_id} was charged for an opening that is not in its journal; {cut}"
+        for charge in state.charges
+        if charge.opened is not None and charge.opened not in journals.get(charge.run_id, ())
+    ]
+    for record in state.commitments:
+        run_id, step = record.commitment.run_id, record.commitment.step
+        if record.digest not in journals.get(run_id, ()):
+            problems.append(f"link {record.seq}: run {run_id} committed its step '{step}', which is missing; {cut}")
     return problems
 
 

@@ -147,7 +147,7 @@ def pack(asked: Sequence[AskedCategories], released: Sequence[Mapping[str, int]]
     """Released texts of a round with their noisy counts, padded with spaces to `payload_size`.
 
     How many texts pass, and how long they are, depends on the draw. What is handed to the seal has a public size, so
-    that neither its memory nor its transport does (PROOFS.md, section 5.6).
+    that neither its memory nor its transport does (PROOFS.md, section 5.7).
 
     Args:
         asked: The questions.

@@ -2,8 +2,7 @@
 
 One hash chain a run in the protected zone, with the links `opened` (request, pinned source), `copied` (versions of the
 copies of what has no versions, if anything), one `sealed` for each step, `fitted` (the model), `validated` (gates and
-manifest) and `published`. Each is appended by compare-and-append: of two live drivers the first wins, and the other
-goes on with what the first has written.
+manifest) and `published`. Each is appended by compare-and-append. Which of them count is for `run.committed` to say.
 """
 
 from __future__ import annotations
@@ -31,6 +30,11 @@ class Journal:
         """All links as they stand now, verified."""
         return self._chain.links()
 
+    @property
+    def known(self) -> tuple[Link, ...]:
+        """The links that were read so far; nothing is fetched."""
+        return self._chain.known
+
     def find(self, kind: str) -> Link | None:
         """The link of a kind that stands once in a run."""
         return self._chain.find(lambda link: link.kind == kind)
@@ -38,6 +42,22 @@ class Journal:
     def once(self, kind: str, make: Callable[[], tuple[Mapping[str, Any], bytes | None]]) -> tuple[Link, bool]:
         """The link of a kind, made and appended if it is not there; and whether this call did it."""
         return self._chain.get_or_append(kind, lambda link: link.kind == kind, make)
+
+    def at(self, digest: str) -> Link | None:
+        """The link with this hash."""
+        return self._chain.find(lambda link: link.hash == digest)
+
+    def append(
+        self, kind: str, settled: Callable[[Link], bool], make: Callable[[], tuple[Mapping[str, Any], bytes | None]]
+    ) -> Link:
+        """A new link of a kind at the head, unless a link is found that settles the matter.
+
+        Args:
+            kind: Its kind.
+            settled: Tells whether a link makes another one needless; asked again whenever the head has moved.
+            make: Makes facts and payload.
+        """
+        return self._chain.get_or_append(kind, settled, make)[0]
 
     def newest(self, kind: str) -> Link | None:
         """The last link of a kind as the chain stands now."""
@@ -70,26 +90,6 @@ class Journal:
         if seal is None:
             raise IntegrityError(f"run {self.run_id} has no seal; its journal is not that of a finished measurement")
         return seal
-
-
-class JournalSeals:
-    """Seals of a run as links of its journal; each carries the receipt of the charge that pays for it."""
-
-    def __init__(self, journal: Journal, receipt: Mapping[str, Any]) -> None:
-        self._journal = journal
-        self._receipt = dict(receipt)
-
-    def find(self, step: str) -> tuple[dict[str, Any], bytes] | None:
-        """See `measure.curator.SealStore`."""
-        found = self._journal.find_seal(step)
-        return None if found is None else (found.facts, found.payload or b"")
-
-    def put(self, step: str, body: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-        """See `measure.curator.SealStore`."""
-        facts = {"step": step, "attempt": ATTEMPT, "ledger": self._receipt, **body}
-        stored = self._journal.seal(step, facts, payload)
-        # What is used is what was read back, not what was drawn.
-        return stored.facts, stored.payload or b""
 
 
 def _is_seal(link: Link, step: str) -> bool:

@@ -14,6 +14,7 @@ import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from synthward import tracking
 from synthward.domain.codes import codebooks
@@ -34,8 +35,9 @@ from synthward.release.publication import publish, recognise
 from synthward.release.registry import Artifact, Registry
 from synthward.report.render import render
 from synthward.run import preflight
+from synthward.run.committed import CommittedJournal, CommittedSeals, require_whole_ledger
 from synthward.run.environment import Environment, Places
-from synthward.run.journal import FITTED, OPENED, PUBLISHED, VALIDATED, Journal, JournalSeals
+from synthward.run.journal import FITTED, OPENED, PUBLISHED, VALIDATED, Journal
 from synthward.run.learning import Learned, Learning, with_histograms
 from synthward.run.opening import copy_source, open_source
 from synthward.run.plan import ATTEMPT, Plan
@@ -46,6 +48,7 @@ from synthward.sample.model_file import ModelFile
 from synthward.sources import reading as source
 from synthward.sources.reading import PinnedSource
 from synthward.store.delta import drop
+from synthward.store.links import Link
 from synthward.store.places import TableRef, Zone
 from synthward.tracking import LoggedModel
 
@@ -121,21 +124,54 @@ class MainJob:
         Raises:
             SynthwardError: See `synthward.errors`; running the same command again is always safe.
         """
-        if self._journal.find(PUBLISHED) is not None:
-            manifest = self._recorded_manifest()
-            recognise(self._env.spark, self._places.target, table_properties(manifest))
-            return self._outcome(manifest, None, is_new=False)
+        published = self._published()
+        if published is not None:
+            recognise(self._env.spark, self._places.target, table_properties(published))
+            return self._outcome(published, None, is_new=False)
         self._steps.run("preflight", self._preflight)
         pinned = self._steps.run("open", lambda: open_source(self._env, self._plan, self._places, self._journal))
         receipt = self._steps.run("charge", self._charge)
+        committed = self._vouched_for(receipt)
         if pinned.unversioned:
-            pinned = self._steps.run("copy", functools.partial(self._copy, pinned))
-        measured = self._measure(pinned, receipt)
-        manifest = self._steps.run("validate", lambda: self._validate(measured, receipt))
+            pinned = self._steps.run("copy", functools.partial(self._copy, committed, pinned))
+        measured = self._measure(pinned, committed)
+        manifest = self._steps.run("validate", lambda: self._validate(measured, receipt, committed))
         report = render(manifest)
         self._steps.run("register", lambda: self._register(manifest, report, measured))
-        is_new = self._steps.run("publish", lambda: self._publish(manifest))
+        is_new = self._steps.run("publish", lambda: self._publish(manifest, committed))
         return self._steps.run("track", lambda: self._outcome(manifest, report, is_new=is_new))
+
+    @property
+    def _scope(self) -> str:
+        return self._plan.file.request.population.scope
+
+    def _vouched_for(self, receipt: ChargeReceipt) -> CommittedJournal:
+        return CommittedJournal(self._journal, self._env.ledger, self._scope, receipt)
+
+    def _published(self) -> Manifest | None:
+        """The manifest of a run that is published already.
+
+        The `published` link saves work and decides nothing: it counts where the ledger names the manifest it speaks of,
+        all gates passed, and the registry lists that manifest. Otherwise the run goes its ordinary way.
+
+        Raises:
+            IntegrityError: The run's manifest is forfeit, or does not have its digest.
+        """
+        link = self._journal.find(PUBLISHED)
+        if link is None:
+            return None
+        run, state = self._plan.identity.run_id, self._env.ledger.state(self._scope)
+        charges = [charge for charge in state.charges if (charge.run_id, charge.attempt) == (run, ATTEMPT)]
+        if not charges:
+            return None
+        committed = self._vouched_for(charges[0].receipt(state.genesis_hash, is_new=False))
+        validated = committed.find(VALIDATED)
+        if validated is None or not validated.facts["passed"] or link.facts["manifest"] != validated.facts["manifest"]:
+            return None
+        row = self._registry.row(self._plan.identity.release_id)
+        if row is None or row["manifest_digest"] != validated.facts["manifest"]:
+            return None
+        return self._recorded_manifest(validated)
 
     def _preflight(self) -> None:
         preflight.check_executors(self._env.spark)
@@ -149,10 +185,11 @@ class MainJob:
 
     def _charge(self) -> ChargeReceipt:
         plan = self._plan
+        require_whole_ledger(self._journal, self._env.ledger, self._scope)
         opened = self._journal.find(OPENED)
         assert opened is not None, "a run is opened before it is charged"
         return self._env.ledger.charge(
-            plan.file.request.population.scope,
+            self._scope,
             run_id=plan.identity.run_id,
             attempt=ATTEMPT,
             request_digest=plan.file.digest,
@@ -162,21 +199,22 @@ class MainJob:
             cost=plan.charge,
             release_id=plan.identity.release_id,
             delta_report=plan.delta,
+            opened=opened.hash,
             runs_allowed=self._runs_allowed,
             tier_cap=plan.tier_cap,
         )
 
-    def _copy(self, pinned: PinnedSource) -> PinnedSource:
-        return copy_source(self._env, self._plan, self._places, self._journal, pinned)
+    def _copy(self, committed: CommittedJournal, pinned: PinnedSource) -> PinnedSource:
+        return copy_source(self._env, self._plan, self._places, committed, pinned)
 
-    def _measure(self, pinned: PinnedSource, receipt: ChargeReceipt) -> Measured:
+    def _measure(self, pinned: PinnedSource, committed: CommittedJournal) -> Measured:
         """Drives all rounds against curators; domain and model see sealed measurements only."""
         plan = self._plan
-        learned = Learned((), ()) if plan.learning is None else self._learn(plan.learning, pinned, receipt)
+        learned = Learned((), ()) if plan.learning is None else self._learn(plan.learning, pinned, committed)
         if plan.learning is not None:
             plan = plan.on(plan.learning.learned(learned.sealed, learned.found))
         cliques = plan.synthesizer.cliques(plan.task)
-        with contextlib.closing(self._curator(pinned, receipt, plan.domain, plan.synthesis, cliques)) as curator:
+        with contextlib.closing(self._curator(pinned, committed, plan.domain, plan.synthesis, cliques)) as curator:
             rounds = plan.synthesizer.rounds(plan.task)
             sealed: list[Measurement] = []
             asked = next(rounds)
@@ -189,23 +227,27 @@ class MainJob:
                     model: Model = finished.value
                     break
         fitted = ModelFile(with_histograms(model, plan.learning, learned), plan.domain)
-        return Measured(plan, self._steps.run("fitted", lambda: self._kept(fitted)), sealed, learned)
+        return Measured(plan, self._steps.run("fitted", lambda: self._kept(fitted, committed)), sealed, learned)
 
-    def _kept(self, fitted: ModelFile) -> Model:
+    def _kept(self, fitted: ModelFile, committed: CommittedJournal) -> Model:
         """The model of the run: that of the first driver to get here.
 
         A fit is a function of its seals, but floats differ from one kind of processor to the next, and by more than
         their last places where a fit has hundreds of steps. A run that goes on elsewhere must draw from the same model.
         """
-        link, _ = self._journal.once(FITTED, lambda: ({"model": fitted.model.digest}, fitted.text.encode()))
+
+        def kept() -> tuple[dict[str, Any], bytes]:
+            return {"model": fitted.model.digest, "ledger": committed.latest_receipt()}, fitted.text.encode()
+
+        link = committed.once(FITTED, kept)
         return ModelFile.parse((link.payload or b"").decode(), link.facts["model"]).model
 
-    def _learn(self, learning: Learning, pinned: PinnedSource, receipt: ChargeReceipt) -> Learned:
+    def _learn(self, learning: Learning, pinned: PinnedSource, committed: CommittedJournal) -> Learned:
         """The rounds before the synthesizer's, each under its part of the charge."""
         sealed: tuple[Measurement, ...] = ()
         found: tuple[Found, ...] = ()
         if (bins := learning.bins) is not None:
-            with contextlib.closing(self._curator(pinned, receipt, learning.fine, bins.charge)) as curator:
+            with contextlib.closing(self._curator(pinned, committed, learning.fine, bins.charge)) as curator:
                 sealed = self._answered(curator, bins)
         if (categories := learning.categories) is not None:
             spark, plan = self._env.spark, self._plan
@@ -214,7 +256,7 @@ class MainJob:
                 rows=lambda: source.source_rows(spark, pinned, plan.file, books),
                 unit=plan.task.unit,
                 charge=categories.charge,
-                seals=self._seals(receipt),
+                seals=CommittedSeals(committed),
                 noise=self._env.noise,
                 check_source=functools.partial(source.check_unchanged, spark, pinned),
                 step=self._steps.run,
@@ -223,17 +265,13 @@ class MainJob:
             found = self._steps.run(f"measure {categories.step}", lambda: discovery.answer(categories))
         return Learned(sealed, found)
 
-    def _seals(self, receipt: ChargeReceipt) -> JournalSeals:
-        paid = {"seq": receipt.seq, "head": receipt.head_hash, "genesis": receipt.genesis_hash}
-        return JournalSeals(self._journal, paid)
-
     def _answered(self, curator: Curator, asked: Round) -> tuple[Measurement, ...]:
         return self._steps.run(f"measure {asked.step}", lambda: curator.answer(asked))
 
     def _curator(
         self,
         pinned: PinnedSource,
-        receipt: ChargeReceipt,
+        committed: CommittedJournal,
         domain: Domain,
         charge: Charge,
         cliques: Sequence[Clique] = (),
@@ -246,7 +284,7 @@ class MainJob:
             domain=domain,
             unit=plan.task.unit,
             charge=charge,
-            seals=self._seals(receipt),
+            seals=CommittedSeals(committed),
             noise=self._env.noise,
             tasks=plan.tasks,
             check_source=functools.partial(source.check_unchanged, spark, pinned),
@@ -255,27 +293,24 @@ class MainJob:
             curve_cells=plan.task.curve_cells,
         )
 
-    def _validate(self, measured: Measured, receipt: ChargeReceipt) -> Manifest:
+    def _validate(self, measured: Measured, receipt: ChargeReceipt, committed: CommittedJournal) -> Manifest:
         """Samples into staging, runs the gates there, and records gates and manifest, once a run.
 
         Raises:
             GateFailed: A gate failed; the staged rows stay where they are.
         """
-        opened = self._journal.find(OPENED)
-        if opened is None:
-            raise IntegrityError(f"run {self._journal.run_id} has seals but no opening; its journal was altered")
+        opened = committed.opening()
         for copy in opened.facts["copies"]:  # every time: another driver may have copied while we sealed
             drop(self._env.spark, TableRef.parse(copy))
-        if self._journal.find(VALIDATED) is None:
-            at, plan, model = self._journal.last_seal().at, measured.plan, measured.model
-            origin = Origin(opened.facts, at, self._approvals, receipt, measured.learned)
-            self._journal.once(
-                VALIDATED,
-                lambda: stage_and_check(
-                    self._env, plan, self._places, model, measured.sealed, origin, self._steps
-                ).record(),
-            )
-        manifest = self._recorded_manifest()
+        at, plan, model = committed.last_seal().at, measured.plan, measured.model
+        origin = Origin(opened.facts, at, self._approvals, receipt, measured.learned)
+
+        def checked() -> tuple[dict[str, Any], bytes]:
+            staged = stage_and_check(self._env, plan, self._places, model, measured.sealed, origin, self._steps)
+            facts, text = staged.record()
+            return {**facts, "ledger": committed.latest_receipt()}, text
+
+        manifest = self._recorded_manifest(committed.once(VALIDATED, checked))
         if manifest.body["model"]["digest"] != measured.model.digest:
             raise IntegrityError(f"run {self._journal.run_id}: its recorded manifest does not belong to its seals")
         failed = [gate for gate in manifest.body["gates"] if not gate["passed"]]
@@ -287,10 +322,7 @@ class MainJob:
             )
         return manifest
 
-    def _recorded_manifest(self) -> Manifest:
-        link = self._journal.find(VALIDATED)
-        if link is None:
-            raise IntegrityError(f"run {self._journal.run_id} is published but its journal has no manifest")
+    def _recorded_manifest(self, link: Link) -> Manifest:
         manifest = Manifest.parse((link.payload or b"").decode())
         if manifest.digest != link.facts["manifest"]:
             raise IntegrityError(f"run {self._journal.run_id}: its manifest does not have the digest of its record")
@@ -307,9 +339,9 @@ class MainJob:
         self._registry.keep(release_id, artifacts)
         self._registry.record(release_id, registry_row(manifest))
 
-    def _publish(self, manifest: Manifest) -> bool:
-        link = self._journal.find(VALIDATED)
-        assert link is not None
+    def _publish(self, manifest: Manifest, committed: CommittedJournal) -> bool:
+        link = committed.find(VALIDATED)
+        assert link is not None, "a release is validated before it is published"
         is_new = publish(
             self._env.spark,
             self._places.staged,
@@ -319,7 +351,13 @@ class MainJob:
             self._env.site.publish,
         )
         self._registry.create_view(self._places.target)
-        self._journal.once(PUBLISHED, lambda: ({"table": str(self._places.target), "manifest": manifest.digest}, None))
+        facts = {"table": str(self._places.target), "manifest": manifest.digest}
+        # One that was planted is ignored; ours follows it.
+        self._journal.append(
+            PUBLISHED,
+            lambda link: link.kind == PUBLISHED and link.facts.get("manifest") == manifest.digest,
+            lambda: ({**facts, "ledger": committed.latest_receipt()}, None),
+        )
         return is_new
 
     def _outcome(self, manifest: Manifest, report: str | None, *, is_new: bool) -> Outcome:

@@ -14,8 +14,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql import types as T
 
 from synthward.domain.codes import codebooks
-from synthward.errors import kind_of
+from synthward.errors import IntegrityError, kind_of
 from synthward.release.table import release_types
+from synthward.run.apart import refuse_zones
+from synthward.run.committed import CommittedJournal
 from synthward.run.environment import Environment, Places
 from synthward.run.journal import COPIED, OPENED, SEALED, Journal
 from synthward.run.plan import Plan
@@ -33,33 +35,70 @@ def open_source(env: Environment, plan: Plan, places: Places, journal: Journal) 
     Columns, types and keys are checked here, on the schema alone, so that a request that does not fit its source is
     refused before anything is spent. No row is read.
 
+    What stands in the journal already must be the opening of this request: somebody else may have written it there.
+
     Raises:
-        SourceError: The source does not fit the request, or cannot be pinned.
+        SourceError: The source does not fit the request, cannot be pinned, or is the site's own.
+        IntegrityError: The journal holds the opening of another source or request.
     """
-    link, _ = journal.once(OPENED, lambda: (_opening(env, plan, places), None))
+    link, is_new = journal.once(OPENED, lambda: (_opening(env, plan, places), None))
+    if not is_new:
+        _refuse_another_opening(link.facts, plan, places)
     return PinnedSource.restored(plan.file, link.facts["source"])
 
 
 def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
     pinned = source.pin(env.spark, plan.file)
-    copies = [places.copy_of_source(place) for place in pinned.unversioned]
+    refuse_zones(env.spark, env.site, pinned)
     source.source_rows(env.spark, pinned, plan.file, codebooks(plan.domain))
     return {
         "source": pinned.record(),
-        "copies": [str(ref) for ref in copies],
+        "copies": [str(places.copy_of_source(place)) for place in pinned.unversioned],
         "types": json.loads(_types(env.spark, plan, pinned).json()),
         "source_ref": secrets.token_hex(16),
-        # Its own random number, because a hash of this link would tell of what was pinned.
         "journal_id": secrets.token_hex(16),
+        # The charge names the hash of this link, and a ledger is read by people who may not see the protected zone.
+        # This number is never published, so that nobody can try out what was pinned until the hash comes out.
+        "blind": secrets.token_hex(32),
+        "table": str(places.target),
+        **_approved(plan),
+    }
+
+
+def _approved(plan: Plan) -> dict[str, str]:
+    """What an opening says of the request."""
+    return {
         "request_digest": plan.file.digest,
         "run_key": plan.identity.run_key,
         "scope": plan.file.request.population.scope,
         "release_id": plan.identity.release_id,
-        "table": str(places.target),
     }
 
 
-def copy_source(env: Environment, plan: Plan, places: Places, journal: Journal, pinned: PinnedSource) -> PinnedSource:
+def _refuse_another_opening(facts: dict[str, Any], plan: Plan, places: Places) -> None:
+    """Refuses a recorded opening that is not about the approved request and its source.
+
+    Raises:
+        IntegrityError: It names another location, request, scope or place of copies.
+    """
+    wrong = [name for name, value in _approved(plan).items() if facts.get(name) != value]
+    located = [entry["location"] for entry in facts["source"]]
+    if located != [entry.location for entry in source.resolved_sources(plan.file)]:
+        wrong.append("source")
+    versionless = [k for k, entry in enumerate(facts["source"]) if entry["version"] is entry["fingerprint"] is None]
+    if facts["copies"] != [str(places.copy_of_source(place)) for place in versionless]:
+        wrong.append("copies")
+    if wrong:
+        raise IntegrityError(
+            f"run {plan.identity.run_id}: its journal holds an opening that is not of the approved request (it differs "
+            f"in {', '.join(wrong)}); the journal was written by somebody else, and nothing in it is obeyed. Find out "
+            "who writes to the protected zone, then start a run with a new key"
+        )
+
+
+def copy_source(
+    env: Environment, plan: Plan, places: Places, committed: CommittedJournal, pinned: PinnedSource
+) -> PinnedSource:
     """Copies the tables that have no versions, once; or returns the copies that the run measures already.
 
     Called after the charge, because it reads rows. A copy that is gone is made again as long as nothing is sealed:
@@ -67,18 +106,19 @@ def copy_source(env: Environment, plan: Plan, places: Places, journal: Journal, 
 
     Raises:
         SourceError: A table cannot be copied; none of its copies is left.
+        IntegrityError: The record of a copy that was measured is gone.
     """
-    last = journal.newest(COPIED)
-    if last is not None:
-        copied = PinnedSource.restored(plan.file, last.facts["source"])
-        if journal.find(SEALED) is not None or copying.is_whole(env.spark, copied, pinned.unversioned):
+    done = committed.copies()
+    if done:
+        copied = PinnedSource.restored(plan.file, done[-1].facts["source"])
+        if committed.is_sealed() or copying.is_whole(env.spark, copied, pinned.unversioned):
             return copied
     copies = {place: places.copy_of_source(place) for place in pinned.unversioned}
 
     def make() -> tuple[dict[str, Any], None]:
         return {"source": copying.copy_tables(env.spark, pinned, plan.file, copies).record()}, None
 
-    return PinnedSource.restored(plan.file, journal.once_more(COPIED, last, make).facts["source"])
+    return PinnedSource.restored(plan.file, committed.copy_again(len(done), make).facts["source"])
 
 
 def discard_copies(env: Environment, plan: Plan) -> None:

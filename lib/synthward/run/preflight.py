@@ -97,7 +97,7 @@ def warn_of_interpretation(spark: SparkSession, columns: int) -> None:
 
 def written_zones(site: Site) -> dict[str, Zone]:
     """The zones that a run writes new tables into, by what they are called."""
-    return {"release": Zone(site.releases), "protected": Zone(site.protected)}
+    return {"release": Zone(site.releases), "protected": Zone(site.protected), "ledger": Zone(site.ledger)}
 
 
 def check_zones(spark: SparkSession, zones: Mapping[str, Zone], mark: str) -> None:

@@ -89,7 +89,7 @@ class PinnedSource:
     def restored(cls, file: RequestFile, record: list[dict[str, Any]]) -> PinnedSource:
         """The state that an earlier attempt of the run has recorded."""
         tables = []
-        for source, entry in zip(_sources(file), record, strict=True):
+        for source, entry in zip(resolved_sources(file), record, strict=True):
             located = source
             if entry["location"] != source.location:
                 ref = TableRef.parse(entry["location"])
@@ -98,7 +98,8 @@ class PinnedSource:
         return cls(tuple(tables))
 
 
-def _sources(file: RequestFile) -> list[Source]:
+def resolved_sources(file: RequestFile) -> list[Source]:
+    """The request's tables, resolved: the source, then those of the path to the patient."""
     request = file.request
     return [file.resolved(source) for source in (request.source, *(step.source for step in request.patient.path))]
 
@@ -109,7 +110,7 @@ def pin(spark: SparkSession, file: RequestFile) -> PinnedSource:
     Raises:
         SourceError: A table cannot be found, read or pinned.
     """
-    return PinnedSource(tuple(_pin_one(spark, source) for source in _sources(file)))
+    return PinnedSource(tuple(_pin_one(spark, source) for source in resolved_sources(file)))
 
 
 def _pin_one(spark: SparkSession, source: Source) -> Pinned:

@@ -21,9 +21,10 @@ from synthward.config.instants import now
 from synthward.errors import IntegrityError, LedgerCorrupt, StoreConflict, UsageError
 from synthward.store import delta
 from synthward.store.link_table import DeltaLinks, LinkStore, checked_key
-from synthward.store.links import Link, next_link, verify_chain, verify_link
+from synthward.store.links import Link, next_link, time_after, verify_chain, verify_link
 from synthward.store.lock import Lock
 from synthward.store.places import TableRef
+from synthward.store.trouble import unwritable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -160,6 +161,7 @@ class Chain:
 
         Raises:
             HeadMoved: Somebody else has that position.
+            EnvironmentProblem: The storage takes no more: no space, no quota, no permission.
             StoreConflict: Concurrent writers of the table won every time.
             LedgerCorrupt: The position is doubled, or `expected_head` is gone.
         """
@@ -167,7 +169,8 @@ class Chain:
             raise UsageError(f"link kind '{kind}': only a-z, 0-9 and '_' are allowed, 40 at most")
         if expected_head is not None and expected_head.key != key:
             raise UsageError(f"chain '{key}': the expected head belongs to chain '{expected_head.key}'")
-        link = next_link(expected_head, key=checked_key(key), kind=kind, body=body, payload=payload, at=self._clock())
+        at = time_after(expected_head, self._clock())
+        link = next_link(expected_head, key=checked_key(key), kind=kind, body=body, payload=payload, at=at)
         outcome_unknown = False
         for attempt in range(self._retries + 1):
             failure: Exception | None = None
@@ -190,7 +193,8 @@ class Chain:
                     "storage lost it, which a ledger must not sit on"
                 )
             if not delta.is_conflict(failure):
-                raise failure
+                problem = unwritable(self.ref, failure)
+                raise failure if problem is None else problem from failure
             self._sleep(delta.pause(attempt))
         raise StoreConflict(
             f"chain '{key}' in table {self.ref}: {self._retries} retries lost against concurrent writers; "
@@ -262,6 +266,11 @@ class Followed:
         self._chain = chain
         self.key = key
         self._links: tuple[Link, ...] | None = None
+
+    @property
+    def known(self) -> tuple[Link, ...]:
+        """The links that were read so far; nothing is fetched."""
+        return self._links or ()
 
     def links(self) -> tuple[Link, ...]:
         """All links as they stand now, verified.

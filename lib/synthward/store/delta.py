@@ -47,6 +47,19 @@ _CONFLICT = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANG
 
 
 @dataclass(frozen=True)
+class Identity:
+    """Which table it is, whatever it is called.
+
+    Attributes:
+        id: Delta's own id; a clone has another.
+        location: The folder of its files.
+    """
+
+    id: str
+    location: str
+
+
+@dataclass(frozen=True)
 class Detail:
     """What `DESCRIBE DETAIL` says and this package relies on."""
 
@@ -172,6 +185,12 @@ def properties(spark: SparkSession, ref: TableRef) -> dict[str, str] | None:
 def table_id(spark: SparkSession, ref: TableRef) -> str:
     """Delta's own id of a table, made when the table is; one that is dropped and made again has another."""
     return str(spark.sql(f"DESCRIBE DETAIL {ref.sql}").select("id").collect()[0][0])
+
+
+def identity(spark: SparkSession, ref: TableRef) -> Identity:
+    """Delta's id and the folder of a table."""
+    row = spark.sql(f"DESCRIBE DETAIL {ref.sql}").select("id", "location").collect()[0]
+    return Identity(str(row["id"]), str(row["location"]))
 
 
 def detail(spark: SparkSession, ref: TableRef) -> Detail:

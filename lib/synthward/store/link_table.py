@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from synthward.errors import UsageError
+from synthward.errors import SynthwardError, UsageError
 from synthward.store import delta
 from synthward.store.links import Link
-from synthward.store.lock import multi_cluster_log_store, on_databricks, refuse_unsafe
 from synthward.store.places import TableRef
+from synthward.store.safety import configured_log_store, is_databricks, refuse_unsafe
+from synthward.store.trouble import unwritable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -65,17 +66,24 @@ class DeltaLinks:
             self._refuse_unsafe(ref.path)
 
     def _refuse_unsafe(self, location: str) -> None:
-        configured = multi_cluster_log_store(self._spark, location)
-        refuse_unsafe(location, self._single_writer, configured, on_databricks(self._spark))
+        log_store = configured_log_store(self._spark, location)
+        refuse_unsafe(location, self._single_writer, log_store, lambda: is_databricks(self._spark))
 
     def prepare(self) -> None:
         """Create the table if absent and check what safety rests on, its properties and its place, once a session.
 
         Raises:
-            EnvironmentProblem: The table was made by somebody else without them, or lies where it is not safe.
+            EnvironmentProblem: The table was made by somebody else without them, lies where it is not safe, or cannot
+                be made for want of space or permission.
         """
         if not self._ready:
-            delta.create_if_absent(self._spark, self.ref, SCHEMA, ("key",), _PROPERTIES)
+            try:
+                delta.create_if_absent(self._spark, self.ref, SCHEMA, ("key",), _PROPERTIES)
+            except SynthwardError:
+                raise
+            except Exception as error:
+                problem = unwritable(self.ref, error)
+                raise error if problem is None else problem from error
             delta.require_properties(self.ref, delta.properties(self._spark, self.ref) or {}, SAFETY)
             if self.ref.path is None:
                 # A catalog's table may lie on an object store after all; asking costs a look at all of its files.

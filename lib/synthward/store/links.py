@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from synthward.config.instants import utc_text
 
 ORIGIN = "0" * 64
 """`prev` of the first link."""
+
+CLOCK_SKEW = dt.timedelta(minutes=5)
+"""How far the clocks of two honest drivers may be apart."""
 
 
 @dataclass(frozen=True)
@@ -111,3 +115,28 @@ def verify_chain(links: Iterable[Link]) -> list[str]:
                 problems.append(f"link {link.seq}: does not follow from the link before it")
         before = link
     return problems
+
+
+def verify_times(links: Iterable[Link]) -> list[str]:
+    """Links of a chain that are dated before the one that they follow, in the order given.
+
+    Kept apart from `verify_chain`, because a clock that is wrong is a finding and no reason to freeze a chain.
+    """
+    links = list(links)
+    return [
+        f"link {link.seq}: is dated {link.at}, before link {before.seq} ({before.at}); a clock was set back, or the "
+        "link was written under a false time"
+        for before, link in itertools.pairwise(links)
+        if link.at < before.at
+    ]
+
+
+def time_after(head: Link | None, now: dt.datetime) -> dt.datetime:
+    """The time that a link after `head` gets: never before it where two clocks differ by no more than `CLOCK_SKEW`.
+
+    A clock that is further off is not corrected: that is for `verify_times` to find.
+    """
+    if head is None or now.tzinfo is None:
+        return now
+    before = dt.datetime.fromisoformat(head.at)
+    return before if now < before <= now + CLOCK_SKEW else now

@@ -1,4 +1,4 @@
-"""A file lock for local tables, and the question whether a place is safe for several drivers.
+"""A file lock for local tables.
 
 The lock is a courtesy: it saves conflicts and retries between processes of one machine. What keeps two writers apart is
 the compare-and-append of `chain`, with or without it.
@@ -14,20 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from pyspark.errors import PySparkException
 
 from synthward.errors import EnvironmentProblem, StoreConflict
 from synthward.store.places import TableRef, local_path
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
 Lock = Callable[[], AbstractContextManager[None]]
 
-_SAFE_SCHEMES = {"", "file", "hdfs", "viewfs", "abfs", "abfss", "wasb", "wasbs", "gs", "dbfs"}
-"""Where Delta's own log store commits atomically from any number of drivers."""
 _HOLDER_BYTES = 64
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
@@ -95,46 +87,3 @@ def file_lock(path: Path, timeout: float) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def refuse_unsafe(location: str, single_writer: bool, log_store_configured: bool, on_databricks: bool = False) -> None:
-    """Refuse a place where a later overwrite could erase a charge or a seal after it was read back.
-
-    Open-source Delta has no log store for `s3a://` that several drivers may use at once, unless one is configured.
-
-    Args:
-        location: Directory URI or catalog name of the table.
-        single_writer: The site promises that only one driver ever writes (recorded in every charge).
-        log_store_configured: A multi-cluster LogStore is set for the scheme.
-        on_databricks: Databricks coordinates commits itself.
-
-    Raises:
-        EnvironmentProblem: The place is not safe.
-    """
-    scheme = location.split(":", 1)[0].lower() if ":" in location.split("/", 1)[0] else ""
-    if scheme in _SAFE_SCHEMES or single_writer or log_store_configured or on_databricks:
-        return
-    raise EnvironmentProblem(
-        f"{location}: {scheme}:// has no safe log store for several drivers, a charge or a seal could be lost; "
-        f"set spark.delta.logStore.{scheme}.impl to a multi-cluster LogStore, or use a file:, hdfs:, abfss: or gs: "
-        "directory or a catalog, or say `single_writer: true` in site.yaml if only one driver ever writes"
-    )
-
-
-def multi_cluster_log_store(spark: SparkSession, location: str) -> bool:
-    """Whether the session has a LogStore for the scheme of `location` other than the single-driver one."""
-    scheme = location.split(":", 1)[0].lower()
-    found = _conf(spark, f"spark.delta.logStore.{scheme}.impl") or _conf(spark, "spark.delta.logStore.class")
-    return bool(found) and "SingleDriver" not in found
-
-
-def on_databricks(spark: SparkSession) -> bool:
-    """Whether the session runs on Databricks, from a notebook or through Databricks Connect."""
-    return "DATABRICKS_RUNTIME_VERSION" in os.environ or bool(_conf(spark, "spark.databricks.workspaceUrl"))
-
-
-def _conf(spark: SparkSession, name: str) -> str:
-    try:
-        return spark.conf.get(name, None) or ""
-    except PySparkException:  # serverless refuses to name settings that are not on its list
-        return ""

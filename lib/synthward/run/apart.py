@@ -1,0 +1,99 @@
+"""Sources and zones are kept apart, as far as only a session can tell: whose files a catalog's table or a view reads.
+
+`spec.apart` compares how locations are written. A table of a catalog may have its files in a zone, a zone may be a
+schema whose files a request names by path, and a view may read a table of the site. Metadata are asked only; no row is
+read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from synthward.config.places import CATALOG, place_of, relation
+from synthward.errors import SourceError, kind_of
+from synthward.sources.reading import Pinned, PinnedSource, open_table
+from synthward.spec.apart import in_zone, met_zones
+from synthward.spec.site import ZONES, Site
+from synthward.store.delta import Identity, exists, identity
+from synthward.store.places import Zone
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_TABLES = {"ledger": ("charges",), "protected": ("journal", "approvals", "runs"), "releases": ("releases", "artifacts")}
+"""The site's own tables, by zone."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A table of the site: its zone and its identity."""
+
+    zone: str
+    table: Identity
+
+
+def refuse_zones(spark: SparkSession, site: Site, pinned: PinnedSource) -> None:
+    """Refuse a source that is a table of the site, or whose files lie in a zone.
+
+    Args:
+        spark: The session.
+        site: The site.
+        pinned: The source.
+
+    Raises:
+        SourceError: With every table of the source that meets a zone.
+    """
+    known: list[_Known] | None = None
+    problems: list[str] = []
+    for table in pinned.tables:
+        met = set(met_zones(table.source.location, site))
+        if not met and _needs_a_session(table, site):
+            known = _own_tables(spark, site) if known is None else known
+            met = _zones_of(spark, table, site, known)
+        problems += [f"source {in_zone(table.source.location, zone)}" for zone in ZONES if zone in met]
+    if problems:
+        raise SourceError("\n".join(problems))
+
+
+def _needs_a_session(table: Pinned, site: Site) -> bool:
+    """False where source and zones are all folders of one kind of file system: how they are written says all."""
+    schemes = {place_of(getattr(site, zone)).scheme for zone in ZONES}
+    return table.source.path is None or CATALOG in schemes
+
+
+def _own_tables(spark: SparkSession, site: Site) -> list[_Known]:
+    tables = [(zone, Zone(getattr(site, zone)).table(name)) for zone, names in _TABLES.items() for name in names]
+    return [_Known(zone, identity(spark, ref)) for zone, ref in tables if exists(spark, ref)]
+
+
+def _zones_of(spark: SparkSession, table: Pinned, site: Site, known: Sequence[_Known]) -> set[str]:
+    if table.table_id is not None:
+        found = identity(spark, table.ref)
+        return {entry.zone for entry in known if found.id == entry.table.id} | _met([found.location], site, known)
+    if table.source.path is not None:
+        return _met([table.source.path], site, known)
+    return _met({file.rpartition("/")[0] for file in _files(spark, table)}, site, known)
+
+
+def _met(folders: Iterable[str], site: Site, known: Sequence[_Known]) -> set[str]:
+    """Zones that folders meet: the zone's own folder, or that of a table of the site where the zone is a schema."""
+    zones: set[str] = set()
+    for folder in folders:
+        zones.update(met_zones(folder, site))
+        zones.update(entry.zone for entry in known if relation(folder, entry.table.location) is not None)
+    return zones
+
+
+def _files(spark: SparkSession, table: Pinned) -> list[str]:
+    """Files that a view, or a table without versions, reads as it stands."""
+    try:
+        return list(open_table(spark, table).inputFiles())
+    except SourceError:
+        raise
+    except Exception as error:  # noqa: BLE001  a classic session passes some errors on as py4j's own
+        raise SourceError(
+            f"source '{table.source.location}' cannot be asked which files it reads ({kind_of(error)}), so that it "
+            "cannot be told from the site's own tables; check that the view is readable"
+        ) from None
