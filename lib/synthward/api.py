@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthward.errors import PolicyRefused, SynthwardError, UsageError
-from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections
+from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections, unprintable
 from synthward.governance.policy import Policy, load_policy
 from synthward.ledger.ledger import Ledger
 from synthward.ledger.scopes import HistoryLine, ScopeState
@@ -159,7 +159,8 @@ class Ward:
 
         Raises:
             PolicyRefused: The request is refused by policy anyway, or the person cannot decide in this role.
-            UsageError: The decision is not one of approve, reject, revoke.
+            UsageError: The decision is not one of approve, reject, revoke, or a text of it is too long or not
+                printable.
         """
         if decision not in ("approve", "reject", "revoke"):
             raise UsageError(f"decision '{decision}' is unknown; it is approve, reject or revoke")
@@ -178,6 +179,9 @@ class Ward:
             at=self._clock().astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             note=note,
         )
+        unreadable = unprintable(approval)
+        if unreadable:
+            raise UsageError("\n".join(unreadable))
         wrong = objections(approval, requester=request.request.requester, needed=plan.assessment.approvals_needed)
         if wrong:
             raise PolicyRefused(wrong)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthward.cli.main import SITE_VARIABLE
+from synthward.config.text import shown
 
 if TYPE_CHECKING:
     from pyspark.sql.types import DataType
@@ -63,11 +64,11 @@ def show_history(options: argparse.Namespace) -> int:
     for link in links:
         facts = link.facts
         detail = facts.get("step") or facts.get("table") or ("passed" if facts.get("passed") else "")
-        print(f"{link.seq:>3} {link.at:<28} {link.kind:<10} {detail}")
+        print(shown(f"{link.seq:>3} {link.at:<28} {link.kind:<10} {detail}"))
     for row in tries:
         told = f": {row['error']}: {row['message']}" if row["error"] else ""
         print(
-            f"try {row['started_at']} {row['status']} (exit code {row['code']}){told}",
+            shown(f"try {row['started_at']} {row['status']} (exit code {row['code']}){told}"),
             file=sys.stderr,
         )
     print(f"run {options.run}: {advice(links, charged=charged)}", file=sys.stderr)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthward.cli.main import site_path
+from synthward.config.text import shown
 from synthward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def plan_request(options: argparse.Namespace) -> int:
     file = load(options)
     with ward(options, "synthward plan") as opened:
         plan = opened.plan(file, run_key=options.run_key)
-        print("\n".join(_describe(opened, plan)), file=sys.stderr)
+        print("\n".join(map(shown, _describe(opened, plan))), file=sys.stderr)
         plan.require_policy()
         print(json.dumps(_plan_line(opened, plan)))
     return 0
@@ -210,7 +211,7 @@ def approve_request(options: argparse.Namespace) -> int:
         )
         verdict = opened.verdict(opened.plan(file))
     missing = f"; still missing: {', '.join(verdict.missing_roles)}" if verdict.missing_roles else ""
-    print(f"recorded: {options.decision} by {options.by} as {options.role}{missing}")
+    print(shown(f"recorded: {options.decision} by {options.by} as {options.role}{missing}"))
     return 0
 
 
