@@ -268,7 +268,7 @@ def test_a_draft_comes_from_the_schema_and_is_refused_until_filled(
     assert all(f'"{name}"' in text for name in ("pid", "sex", "age", "weight", "ward"))
     code, _, err = synthward(capsys, site, *words)
     assert code == 2
-    assert "a draft never replaces a file" in err
+    assert "an output never replaces another file" in err
     with pytest.raises(ConfigError, match="TODO"):
         check_file(out)
     filled = text.replace("bounds: [TODO, TODO]", "bounds: [0, 100]").replace("resolution: TODO", "resolution: 0.5")

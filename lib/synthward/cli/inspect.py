@@ -43,11 +43,13 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def extract_report(options: argparse.Namespace) -> int:
     """Writes an artifact to a file."""
-    from synthward.cli.sessions import ward
+    from synthward.cli.sessions import known_zones, ward
+    from synthward.store.outputs import require_writable, write_output
 
+    require_writable(options.out, known_zones(options), "--out")
     with ward(options, "synthward report") as opened:
         content = opened.registry.artifact(options.release, options.artifact)
-    options.out.write_bytes(content)
+    write_output(options.out, content)
     print(options.out)
     return 0
 
@@ -113,8 +115,12 @@ def diagnose(options: argparse.Namespace) -> int:
 
 def draft_domain(options: argparse.Namespace) -> int:
     """Drafts a domain from a schema; reads no rows (of a CSV file the header line)."""
-    from synthward.cli.sessions import session
+    from synthward.cli.sessions import known_zones, session
     from synthward.spec.draft import draft
+    from synthward.store.outputs import require_writable, write_output
+
+    if options.out is not None:
+        require_writable(options.out, known_zones(options), "--out")
 
     with session(options, "synthward domain draft") as spark:
         reader = spark.read.option("header", True)
@@ -125,10 +131,7 @@ def draft_domain(options: argparse.Namespace) -> int:
     if options.out is None:
         print(text, end="")
         return 0
-    if options.out.exists():
-        print(f"{options.out} exists; a draft never replaces a file", file=sys.stderr)
-        return 2
-    options.out.write_text(text, encoding="utf-8")
+    write_output(options.out, text.encode())
     print(options.out)
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from synthward.cli.main import site_path
 from synthward.config.text import shown
 from synthward.errors import UsageError
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,12 +70,17 @@ def run_request(options: argparse.Namespace) -> int:
             raise UsageError("--result says how a run ended, and --dry-run runs nothing; leave one of them out")
         return plan_request(options)
     from synthward.cli.result import ResultFile
-    from synthward.cli.sessions import session, ward
+    from synthward.cli.sessions import known_zones, session, ward
+    from synthward.store.outputs import require_folder
 
-    ending = ResultFile(options.result, lambda: session(options, "synthward result"))
+    zones = known_zones(options)
+    if options.report_dir is not None:
+        require_folder(options.report_dir, zones, "--report-dir")
+    ending = ResultFile(options.result, lambda: session(options, "synthward result"), zones)
     try:
         file = load(options)
         with ward(options, "synthward run") as opened:
+            ending.require_new(opened.session)
             try:
                 release = opened.run(file, run_key=options.run_key)
             finally:
@@ -113,7 +121,10 @@ def write_report(release: Release, folder: Path | None, releases: str) -> str:
 
     Returns:
         The report's file; where nothing is written, the artifact from which `synthward report` extracts it.
+
+    A file of the same name that holds something else stays as it is: the run has ended well, and the warning names it.
     """
+    from synthward.store.outputs import write_output
     from synthward.store.places import local_path
 
     zone = local_path(releases)
@@ -122,8 +133,12 @@ def write_report(release: Release, folder: Path | None, releases: str) -> str:
     folder = folder if folder is not None else Path(str(zone)) / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{release.release_id}.html"
-    target.write_text(release.report, encoding="utf-8")
-    target.with_suffix(".json").write_text(release.manifest.text, encoding="utf-8")
+    try:
+        write_output(target, release.report.encode())
+        write_output(target.with_suffix(".json"), release.manifest.text.encode())
+    except UsageError as refused:
+        logger.warning("the report was not written: %s", refused)
+        return f"artifacts/{release.release_id}/report.html"
     return str(target)
 
 
