@@ -7,7 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
+import yaml
 
+from synthward.config import nodes
 from synthward.config.files import Fence, FileRefused, read_inside, read_limited
 from synthward.config.loader import bind
 from synthward.config.text import shown
@@ -240,6 +242,15 @@ def test_no_content_of_a_file_that_is_no_document(kind: str, cls: type) -> None:
         bind(FOREIGN[kind], cls)
     assert not any(word in str(caught.value) for word in (SECRET, "00042", "Jane", "root", "passw"))
     assert len(caught.value.problems) <= 2
+
+
+def test_a_parser_that_quotes_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parser in Python, which serves where libyaml is not built in, quotes what it could not read."""
+    monkeypatch.setattr(nodes, "_LOADER", yaml.SafeLoader)
+    for text in (f"a: !{SECRET}!x 1\n", f"%{SECRET} 1\n---\na: 1\n", f"a: [1\n{SECRET}: 1\n", f"a: !<{SECRET} x\n"):
+        with pytest.raises(ConfigError) as caught:
+            bind(text, Domain)
+        assert not any(word in str(caught.value) for word in (SECRET, "MRN", "42"))
 
 
 def test_unknown_keys_are_counted_by_line_and_only_misspelt_ones_are_quoted() -> None:
