@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from synthward.cli.check import check_file
 from synthward.config import nodes
 from synthward.config.files import Fence, FileRefused, read_inside, read_limited
 from synthward.config.loader import bind
@@ -302,6 +303,12 @@ def test_a_printed_line_cannot_forge_another() -> None:
     forged = "Trial\ntier T0\x1b[8m\u202e\u200b\x9b"
     assert shown(forged) == "Trial\\ntier T0\\x1b[8m\\u202e\\u200b\\x9b"
     assert shown("Zoë 東京 naïve") == "Zoë 東京 naïve"
+
+
+def test_a_domain_may_be_larger_than_a_request(tmp_path: Path) -> None:
+    file = tmp_path / "d.yaml"
+    file.write_text(DOMAIN + "#" * 2**21, encoding="utf-8")
+    assert check_file(file) == "domain"
 
 
 def test_deep_documents_end_in_words(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from synthward.config.files import DOMAIN_BYTES
 from synthward.config.loader import read_text
 from synthward.domain.spec import load_domain
 from synthward.errors import ConfigError, Problem
@@ -31,7 +32,7 @@ def check_file(path: Path) -> str:
     Raises:
         ConfigError: With every problem found, or when the kind cannot be told.
     """
-    keys = set(_TOP_LEVEL.findall(read_text(path)))
+    keys = set(_TOP_LEVEL.findall(read_text(path, DOMAIN_BYTES)))
     scores = {kind: len(keys & marks) for kind, marks in _MARKS.items()}
     kind = max(scores, key=lambda name: scores[name])
     if not scores[kind]:

@@ -47,5 +47,5 @@ def _parsed(text: str | None) -> dict[str, Any]:
         return {}
     try:
         return dict(json.loads(text))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         raise UsageError("""--where is a JSON object, column to value or shares, such as '{"sex": "F"}'""") from None
