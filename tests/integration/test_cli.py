@@ -120,11 +120,23 @@ def test_a_uri_gets_the_result_of_a_request_that_is_wrong(
     try:
         target = "viewfs://results/zone/run-1"
         assert synthward(capsys, site, "run", str(broken), "--result", target)[:2] == (2, "")
+        assert synthward(capsys, site, "run", str(broken), "--result", target)[:2] == (2, "")
+        spark.range(3).write.parquet(str(tmp_path / "results" / "table"))
+        before = sorted((path.name, path.stat().st_size) for path in (tmp_path / "results" / "table").iterdir())
+        assert synthward(capsys, site, "run", str(broken), "--result", "viewfs://results/zone/table")[:2] == (2, "")
+        words = ("run", str(site.request()), "--result", "viewfs://results/zone/table")
+        code, _, err = synthward(capsys, site, *words)
     finally:
         spark.conf.unset(link)
-    [part] = (tmp_path / "results" / "run-1").glob("part-*")
-    found = json.loads(part.read_text(encoding="utf-8"))
-    assert (found["status"], found["code"], found["error"]) == ("invalid", 2, "ConfigError")
+    parts = list((tmp_path / "results" / "run-1").glob("part-*"))
+    assert len(parts) == 2  # each try adds one, nothing is replaced
+    for part in parts:
+        found = json.loads(part.read_text(encoding="utf-8"))
+        assert (found["status"], found["code"], found["error"]) == ("invalid", 2, "ConfigError")
+    assert code == 2
+    assert "holds other things than results of runs" in err
+    after = sorted((path.name, path.stat().st_size) for path in (tmp_path / "results" / "table").iterdir())
+    assert after == before
 
 
 def test_an_unapproved_request_is_refused_with_3(shown: Showcase) -> None:
