@@ -153,6 +153,22 @@ def test_a_team_folder_below_requests(tmp_path: Path) -> None:
     assert load_request(team / "r.yaml").domain.attributes["race"].size == 2
 
 
+def test_code_books_count_from_the_real_place_of_their_domain(tmp_path: Path, patients: Path) -> None:
+    """A path that means one folder as a text and another on the disk must not lead out by the text."""
+    real = tmp_path / "a" / "data"
+    real.mkdir(parents=True)
+    (real / "domain.yaml").write_text(coded("patients.csv"), encoding="utf-8")
+    text = edited(("../domains/diabetes130.yaml", "../../a/data/domain.yaml"))
+    (real / "r.yaml").write_text(text, encoding="utf-8")
+    link = tmp_path / "data" / "deep" / "link"
+    link.parent.mkdir()
+    link.symlink_to(real)
+    (link.parent / "a").mkdir()
+    (tmp_path / "data" / "a").mkdir()
+    (tmp_path / "data" / "a" / "data").symlink_to(patients.parent)
+    assert "patients.csv' no such file" in refusal(link / "r.yaml")
+
+
 def test_domains_that_is_a_link_is_not_beside_requests(tmp_path: Path, patients: Path) -> None:
     root = tmp_path / "conf"
     request = write(root)

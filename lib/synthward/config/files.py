@@ -115,6 +115,19 @@ class Fence:
             return real
         raise FileRefused(f"leads out of the folders that this document may read; {self.words}")
 
+    def home(self, written: str) -> Path:
+        """The path of a document that this one names, from which the paths in it count.
+
+        It is the real path, so that its own files lie in this set as well; of a file that YARN put there, whose
+        neighbours are links beside it and not beside the real file, the path of the link.
+
+        Raises:
+            FileRefused: See `locate`.
+        """
+        real = self.locate(written)
+        inside = any(real.is_relative_to(folder) for folder in self.folders)
+        return real if inside else Path(os.path.normpath(self.base / written))
+
     def _localised(self, lexical: Path, real: Path) -> bool:
         own, other = _YARN.fullmatch(self.owner.as_posix()), _YARN.fullmatch(real.as_posix())
         return (

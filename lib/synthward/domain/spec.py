@@ -334,10 +334,11 @@ def load_domain_of(fence: Fence, written: str, place: Problem) -> Domain:
     """
     path = Path(os.path.normpath(fence.base / written))
     try:
+        home = fence.home(written)
         document = load_named(fence, written, path, Domain, DOMAIN_BYTES)
     except FileRefused as refused:
         raise ConfigError([dataclasses.replace(place, message=f"{quoted(written)} {refused}")]) from None
-    return _with_codebooks(document, path)
+    return _with_codebooks(document, home)
 
 
 def _with_codebooks(document: Document[Domain], path: Path) -> Domain:
