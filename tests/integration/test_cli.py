@@ -188,10 +188,14 @@ def test_report_and_history(
     code, text, _ = synthward(capsys, shown.site, "report", release, "--out", str(out))
     assert (code, text) == (0, f"{out}\n")
     assert out.read_bytes() == Path(shown.line["report"]).read_bytes()
-    code, text, _ = synthward(capsys, shown.site, "report", release, "--out", str(out), "--artifact", "model.json")
+    code, _, err = synthward(capsys, shown.site, "report", release, "--out", str(out), "--artifact", "model.json")
+    assert code == 2
+    assert "never replaces" in err
+    model = tmp_path / "model.json"
+    code, text, _ = synthward(capsys, shown.site, "report", release, "--out", str(model), "--artifact", "model.json")
     assert code == 0
-    assert ModelFile.load(out).model.synthesizer == "moments"
-    code, _, err = synthward(capsys, shown.site, "report", "r0", "--out", str(out))
+    assert ModelFile.load(model).model.synthesizer == "moments"
+    code, _, err = synthward(capsys, shown.site, "report", "r0", "--out", str(tmp_path / "none.html"))
     assert code == 2
     assert "release 'r0' has no artifact 'report.html'" in err
     code, text, err = synthward(capsys, shown.site, "history", shown.line["run_id"])

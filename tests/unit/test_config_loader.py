@@ -119,11 +119,11 @@ BAD: list[tuple[str, str, list[tuple[int, str, str]]]] = [
     ("a tab", HEAD + "inner:\n\trate: 1\n", [(4, "", "a tab indents this line")]),
     ("control character", HEAD + "colour: r\x07d\n", [(3, "", "control character")]),
     ("two documents", HEAD + "---\nversion: 1\n", [(3, "", "a second document")]),
-    ("duplicate key", HEAD + "count: 3\ncount: 4\n", [(4, "", "the key of line 3 stands here again")]),
+    ("duplicate key", HEAD + "count: 3\ncount: 4\n", [(4, "count", "the key of line 3 stands here again")]),
     (
         "nested duplicate",
         HEAD + "inner:\n  rate: 1\n  rate: 0\n",
-        [(5, "", "the key of line 4 stands here again")],
+        [(5, "rate", "the key of line 4 stands here again")],
     ),
     ("alias", HEAD + "inner: &i {rate: 1}\nattributes: *i\n", [(3, "", "anchors"), (4, "", "aliases")]),
     ("merge key", HEAD + "inner:\n  <<: {rate: 1}\n", [(4, "", "merge keys")]),

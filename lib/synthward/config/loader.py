@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 from synthward.config.binder import REFUSED, Binder, shown_path
 from synthward.config.fields import Key
 from synthward.config.files import DOCUMENT_BYTES, Fence, FileRefused, read_inside, read_limited
-from synthward.config.nodes import Mapping, Node, Scalar, Sequence, from_json, parse
-from synthward.config.shapes import members, shape_of
+from synthward.config.nodes import Fault, Mapping, Node, Scalar, Sequence, from_json, parse
+from synthward.config.shapes import members, shape_of, vocabulary
 from synthward.errors import ConfigError, Problem
 
 T = TypeVar("T")
@@ -125,7 +125,7 @@ def bind_document(text: str, cls: type[T], file: Path | None = None) -> Document
         node, faults = parse(text)
     except RecursionError:
         raise ConfigError([Problem("", "nested too deeply for a document", file, 1)]) from None
-    problems = [Problem("", fault.message, file, fault.line) for fault in faults]
+    problems = [Problem(_key_of(fault, cls), fault.message, file, fault.line) for fault in faults]
     if node is None:
         raise ConfigError(problems or [Problem("", f"the file is empty; it needs {_first_keys(cls)}", file, 1)])
     return _bound(node, cls, file, problems)
@@ -160,6 +160,11 @@ def _bound(node: Node, cls: type[T], file: Path | None, problems: list[Problem])
         raise ConfigError(sorted(problems, key=lambda problem: problem.line))
     assert isinstance(value, cls)
     return Document(value, file, binder)
+
+
+def _key_of(fault: Fault, cls: type) -> str:
+    """The key that a fault of the text is about, where it is a word of the document; any other is not shown."""
+    return fault.key if fault.key is not None and fault.key in vocabulary(cls) else ""
 
 
 def _is_one(node: Node, cls: type) -> bool:

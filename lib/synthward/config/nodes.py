@@ -77,10 +77,17 @@ Node = Scalar | Sequence | Mapping
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is wrong with the text itself."""
+    """Something that is wrong with the text itself.
+
+    Attributes:
+        line: Its line, from 1.
+        message: What is wrong; nothing of the text.
+        key: The key it is about, for who knows whether it may be shown.
+    """
 
     line: int
     message: str
+    key: str | None = None
 
 
 class _Broken(Exception):
@@ -196,10 +203,10 @@ class _Composer:
                 self._fault(event, "merge keys (<<) are not supported; write the keys out")
             elif name.text in mapping.entries:
                 first = mapping.entries[name.text][0].line
-                self._fault(event, f"the key of line {first} stands here again; keep one")
+                self._fault(event, f"the key of line {first} stands here again; keep one", name.text)
             else:
                 mapping.entries[name.text] = (name, value)
         return mapping
 
-    def _fault(self, event: Any, message: str) -> None:
-        self._faults.append(Fault(event.start_mark.line + 1, message))
+    def _fault(self, event: Any, message: str, key: str | None = None) -> None:
+        self._faults.append(Fault(event.start_mark.line + 1, message, key))
