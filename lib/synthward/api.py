@@ -194,7 +194,8 @@ class Ward:
 
         Raises:
             PolicyRefused: The request is refused by policy anyway, or the person cannot decide in this role.
-            UsageError: The decision is not one of approve, reject, revoke.
+            UsageError: The decision is not one of approve, reject, revoke, or a text of it is too long or not
+                printable.
         """
         return self._decisions.record(
             self.plan(request), by=by, role=role, runs=runs, expires=expires, decision=decision, note=note

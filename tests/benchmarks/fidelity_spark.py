@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from unittest import mock
@@ -32,6 +33,7 @@ class SparkBench:
         self._chosen, self._protocol = chosen, protocol
         site = TestSite(folder, policy=POLICY)
         protocol.raw.to_csv(folder / "train.csv", index=False)
+        shutil.copytree(ROOT / "conf" / "domains", folder, dirs_exist_ok=True)  # a domain lies beside its request
         shipped = yaml.safe_load((ROOT / "conf" / "requests" / "diabetes130_fidelity.yaml").read_text("utf-8"))
         population = {"scope": SCOPE, "declared_patients": DECLARED[chosen.unit]}
         changes = {
@@ -41,7 +43,7 @@ class SparkBench:
             "source": {"path": "train.csv"},
             "patient": {"_whole": True, **self._patient()},
             "population": population,
-            "domain": str(ROOT / "conf" / "domains" / "diabetes130_fidelity.yaml"),
+            "domain": "diabetes130_fidelity.yaml",
             "privacy": {
                 "_whole": True,
                 "mechanism": chosen.mechanism,

@@ -127,7 +127,12 @@ CONFIG = [
     Case("no patient key", ConfigError, ("patient.key",), {"patient": {"key": None}}),
     Case("fresh keys without columns", ConfigError, ("output.key_columns",), {"output": {"keys": "fresh"}}),
     Case("unknown synthesizer", ConfigError, ("magic",), {"synthesizer": {"name": "magic"}}),
-    Case("unknown setting", ConfigError, ("synthesizer", "speed"), {"synthesizer": {"speed": "9"}}),
+    Case(
+        "unknown setting",
+        ConfigError,
+        ("synthesizer", "an unknown key; allowed here: name, target"),
+        {"synthesizer": {"speed": "9"}},
+    ),
     Case("useless setting", ConfigError, ("synthesizer", "target"), {"synthesizer": {"target": "sex"}}),
     Case("path and table", ConfigError, ("source",), {"source": {"table": "a.b"}}),
     Case(

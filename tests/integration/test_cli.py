@@ -122,11 +122,23 @@ def test_a_uri_gets_the_result_of_a_request_that_is_wrong(
     try:
         target = "viewfs://results/zone/run-1"
         assert synthward(capsys, site, "run", str(broken), "--result", target)[:2] == (2, "")
+        assert synthward(capsys, site, "run", str(broken), "--result", target)[:2] == (2, "")
+        spark.range(3).write.parquet(str(tmp_path / "results" / "table"))
+        before = sorted((path.name, path.stat().st_size) for path in (tmp_path / "results" / "table").iterdir())
+        assert synthward(capsys, site, "run", str(broken), "--result", "viewfs://results/zone/table")[:2] == (2, "")
+        words = ("run", str(site.request()), "--result", "viewfs://results/zone/table")
+        code, _, err = synthward(capsys, site, *words)
     finally:
         spark.conf.unset(link)
-    [part] = (tmp_path / "results" / "run-1").glob("part-*")
-    found = json.loads(part.read_text(encoding="utf-8"))
-    assert (found["status"], found["code"], found["error"]) == ("invalid", 2, "ConfigError")
+    parts = list((tmp_path / "results" / "run-1").glob("part-*"))
+    assert len(parts) == 2  # each try adds one, nothing is replaced
+    for part in parts:
+        found = json.loads(part.read_text(encoding="utf-8"))
+        assert (found["status"], found["code"], found["error"]) == ("invalid", 2, "ConfigError")
+    assert code == 2
+    assert "holds other things than results of runs" in err
+    after = sorted((path.name, path.stat().st_size) for path in (tmp_path / "results" / "table").iterdir())
+    assert after == before
 
 
 def test_an_unapproved_request_is_refused_with_3(shown: Showcase) -> None:
@@ -181,10 +193,14 @@ def test_report_and_history(
     code, text, _ = synthward(capsys, shown.site, "report", release, "--out", str(out))
     assert (code, text) == (0, f"{out}\n")
     assert out.read_bytes() == Path(shown.line["report"]).read_bytes()
-    code, text, _ = synthward(capsys, shown.site, "report", release, "--out", str(out), "--artifact", "model.json")
+    code, _, err = synthward(capsys, shown.site, "report", release, "--out", str(out), "--artifact", "model.json")
+    assert code == 2
+    assert "never replaces" in err
+    model = tmp_path / "model.json"
+    code, text, _ = synthward(capsys, shown.site, "report", release, "--out", str(model), "--artifact", "model.json")
     assert code == 0
-    assert ModelFile.load(out).model.synthesizer == "moments"
-    code, _, err = synthward(capsys, shown.site, "report", "r0", "--out", str(out))
+    assert ModelFile.load(model).model.synthesizer == "moments"
+    code, _, err = synthward(capsys, shown.site, "report", "r0", "--out", str(tmp_path / "none.html"))
     assert code == 2
     assert "release 'r0' has no artifact 'report.html'" in err
     code, text, err = synthward(capsys, shown.site, "history", shown.line["run_id"])
@@ -276,7 +292,7 @@ def test_a_draft_comes_from_the_schema_and_is_refused_until_filled(
     assert all(f'"{name}"' in text for name in ("pid", "sex", "age", "weight", "ward"))
     code, _, err = synthward(capsys, site, *words)
     assert code == 2
-    assert "a draft never replaces a file" in err
+    assert "an output never replaces another file" in err
     with pytest.raises(ConfigError, match="TODO"):
         load_domain(out)
     filled = text.replace("bounds: [TODO, TODO]", "bounds: [0, 100]").replace("resolution: TODO", "resolution: 0.5")

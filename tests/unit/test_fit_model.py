@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 
@@ -68,3 +69,75 @@ def test_another_digest_format_or_a_damaged_text_is_refused() -> None:
 def test_parts_that_do_not_fit_are_refused(column: ColumnModel, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Model("test", "", (column, ColumnModel("x", np.full(5, 0.2))), ("x", "g"))
+
+
+NUMBERS = [-1, 0, 2, "5", None, 1.5, True, 10**18, 2**63, [4], {"a": 1}, 10**400]
+
+
+@pytest.mark.parametrize("value", NUMBERS, ids=lambda value: str(value)[:12])
+@pytest.mark.parametrize("key", ["cells", "count"])
+def test_numbers_beyond_their_limits_are_refused_in_words(key: str, value: object) -> None:
+    body = json.loads(some().text)
+    for place in (0, 1):
+        if key == "count" and (place == 1 and value == 0):
+            continue  # the count of codes
+        changed = json.loads(json.dumps(body))
+        changed["columns"][place][key] = value
+        with pytest.raises(IntegrityError, match="damaged"):
+            Model.from_body(changed)
+
+
+@pytest.mark.parametrize(
+    "value", [None, [], 5, "x", True, {"format": 2}, {}, {"format": True}, {"format": "2" * 10**6}]
+)
+def test_what_is_no_model_is_refused_in_words(value: object) -> None:
+    with pytest.raises(IntegrityError) as caught:
+        Model.from_body(value)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("value", [None, 5, {}, "x" * 1001, [5], [None], ["x"] * 10_001])
+@pytest.mark.parametrize("key", ["order", "columns", "synthesizer", "domain_digest"])
+def test_parts_of_another_type_are_refused_in_words(key: str, value: object) -> None:
+    with pytest.raises(IntegrityError, match="damaged"):
+        Model.from_body({**json.loads(some().text), key: value})
+
+
+def packed(*numbers: int) -> str:
+    return base64.b64encode(np.array(numbers, "<i8").tobytes()).decode()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("groups", packed(0, 1, 2, 2**62)),
+        ("groups", packed(0, 1, 2, -1)),
+        ("groups", packed(0, 1)),
+        ("groups", "AAAA"),
+        ("groups", "!!!!"),
+        ("groups", 5),
+        ("starts", packed(0, -(2**63))),
+        ("starts", packed(0, 2**63 - 1)),
+        ("starts", packed()),
+        ("starts", "A" * 10**6),
+        ("probabilities", None),
+        ("probabilities", ""),
+        ("probabilities", "A" * (12 * 2**23)),
+        ("parents", "x"),
+        ("parents", [["x"]]),
+        ("name", None),
+        ("name", ["g"]),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused_before_their_size_matters(key: str, value: object) -> None:
+    body = json.loads(some().text)
+    body["columns"][0][key] = value
+    with pytest.raises(IntegrityError, match="damaged"):
+        Model.from_body(body)
+
+
+def test_a_deep_text_is_refused_in_words() -> None:
+    with pytest.raises(IntegrityError, match=r"too deeply|not a JSON object"):
+        Model.parse("[" * 200_000)
+    with pytest.raises(IntegrityError):
+        Model.parse('{"a":' * 200_000 + "1" + "}" * 200_000)

@@ -11,8 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthward.config.canonical import canonical_json
+from synthward.config.text import shown
 from synthward.errors import ConfigError
-from synthward.governance.approvals import NO_LIMITS, Approval, Digests, Limits, Verdict, covering, objections
+from synthward.governance.approvals import (
+    NO_LIMITS,
+    Approval,
+    Digests,
+    Limits,
+    Verdict,
+    covering,
+    objections,
+    unprintable,
+)
 from synthward.governance.assess import Assessment
 from synthward.spec.request import Requester
 
@@ -236,3 +246,17 @@ def test_whatever_counts_keeps_duties_apart(decisions: list[Approval]) -> None:
     assert len(found.counted) + len(found.missing_roles) == 2
     assert not (found.ok and found.missing_roles)
     assert found.ok or found.reasons
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\x1b[8m", "a\u202eb", "a\u200bb", "a\0b", "a" * 201])
+@pytest.mark.parametrize("field", ["by", "role"])
+def test_names_in_a_decision_are_one_short_visible_line(field: str, text: str) -> None:
+    found = unprintable(dataclasses.replace(STEWARD, **{field: text}))  # type: ignore[arg-type]
+    assert [line.partition(":")[0] for line in found] == [field]
+    assert found == [shown(line) for line in found]
+
+
+def test_a_note_may_have_lines_and_nothing_hidden() -> None:
+    assert unprintable(dataclasses.replace(STEWARD, note="first\nsecond, Zoë")) == []
+    for note in ("a\x1b[2J", "a\rb", "a\u2066b", "x" * 2001):
+        assert [line[:5] for line in unprintable(dataclasses.replace(STEWARD, note=note))] == ["note:"]

@@ -158,8 +158,8 @@ BAD = [
     ("blank ticket", [("ticket: EHR-123", "ticket: ' '")], 4, "purpose.ticket", "matches"),
     ("audience", [("audience: team", "audience: teams")], 5, "audience", "did you mean 'team'?"),
     ("expires", [("expires: 2027-06-30", "expires: next year")], 6, "expires", "expected a date"),
-    ("a policy of one's own", [("audience: team", "policy: mine.yaml\naudience: team")], 5, "policy", "unknown key"),
-    ("a ledger of one's own", [("audience: team", "ledger: ./mine\naudience: team")], 5, "ledger", "unknown key"),
+    ("a policy of one's own", [("audience: team", "policy: mine.yaml\naudience: team")], 5, "", "unknown key"),
+    ("a ledger of one's own", [("audience: team", "ledger: ./mine\naudience: team")], 5, "", "unknown key"),
 ]
 
 
@@ -240,7 +240,7 @@ def test_wishes_that_fit_are_part_of_what_is_approved(tmp_path: Path) -> None:
 
 def test_a_missing_domain_is_named(tmp_path: Path) -> None:
     path = write(tmp_path, edited(("diabetes130.yaml", "none.yaml")))
-    with pytest.raises(ConfigError, match=r"none\.yaml:1: no such file"):
+    with pytest.raises(ConfigError, match=r"r\.yaml:14: domain: .*none\.yaml' no such file"):
         load_request(path)
 
 

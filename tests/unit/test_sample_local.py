@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from small_model import CELLS, model_file
+from small_model import CELLS, DOMAIN, model_file
 from synthward.cli.main import main
+from synthward.domain.spec import Categorical, Domain
 from synthward.errors import IntegrityError, UsageError
-from synthward.fit.model import Model
+from synthward.fit.model import ColumnModel, Model
 from synthward.sample.condition import condition
-from synthward.sample.local import LABEL, sample_table
+from synthward.sample.local import LABEL, MAX_ROWS_IN_MEMORY, sample_table, write_rows
 from synthward.sample.model_file import ModelFile
-from synthward.sample.pyfunc import SyntheticRows
+from synthward.sample.pyfunc import NULLABLE, SyntheticRows
 
 
 def whole(model: Model) -> np.ndarray:
@@ -184,7 +186,7 @@ def test_the_command_writes_rows(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_predict_takes_mappings_and_rows() -> None:
     model = SyntheticRows(model_file())
-    expected = sample_table(model_file(), 50, 7, {"sex": "M"}).to_pandas()
+    expected = sample_table(model_file(), 50, 7, {"sex": "M"}).to_pandas(types_mapper=NULLABLE.get)
     asked: dict[str, Any] = {"rows": 50, "seed": 7, "where": {"sex": "M"}}
     for form in (asked, {**asked, "where": '{"sex": "M"}'}, pd.DataFrame([asked]), {**asked, "rows": np.int64(50)}):
         pd.testing.assert_frame_equal(model.predict(form), expected)
@@ -195,3 +197,129 @@ def test_predict_takes_mappings_and_rows() -> None:
     for wrong in ({}, {"rows": 1.5}, {"rows": True}, {"rows": 1, "n": 2}, *no_where):
         with pytest.raises(UsageError):
             model.predict(wrong)
+
+
+def test_frames_keep_whole_numbers_and_truth_where_values_are_missing() -> None:
+    frame = SyntheticRows(model_file()).predict({"rows": 500})
+    types = {name: str(kind) for name, kind in frame.dtypes.items()}
+    expected = {
+        "sex": "string",
+        "age": "Int64",
+        "dose": "float64",
+        "ill": "boolean",
+        "seen": "object",
+        "ward": "string",
+    }
+    assert types == expected
+    assert frame["age"].isna().any()
+    assert frame["age"].dropna().between(0, 99).all()
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"age": np.int64(42)},
+        {"age": np.float64(42)},
+        {"age": {np.int64(42): np.float32(1)}},
+        {"age": pd.Series([1.0], index=[42])},
+        {"seen": pd.NaT},
+        {"seen": np.datetime64("NaT")},
+        {"seen": pd.Timestamp("2020-03-01")},
+        {"seen": np.datetime64("2020-03-01")},
+        {"sex": pd.NA},
+        {"sex": np.str_("F")},
+        {"ill": np.bool_(True)},
+        {"dose": float("nan")},
+    ],
+)
+def test_scalars_of_numpy_and_pandas_are_values(where: dict[str, Any]) -> None:
+    [name] = where
+    drawn = sample_table(model_file(), 20, where=where).column(name).to_pylist()
+    expected = {"age": 42, "ill": True, "sex": "F", "dose": None, "seen": dt.date(2020, 3, 1)}[name]
+    absent = where[name] is pd.NA or where[name] is pd.NaT or str(where[name]) == "NaT"
+    assert set(drawn) == {None if absent else expected}
+    assert len(SyntheticRows(model_file()).predict(pd.DataFrame([{"rows": 20, "where": where}]))) == 20
+
+
+@pytest.mark.parametrize(
+    "where", [{"age": [42]}, {"age": np.array([42])}, {"age": {"42": [1]}}, {"age": {42: pd.NaT}}, {"sex": {"F", "M"}}]
+)
+def test_lists_and_arrays_are_no_values(where: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"column 'age'|column 'sex'"):
+        SyntheticRows(model_file()).predict({"rows": 5, "where": where})
+
+
+def test_rows_in_memory_are_limited_before_anything_is_drawn() -> None:
+    for rows in (MAX_ROWS_IN_MEMORY + 1, 10**13, np.int64(10**13), 1e13):
+        with pytest.raises(UsageError, match="rows must be at most"):
+            SyntheticRows(model_file()).predict({"rows": rows})
+    for rows in ("5", True, 2.5, [5], pd.NA):
+        with pytest.raises(UsageError):
+            SyntheticRows(model_file()).predict({"rows": rows})
+
+
+def formulas() -> ModelFile:
+    values = ("=1+1", "+x", "-x", "@SUM(A1)", "\tx", "\rx", "a=b", "-1")
+    domain = Domain(version=1, attributes={"=cmd": Categorical(values=values), "_synthetic": DOMAIN.attributes["age"]})
+    age = model_file().model.column("age").probabilities.mean(axis=0)
+    grid = DOMAIN.attributes["age"].grid  # type: ignore[union-attr]
+    columns = (
+        ColumnModel("=cmd", np.full(10, 0.1)),
+        ColumnModel("_synthetic", age, np.array(grid.starts), grid.count),
+    )
+    return ModelFile(Model("test", domain.digest, columns, ("=cmd", "_synthetic")), domain)
+
+
+def test_a_csv_file_says_that_it_is_synthetic_and_runs_no_formula(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    write_rows(formulas(), file, 500, 1, None)
+    table = pyarrow.csv.read_csv(file, parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True))
+    assert table.column_names == ["'=cmd", "_synthetic", "__synthetic"]
+    assert set(table["__synthetic"].to_pylist()) == {True}
+    texts = {text for text in table["'=cmd"].to_pylist() if text}
+    assert not any(text[0] in "=+-@\t\r" for text in texts)
+    assert {"'=1+1", "'+x", "'-x", "'@SUM(A1)", "a=b", "'-1"} <= texts
+    write_rows(formulas(), tmp_path / "rows.parquet", 500, 1, None)
+    parquet = pyarrow.parquet.read_table(tmp_path / "rows.parquet")
+    assert parquet.column_names == ["=cmd", "_synthetic"]
+    assert "=1+1" in parquet["=cmd"].to_pylist()
+
+
+def test_rows_never_replace_or_follow_anything(tmp_path: Path) -> None:
+    model = model_file()
+    (tmp_path / "there.csv").write_text("mine", encoding="utf-8")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "there.csv")
+    (tmp_path / "nowhere.csv").symlink_to(tmp_path / "none.csv")
+    (tmp_path / "folder.csv").mkdir()
+    for name in ("there.csv", "link.csv", "nowhere.csv", "folder.csv"):
+        with pytest.raises(UsageError, match=r"--out: .*(never replaces|through links|is no file)"):
+            write_rows(model, tmp_path / name, 5, 1, None)
+    assert (tmp_path / "there.csv").read_text(encoding="utf-8") == "mine"
+    assert not (tmp_path / "none.csv").exists()
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_rows(model, tmp_path / "none" / "x.csv", 5, 1, None)
+
+
+def test_a_model_file_of_another_kind_or_size_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "huge").touch()
+    os.truncate(tmp_path / "huge", 385 * 2**20)
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    for name, words in (("fifo", "pipe"), ("huge", "384 MiB"), ("bytes", "UTF-8"), ("none", "no such file")):
+        with pytest.raises(UsageError, match=words):
+            ModelFile.load(tmp_path / name)
+    with pytest.raises(UsageError, match="device"):
+        ModelFile.load(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("deep", ["[" * 200_000, '{"model_file": 1, "model": ' + "[" * 200_000])
+def test_a_deep_model_file_is_refused_in_words(deep: str) -> None:
+    with pytest.raises(IntegrityError, match=r"too deeply|not a JSON object"):
+        ModelFile.parse(deep)
+
+
+def test_a_model_of_another_size_than_its_domain_is_refused() -> None:
+    wide = ColumnModel("sex", np.full(5, 0.2))
+    flat = Domain(version=1, attributes={"sex": Categorical(values=("F", "M"))})
+    with pytest.raises(IntegrityError, match="cells of its domain"):
+        ModelFile.parse(ModelFile(Model("t", flat.digest, (wide,), ("sex",)), flat).text)

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from synthward.cli.options import decimal
+from synthward.config.text import shown
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -98,7 +99,7 @@ def verify_scopes(options: argparse.Namespace) -> int:
         found = {options.scope: opened.verify(options.scope)} if options.scope else opened.verify_all()
     problems = [(scope, problem) for scope, wrong in found.items() for problem in wrong]
     for scope, problem in problems:
-        print(f"{scope}: {problem}", file=sys.stderr)
+        print(shown(f"{scope}: {problem}"), file=sys.stderr)
     if problems:
         return LedgerCorrupt.exit_code
     print(f"{len(found)} scope(s) verified: chains whole, every seal and release is paid for")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthward.cli.options import given_site
+from synthward.config.text import shown
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -46,11 +47,13 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def extract_report(options: argparse.Namespace) -> int:
     """Writes an artifact to a file."""
-    from synthward.cli.sessions import ward
+    from synthward.cli.sessions import known_zones, ward
+    from synthward.store.outputs import require_writable, write_output
 
+    require_writable(options.out, known_zones(options), "--out")
     with ward(options, "synthward report") as opened:
         content = opened.registry.artifact(options.release, options.artifact)
-    options.out.write_bytes(content)
+    write_output(options.out, content)
     print(options.out)
     return 0
 
@@ -67,11 +70,11 @@ def show_history(options: argparse.Namespace) -> int:
     for link in links:
         facts = link.facts
         detail = facts.get("step") or facts.get("table") or ("passed" if facts.get("passed") else "")
-        print(f"{link.seq:>3} {link.at:<28} {link.kind:<10} {detail}")
+        print(shown(f"{link.seq:>3} {link.at:<28} {link.kind:<10} {detail}"))
     for row in tries:
         told = f": {row['error']}: {row['message']}" if row["error"] else ""
         print(
-            f"try {row['started_at']} {row['status']} (exit code {row['code']}){told}",
+            shown(f"try {row['started_at']} {row['status']} (exit code {row['code']}){told}"),
             file=sys.stderr,
         )
     print(f"run {options.run}: {advice(links, charged=charged)}", file=sys.stderr)
@@ -106,17 +109,18 @@ def diagnose(options: argparse.Namespace) -> int:
 
 def draft_domain(options: argparse.Namespace) -> int:
     """Drafts a domain from a schema; reads no rows (of a CSV file the header line)."""
-    from synthward.cli.sessions import session
+    from synthward.cli.sessions import known_zones, session
     from synthward.run.drafting import draft_domain as drafted
+    from synthward.store.outputs import require_writable, write_output
+
+    if options.out is not None:
+        require_writable(options.out, known_zones(options), "--out")
 
     with session(options, "synthward domain draft") as spark:
         text = drafted(spark, options.table, options.format)
     if options.out is None:
         print(text, end="")
         return 0
-    if options.out.exists():
-        print(f"{options.out} exists; a draft never replaces a file", file=sys.stderr)
-        return 2
-    options.out.write_text(text, encoding="utf-8")
+    write_output(options.out, text.encode())
     print(options.out)
     return 0

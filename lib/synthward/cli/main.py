@@ -17,6 +17,7 @@ from synthward import __version__
 from synthward.cli import budget, inspect, run, sample
 from synthward.cli.logs import Terminated, log_to_stderr, terminable
 from synthward.cli.options import common
+from synthward.config.text import shown
 from synthward.errors import JobFailed, SafeError
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,8 @@ def _say(options: argparse.Namespace, error: BaseException) -> int:
     if options.log_format == "json":
         logger.error(told.text, extra={"facts": {"event": "end", "code": told.code}})
     else:
-        print(f"synthward: {told.text}", file=sys.stderr)
+        # Each line by itself: a list of problems has many, and none of them moves the cursor.
+        print("\n".join(map(shown, f"synthward: {told.text}".split("\n"))), file=sys.stderr)
     return told.code
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthward.cli.options import day, given_site, site_path
+from synthward.config.text import shown
 from synthward.errors import PolicyRefused, UsageError
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from synthward.api import Release, Ward
@@ -72,12 +76,17 @@ def run_request(options: argparse.Namespace) -> int:
             raise UsageError("--result says how a run ended, and --dry-run runs nothing; leave one of them out")
         return plan_request(options)
     from synthward.cli.result import ResultFile
-    from synthward.cli.sessions import session, ward
+    from synthward.cli.sessions import known_zones, session, ward
+    from synthward.store.outputs import require_folder
 
-    ending = ResultFile(options.result, lambda: session(options, "synthward result"))
+    zones = known_zones(options)
+    if options.report_dir is not None:
+        require_folder(options.report_dir, zones, "--report-dir")
+    ending = ResultFile(options.result, lambda: session(options, "synthward result"), zones)
     try:
         file = load(options)
         with ward(options, "synthward run") as opened:
+            ending.require_new(opened.session)
             try:
                 release = opened.run(file, run_key=options.run_key)
             finally:
@@ -115,7 +124,7 @@ def plan_request(options: argparse.Namespace) -> int:
     file = load(options)
     with ward(options, "synthward plan") as opened:
         plan = opened.plan(file, run_key=options.run_key)
-        print(opened.describe(plan), file=sys.stderr)
+        print("\n".join(map(shown, opened.describe(plan).split("\n"))), file=sys.stderr)
         plan.require_policy()
         print(json.dumps(_plan_line(opened, plan)))
     return 0
@@ -157,7 +166,7 @@ def approve_request(options: argparse.Namespace) -> int:
         )
         verdict = opened.verdict(opened.plan(file))
     missing = f"; still missing: {', '.join(verdict.missing_roles)}" if verdict.missing_roles else ""
-    print(f"recorded: {options.decision} by {options.by} as {options.role}, as entered, not signed{missing}")
+    print(shown(f"recorded: {options.decision} by {options.by} as {options.role}, as entered, not signed{missing}"))
     return 0
 
 

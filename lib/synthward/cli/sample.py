@@ -28,10 +28,13 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def sample_rows(options: argparse.Namespace) -> int:
     """Writes rows and prints one JSON line."""
+    from synthward.cli.sessions import known_zones
     from synthward.sample.local import write_rows
     from synthward.sample.model_file import ModelFile
+    from synthward.store.outputs import require_outside
 
     where = _parsed(options.where)
+    require_outside(str(options.out.absolute()), known_zones(options), "--out")
     file = ModelFile.load(options.model)
     write_rows(file, options.out, options.rows, options.seed, where)
     line = {"file": str(options.out), "rows": options.rows, "synthetic": True, "model": file.model.digest}
@@ -44,5 +47,5 @@ def _parsed(text: str | None) -> dict[str, Any]:
         return {}
     try:
         return dict(json.loads(text))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         raise UsageError("""--where is a JSON object, column to value or shares, such as '{"sex": "F"}'""") from None

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthward.cli.options import site_path
-from synthward.spec.site import load_site
+from synthward.errors import UsageError
+from synthward.spec.site import ZONES, load_site
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -31,6 +32,15 @@ def session(options: argparse.Namespace, app: str) -> Iterator[SparkSession]:
     finally:
         if not was_there:
             stop_session(spark)
+
+
+def known_zones(options: argparse.Namespace) -> dict[str, str]:
+    """Location of each zone of the command's site; none where there is no site, or it is wrong and will be refused."""
+    try:
+        site = load_site(site_path(options))
+    except UsageError:
+        return {}
+    return {name: getattr(site, name) for name in ZONES}
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from synthward.config.shapes import (
     VariantShape,
     members,
 )
+from synthward.config.text import quoted, shown, text_fault
 
 MAX_EXPONENT = 100
 """Decimals must lie within 10^-100 .. 10^100: exact arithmetic with larger exponents never ends."""
@@ -35,6 +36,13 @@ DECIMAL = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 """How a decimal is written; also in the JSON Schema."""
 _NOT_FINITE = re.compile(r"[-+]?\.?(inf|infinity|nan)", re.IGNORECASE)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+_LONGEST_NAME = 100
+_CLOSE = 0.75
+"""How alike a key must be to an allowed one to be quoted: the ratio of difflib."""
+
+_LINES_SHOWN = 10
 
 _EXPECTED: dict[type, str] = {
     str: "a text",
@@ -60,10 +68,12 @@ class Binder:
     Attributes:
         issues: (path, message) of everything wrong, in the order found.
         lines: The line of every path that stands in the document.
+        own_lines: The line of an issue, by its index, where it is not that of its path: unknown keys have no path.
     """
 
     issues: list[tuple[str, str]] = field(default_factory=list)
     lines: dict[str, int] = field(default_factory=dict)
+    own_lines: dict[int, int] = field(default_factory=dict)
 
     def bind(self, node: Node, shape: Shape, path: str, key: Key) -> Any:
         """The value of a node, or `REFUSED`."""
@@ -86,6 +96,13 @@ class Binder:
                 return self.lines[path]
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return self.lines.get("", 1)
+
+    def numbered_issues(self) -> list[tuple[str, str, int]]:
+        """(path, message, line) of everything wrong, in the order found."""
+        return [
+            (path, message, self.own_lines.get(index) or self.line_of(path))
+            for index, (path, message) in enumerate(self.issues)
+        ]
 
     def _refuse(self, path: str, message: str) -> _Refused:
         self.issues.append((path, message))
@@ -145,16 +162,24 @@ class Binder:
     def _record(self, node: Mapping, cls: type, path: str, *, tagged: bool) -> Any:
         before = len(self.issues)
         allowed = {member.name: member for member in members(cls)}
+        unnamed: list[int] = []
         values: dict[str, Any] = {}
         for name, (written, value) in node.entries.items():
             place = _join(path, name)
-            self.lines[place] = written.line
+            if name in allowed or (tagged and name == "type"):
+                self.lines[place] = written.line
             if name in allowed:
                 values[allowed[name].field] = self.bind(value, allowed[name].shape, place, allowed[name].key)
             elif not (tagged and name == "type"):
-                free = [other for other in allowed if other not in node.entries]
-                guess = _guess(name, free)
-                self._refuse(place, f"unknown key{guess or f'; allowed here: {_listed(allowed)}'}")
+                guess = _near(name, [other for other in allowed if other not in node.entries])
+                if guess:
+                    self.lines[place] = written.line
+                    self._refuse(place, f"unknown key{guess}")
+                else:
+                    unnamed.append(written.line)
+        if unnamed:
+            self.own_lines[len(self.issues)] = unnamed[0]
+            self._refuse(path, f"{_counted(unnamed)}; allowed here: {_listed(allowed)}")
         for member in allowed.values():
             if member.required and member.name not in node.entries:
                 self._refuse(_join(path, member.name), _missing(member))
@@ -178,8 +203,12 @@ def describe(node: Node) -> str:
         return "a list"
     if node.is_null:
         return "nothing (null)"
-    text = node.text if len(node.text) <= 60 else node.text[:57] + "..."
-    return f"{text!r}" if node.plain else f"the quoted text {text!r}"
+    return quoted(node.text) if node.plain else f"the quoted text {quoted(node.text)}"
+
+
+def shown_path(path: str) -> str:
+    """A path as messages show it: free keys of a mapping are the author's texts, so only visible characters."""
+    return shown(path, 2 * _LONGEST_NAME)
 
 
 def _join(path: str, name: str) -> str:
@@ -192,7 +221,25 @@ def _listed(values: Iterable[Any]) -> str:
     return ", ".join(str(value) for value in values)
 
 
+def _counted(lines: list[int]) -> str:
+    """Unknown keys by their lines: a file that is no document of ours may hold anything, so its text is not shown."""
+    if len(lines) == 1:
+        return "an unknown key"
+    places = ", ".join(map(str, lines[:_LINES_SHOWN])) + (", ..." if len(lines) > _LINES_SHOWN else "")
+    return f"{len(lines)} unknown keys on lines {places}"
+
+
+def _near(name: str, allowed: Iterable[str]) -> str:
+    """A key that is probably misspelt, and only such a one: a name of letters that is close to an allowed one."""
+    if not _IDENTIFIER.fullmatch(name):
+        return ""
+    close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=_CLOSE)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
 def _guess(name: str, allowed: Iterable[str]) -> str:
+    if len(name) > _LONGEST_NAME:
+        return ""
     close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -219,7 +266,7 @@ def _integer(node: Scalar) -> int:
 
 def _decimal(node: Scalar) -> Decimal:
     if _NOT_FINITE.fullmatch(node.text):
-        raise ValueError(f"found {node.text!r}, but a number must be finite")
+        raise ValueError(f"found {quoted(node.text)}, but a number must be finite")
     if not DECIMAL.fullmatch(node.text):
         raise ValueError
     value = Decimal(node.text)
@@ -269,13 +316,21 @@ def _literal(node: Scalar, shape: LiteralShape) -> str | int:
     raise ValueError(f"found {describe(node)}{_guess(node.text, texts)}, expected one of {_listed(shape.values)}")
 
 
+def _excerpt(value: Any) -> str:
+    return quoted(value) if isinstance(value, str) else shown(str(value), _LONGEST_NAME)
+
+
 def _beyond(value: Any, key: Key) -> str | None:
     """Why a value is not allowed by its key's limits, None when it is."""
     if key.choices is not None and value not in key.choices:
         guess = _guess(value, map(str, key.choices)) if isinstance(value, str) else ""
-        return f"found {value!r}{guess}, expected one of {_listed(key.choices)}"
+        return f"found {_excerpt(value)}{guess}, expected one of {_listed(key.choices)}"
     if key.pattern is not None and isinstance(value, str) and not re.fullmatch(key.pattern, value):
-        return f"found {value!r}, expected a text that matches {key.pattern}"
+        return f"found {quoted(value)}, expected a text that matches {key.pattern}"
+    if key.max_length is not None and isinstance(value, str):
+        fault = text_fault(value, key.max_length, lines=key.lines)
+        if fault is not None:
+            return f"the text {fault}"
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         if key.minimum is not None and value < key.minimum:
             return f"found {value}, allowed is {key.minimum} or more"

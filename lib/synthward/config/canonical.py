@@ -2,7 +2,8 @@
 
 Approvals, charges and run identities are bound to digests, so equal content must give equal text: keys are sorted,
 numbers are written in one way, keys left at their default are written out. Comments, layout and the order of the keys
-of a YAML file therefore do not change a digest; the order of a list does.
+of a YAML file therefore do not change a digest; the order of a list does. A key that was added later (`Key.later`) is
+left out while it has its default, so that what was approved before stays approved.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from synthward.config.fields import yaml_name
+from synthward.config.fields import key_of, yaml_name
 
 _POSITIONAL = 60
 """Decimals with more places than this are written with an exponent; only readability depends on it."""
@@ -90,6 +91,10 @@ def _plain(obj: Any) -> Any:
 
 
 def _record(obj: Any) -> dict[str, Any]:
-    plain = {yaml_name(field): _plain(getattr(obj, field.name)) for field in dataclasses.fields(obj) if field.init}
+    plain = {
+        yaml_name(field): _plain(getattr(obj, field.name))
+        for field in dataclasses.fields(obj)
+        if field.init and not (key_of(field).later and getattr(obj, field.name) == field.default)
+    }
     tag = getattr(type(obj), "TAG", None)
     return plain if tag is None else {"type": tag, **plain}

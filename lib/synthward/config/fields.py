@@ -32,6 +32,10 @@ class Key:
         pattern: Regular expression that must match the whole text.
         yaml: The key's name in YAML, None when it is the field's name.
         example: A value as it is written in YAML, for the reference pages; None where a file in `conf/` shows one.
+        max_length: Most characters of a text, which then has visible characters only; None for any text.
+        lines: Whether a text with a `max_length` may have several lines.
+        later: The key was added after digests were in use: canonical text leaves it out while it has its default, so
+            that older documents keep their digests.
     """
 
     doc: str = ""
@@ -42,6 +46,9 @@ class Key:
     pattern: str | None = None
     yaml: str | None = None
     example: str | None = None
+    max_length: int | None = None
+    lines: bool = False
+    later: bool = False
 
 
 _PLAIN = Key()
@@ -58,6 +65,9 @@ def key(
     pattern: str | None = None,
     yaml: str | None = None,
     example: str | None = None,
+    max_length: int | None = None,
+    lines: bool = False,
+    later: bool = False,
 ) -> Any:
     """A dataclass field that describes its YAML key; keyword-only, so that required keys may follow optional ones.
 
@@ -71,11 +81,18 @@ def key(
         pattern: Regular expression that must match the whole text.
         yaml: The key's name in YAML when it differs from the field's name.
         example: A value as it is written in YAML, for the reference pages.
+        max_length: Most characters of a text, which then has visible characters only.
+        lines: Whether such a text may have several lines.
+        later: Leave the key out of canonical text while it has its default.
 
     Returns:
         What `dataclasses.field` returns.
     """
-    metadata = {_METADATA: Key(doc, choices, minimum, exclusive_minimum, maximum, pattern, yaml, example)}
+    metadata = {
+        _METADATA: Key(
+            doc, choices, minimum, exclusive_minimum, maximum, pattern, yaml, example, max_length, lines, later
+        )
+    }
     if isinstance(default, dict | list):
         return dataclasses.field(default_factory=_copier(default), kw_only=True, metadata=metadata)
     return dataclasses.field(default=default, kw_only=True, metadata=metadata)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from synthward.config.binder import REFUSED, Binder
+from synthward.config.binder import REFUSED, Binder, shown_path
 from synthward.config.fields import Key
-from synthward.config.nodes import Mapping, Node, Scalar, from_json, parse
-from synthward.config.shapes import members, shape_of
+from synthward.config.files import DOCUMENT_BYTES, Fence, FileRefused, read_inside, read_limited
+from synthward.config.nodes import Fault, Mapping, Node, Scalar, Sequence, from_json, parse
+from synthward.config.shapes import members, shape_of, vocabulary
 from synthward.errors import ConfigError, Problem
 
 T = TypeVar("T")
@@ -36,41 +37,67 @@ class Document(Generic[T]):
 
     def problem(self, path: str, message: str) -> Problem:
         """A problem at a key of this document, for instance `columns[2]`."""
-        return Problem(path, message, self.file, self.binder.line_of(path))
+        return Problem(shown_path(path), message, self.file, self.binder.line_of(path))
 
 
-def load(path: Path, cls: type[T]) -> T:
+def load(path: Path, cls: type[T], limit: int = DOCUMENT_BYTES) -> T:
     """Read a YAML file (UTF-8) into a dataclass.
+
+    Args:
+        path: The file.
+        cls: The dataclass of the whole document.
+        limit: Bytes that the file may have.
 
     Raises:
         ConfigError: The file cannot be read or has problems; all of them are listed.
     """
-    return load_document(path, cls).value
+    return load_document(path, cls, limit).value
 
 
-def load_document(path: Path, cls: type[T]) -> Document[T]:
+def load_document(path: Path, cls: type[T], limit: int = DOCUMENT_BYTES) -> Document[T]:
     """Like `load`, and keeps the lines.
 
     Raises:
         ConfigError: The file cannot be read or has problems; all of them are listed.
     """
-    return bind_document(read_text(path), cls, path)
+    return bind_document(read_text(path, limit), cls, path)
 
 
-def read_text(path: Path) -> str:
+def load_named(fence: Fence, written: str, file: Path, cls: type[T], limit: int = DOCUMENT_BYTES) -> Document[T]:
+    """Like `load_document`, for a file that another document names.
+
+    Args:
+        fence: Where the file may lie.
+        written: Its path as written in the other document.
+        file: Its path for messages.
+        cls: The dataclass of the whole document.
+        limit: Bytes that the file may have.
+
+    Raises:
+        FileRefused: It may not be read, or cannot be.
+        ConfigError: It is not UTF-8 or has problems; all of them are listed.
+    """
+    return bind_document(_decoded(read_inside(fence, written, limit), file), cls, file)
+
+
+def read_text(path: Path, limit: int = DOCUMENT_BYTES) -> str:
     """The text of a configuration file, without a byte order mark.
 
     Raises:
-        ConfigError: The file does not exist, cannot be read or is not UTF-8.
+        ConfigError: The file does not exist, is no regular file, is too large, cannot be read or is not UTF-8.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        message = "no such file; check the path and the folder the command runs in"
+        content = read_limited(path, limit)
+    except FileRefused as refused:
+        raise ConfigError([Problem("", str(refused), path, 1)]) from None
+    return _decoded(content, path)
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"not UTF-8 (byte {error.start}); save the file as UTF-8"
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}"
     raise ConfigError([Problem("", message, path, 1)])
 
 
@@ -94,8 +121,11 @@ def bind_document(text: str, cls: type[T], file: Path | None = None) -> Document
     Raises:
         ConfigError: The text has problems; all of them are listed, in the order of the lines.
     """
-    node, faults = parse(text)
-    problems = [Problem("", fault.message, file, fault.line) for fault in faults]
+    try:
+        node, faults = parse(text)
+    except RecursionError:
+        raise ConfigError([Problem("", "nested too deeply for a document", file, 1)]) from None
+    problems = [Problem(_key_of(fault, cls), fault.message, file, fault.line) for fault in faults]
     if node is None:
         raise ConfigError(problems or [Problem("", f"the file is empty; it needs {_first_keys(cls)}", file, 1)])
     return _bound(node, cls, file, problems)
@@ -119,15 +149,39 @@ def _bound(node: Node, cls: type[T], file: Path | None, problems: list[Problem])
     value: Any = REFUSED
     if isinstance(node, Scalar) and node.is_null:
         problems.append(Problem("", f"the file is empty; it needs {_first_keys(cls)}", file, 1))
+    elif not _is_one(node, cls):
+        problems.append(Problem("", _no_document(node, cls), file, 1))
     elif not _known_version(node, cls, binder):
         value = REFUSED
     else:
         value = binder.bind(node, shape_of(cls), "", Key())
-    problems += [Problem(path, message, file, binder.line_of(path)) for path, message in binder.issues]
+    problems += [Problem(shown_path(path), message, file, line) for path, message, line in binder.numbered_issues()]
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line))
     assert isinstance(value, cls)
     return Document(value, file, binder)
+
+
+def _key_of(fault: Fault, cls: type) -> str:
+    """The key that a fault of the text is about, where it is a word of the document; any other is not shown."""
+    return fault.key if fault.key is not None and fault.key in vocabulary(cls) else ""
+
+
+def _is_one(node: Node, cls: type) -> bool:
+    """Whether a text can be meant as a document of the class: it has one of its keys, or its `type`.
+
+    Any other file may be a foreign one, for which there is one message and none of its content.
+    """
+    if not isinstance(node, Mapping):
+        return False
+    known = {member.name for member in members(cls)} | {"type"}
+    return not node.entries or not known.isdisjoint(node.entries)
+
+
+def _no_document(node: Node, cls: type) -> str:
+    found = {Mapping: "a mapping with none of its keys", Sequence: "a list", Scalar: "a plain text"}[type(node)]
+    kind = cls.__name__.removesuffix("Document").lower()
+    return f"this is no {kind}: found {found}, expected a mapping with {_first_keys(cls)}"
 
 
 def _known_version(node: Node, cls: type, binder: Binder) -> bool:

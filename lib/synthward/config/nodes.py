@@ -18,6 +18,27 @@ MAX_DEPTH = 40
 """Deepest nesting accepted; configuration needs about ten levels, a hostile file could exhaust the stack."""
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_SYNTAX = frozenset(
+    {
+        "block sequence entries are not allowed in this context",
+        "could not find expected ':'",
+        "did not find expected ',' or ']'",
+        "did not find expected ',' or '}'",
+        "did not find expected '-' indicator",
+        "did not find expected <document start>",
+        "did not find expected key",
+        "did not find expected node content",
+        "found a tab character that violates indentation",
+        "found character that cannot start any token",
+        "found unexpected document indicator",
+        "found unexpected end of stream",
+        "found unknown escape character",
+        "mapping keys are not allowed in this context",
+        "mapping values are not allowed in this context",
+    }
+)
+"""What libyaml may say in a message of ours; other versions and parsers quote the file, which may be a foreign one."""
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser is ten times faster on long code lists
 
 
@@ -56,10 +77,17 @@ Node = Scalar | Sequence | Mapping
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is wrong with the text itself."""
+    """Something that is wrong with the text itself.
+
+    Attributes:
+        line: Its line, from 1.
+        message: What is wrong; nothing of the text.
+        key: The key it is about, for who knows whether it may be shown.
+    """
 
     line: int
     message: str
+    key: str | None = None
 
 
 class _Broken(Exception):
@@ -90,9 +118,13 @@ def from_json(text: str) -> Node:
     """The tree of a JSON text, every node at line 1.
 
     Raises:
-        ValueError: The text is not JSON.
+        ValueError: The text is not JSON, or nested too deeply.
     """
-    return _of_value(json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=_Number))
+    try:
+        value = json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return _of_value(value, 1)
 
 
 class _Number(str):
@@ -101,11 +133,14 @@ class _Number(str):
     __slots__ = ()
 
 
-def _of_value(value: Any) -> Node:
+def _of_value(value: Any, depth: int) -> Node:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
-        return Mapping(1, {name: (Scalar(name, False, 1), _of_value(item)) for name, item in value.items()})
+        entries = {name: (Scalar(name, False, 1), _of_value(item, depth + 1)) for name, item in value.items()}
+        return Mapping(1, entries)
     if isinstance(value, list):
-        return Sequence(1, [_of_value(item) for item in value])
+        return Sequence(1, [_of_value(item, depth + 1) for item in value])
     if value is None or isinstance(value, bool):
         return Scalar(json.dumps(value), True, 1)
     return Scalar(str(value), isinstance(value, _Number), 1)
@@ -116,7 +151,7 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, mark: yaml.Mark | None) -> s
     line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "a tab indents this line; YAML is indented with spaces"
-    return f"not valid YAML: {error.problem or error.context}"
+    return f"not valid YAML: {error.problem}" if error.problem in _SYNTAX else "not valid YAML"
 
 
 class _Composer:
@@ -141,11 +176,11 @@ class _Composer:
         if depth > MAX_DEPTH:
             raise _Broken(Fault(line, f"nested deeper than {MAX_DEPTH} levels"))
         if isinstance(event, yaml.AliasEvent):
-            raise _Broken(Fault(line, f"aliases are not supported (*{event.anchor}); write the value out here"))
+            raise _Broken(Fault(line, "aliases are not supported; write the value out here"))
         if event.anchor is not None:
-            self._fault(event, f"anchors are not supported (&{event.anchor}); write the value out where it is used")
+            self._fault(event, "anchors are not supported; write the value out where it is used")
         if event.tag is not None:
-            self._fault(event, f"tags are not supported ({event.tag}); remove it")
+            self._fault(event, "tags are not supported; remove it")
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(line, depth)
         if isinstance(event, yaml.MappingStartEvent):
@@ -168,10 +203,10 @@ class _Composer:
                 self._fault(event, "merge keys (<<) are not supported; write the keys out")
             elif name.text in mapping.entries:
                 first = mapping.entries[name.text][0].line
-                self._fault(event, f"the key {name.text!r} stands here again (first on line {first}); keep one")
+                self._fault(event, f"the key of line {first} stands here again; keep one", name.text)
             else:
                 mapping.entries[name.text] = (name, value)
         return mapping
 
-    def _fault(self, event: Any, message: str) -> None:
-        self._faults.append(Fault(event.start_mark.line + 1, message))
+    def _fault(self, event: Any, message: str, key: str | None = None) -> None:
+        self._faults.append(Fault(event.start_mark.line + 1, message, key))

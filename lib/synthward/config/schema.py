@@ -123,6 +123,8 @@ def _limited(schema: dict[str, Any], key: Key) -> dict[str, Any]:
         return {"enum": list(key.choices)}
     if key.pattern is not None:
         schema["pattern"] = f"^(?:{key.pattern})$"
+    if key.max_length is not None:
+        schema["maxLength"] = key.max_length
     for name, limit in (
         ("minimum", key.minimum),
         ("exclusiveMinimum", key.exclusive_minimum),

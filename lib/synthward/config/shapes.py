@@ -106,6 +106,32 @@ def members(cls: type) -> tuple[Member, ...]:
     return tuple(found)
 
 
+@functools.cache
+def vocabulary(cls: type) -> frozenset[str]:
+    """The names of all keys of a document, those of the mappings in it included: public words, of no file's content."""
+    names: set[str] = set()
+    waiting: list[Shape] = [RecordShape(cls)]
+    seen: set[type] = set()
+    while waiting:
+        shape = waiting.pop()
+        if isinstance(shape, OptionalShape):
+            waiting.append(shape.inner)
+        elif isinstance(shape, ListShape):
+            waiting.append(shape.item)
+        elif isinstance(shape, DictShape):
+            waiting.append(shape.value)
+        elif isinstance(shape, RowShape):
+            waiting += shape.items
+        elif isinstance(shape, VariantShape):
+            waiting += [RecordShape(variant) for _, variant in shape.variants]
+        elif isinstance(shape, RecordShape) and shape.cls not in seen:
+            seen.add(shape.cls)
+            for member in members(shape.cls):
+                names.add(member.name)
+                waiting.append(member.shape)
+    return frozenset(names)
+
+
 def shape_of(annotation: Any) -> Shape:
     """The shape of a resolved annotation.
 

@@ -7,7 +7,8 @@ the encoding cannot fail.
 
 from __future__ import annotations
 
-import csv
+import dataclasses
+import os
 import re
 import zoneinfo
 from collections import Counter
@@ -17,16 +18,18 @@ from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from synthward.config.canonical import digest
 from synthward.config.fields import Findings, key
-from synthward.config.loader import load
+from synthward.config.files import DOMAIN_BYTES, Fence, FileRefused
+from synthward.config.loader import Document, load_document, load_named
+from synthward.config.text import LINE, quoted, text_fault
+from synthward.domain.codebook_file import DELIMITERS, CodebookFault, Dialect, read_codebook
 from synthward.domain.grid import FixedPoint, Grid
 from synthward.errors import ConfigError, Problem
 
 EPOCH = date(1970, 1, 1)
-MAX_VALUES = 2**20
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,21 @@ class Categorical(_Common):
     values: tuple[str, ...] = key((), doc="Declared values, as text exactly as in the source.")
     codebook: str | None = key(None, doc="CSV file with one value a row, relative to the domain file.")
     codebook_column: str | None = key(None, doc="Column of the code book (default: its first).")
+    codebook_delimiter: Literal[",", ";", "|", "tab"] | None = key(
+        None,
+        later=True,
+        doc="Character between the columns of the code book (default: a comma; a first line that looks as if it were "
+        "another one is refused).",
+    )
+    codebook_encoding: Literal["UTF-8", "ISO-8859-1", "WINDOWS-1252", "UTF-16"] | None = key(
+        None, later=True, doc="Character encoding of the code book (default: UTF-8, with or without byte order mark)."
+    )
+    codebook_header: bool | None = key(
+        None,
+        later=True,
+        doc="Whether the first line of the code book names its columns (default: it does, and one that looks like a "
+        "value is refused).",
+    )
     other: str | None = key(None, doc="Label that undeclared values get in the release; without it they become NULL.")
 
     @property
@@ -102,6 +120,12 @@ class Categorical(_Common):
         """Cross-field checks for the loader."""
         if bool(self.values) == (self.codebook is not None):
             yield "values", "give either `values` or `codebook`"
+        if self.codebook is None:
+            for name in ("codebook_column", "codebook_delimiter", "codebook_encoding", "codebook_header"):
+                if getattr(self, name) is not None:
+                    yield name, "says how the code book is read, but there is no `codebook`; remove it"
+        elif self.codebook_header is False and self.codebook_column is not None:
+            yield "codebook_column", "a code book without a header has no names; its first column is read"
         for name, found in (("values", self.values), ("missing", self.missing)):
             repeated = sorted(value for value, times in Counter(found).items() if times > 1)
             if repeated:
@@ -252,12 +276,16 @@ class Domain:
 
     version: Literal[1] = key(doc="Version of the file's format.")
     attributes: dict[str, Attribute] = key(doc="Attribute by column name; dots reach into structs.")
-    title: str = key("", doc="What the extract is.")
+    title: str = key("", doc="What the extract is.", max_length=LINE)
 
     def problems(self) -> Findings:
         """Cross-field checks for the loader."""
         if not self.attributes:
             yield "attributes", "declare at least one attribute"
+        for name in self.attributes:
+            fault = "is empty; name a column" if not name else text_fault(name, LINE, lines=False)
+            if fault is not None:
+                yield f"attributes.{name}", f"the column's name {fault}"
 
     @cached_property
     def digest(self) -> str:
@@ -288,41 +316,60 @@ class Domain:
 
 
 def load_domain(path: Path) -> Domain:
-    """Reads a domain file and the code books it names.
+    """Reads a domain file and the code books it names, which lie in its folder or below (`config.files`).
 
     Raises:
         ConfigError: With every problem found, by file and line.
     """
-    domain = load(path, Domain)
+    return _with_codebooks(load_document(path, Domain, DOMAIN_BYTES), path)
+
+
+def load_domain_of(fence: Fence, written: str, place: Problem) -> Domain:
+    """Like `load_domain`, for the domain that a request names.
+
+    Args:
+        fence: Where the request's domain may lie.
+        written: Its path as written in the request.
+        place: The key in the request, for what is wrong with the path itself.
+
+    Raises:
+        ConfigError: With every problem found, by file and line.
+    """
+    path = Path(os.path.normpath(fence.base / written))
+    try:
+        home = fence.home(written)
+        document = load_named(fence, written, path, Domain, DOMAIN_BYTES)
+    except FileRefused as refused:
+        raise ConfigError([dataclasses.replace(place, message=f"{quoted(written)} {refused}")]) from None
+    return _with_codebooks(document, home)
+
+
+def _with_codebooks(document: Document[Domain], path: Path) -> Domain:
+    """The domain with the values of its code books in place of their names; problems at the line of the key."""
+    domain, fence = document.value, Fence.of_domain(path)
     resolved: dict[str, Attribute] = {}
     problems: list[Problem] = []
     for name, attribute in domain.attributes.items():
         resolved[name] = attribute
         if isinstance(attribute, Categorical) and attribute.codebook is not None:
+            dialect = Dialect(
+                None if attribute.codebook_delimiter is None else DELIMITERS[attribute.codebook_delimiter],
+                attribute.codebook_encoding,
+                attribute.codebook_header,
+            )
             try:
-                values = _read_codebook(path.parent / attribute.codebook, attribute.codebook_column)
-            except (OSError, ValueError) as error:
-                problems.append(Problem(f"attributes.{name}.codebook", str(error), path))
+                values = read_codebook(fence, attribute.codebook, attribute.codebook_column, dialect)
+            except CodebookFault as fault:
+                problems.append(document.problem(f"attributes.{name}.{fault.key}", str(fault)))
                 continue
-            resolved[name] = replace(attribute, values=values, codebook=None, codebook_column=None)
-            problems += [
-                Problem(f"attributes.{name}.{key}", message, path) for key, message in resolved[name].problems()
-            ]
+            declared = replace(attribute, values=values, **_NO_CODEBOOK)
+            resolved[name] = declared
+            problems += [document.problem(f"attributes.{name}.{key}", text) for key, text in declared.problems()]
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(sorted(problems, key=lambda problem: problem.line))
     return replace(domain, attributes=resolved)
 
 
-def _read_codebook(path: Path, column: str | None) -> tuple[str, ...]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream)
-        names = rows.fieldnames or []
-        if not names:
-            raise ValueError(f"{path.name} is empty; a code book is a CSV file with a header line")
-        chosen = column if column is not None else names[0]
-        if chosen not in names:
-            raise ValueError(f"{path.name} has no column '{chosen}'; it has {', '.join(names)}")
-        values = tuple(dict.fromkeys(text for row in rows if (text := row[chosen])))
-    if not 1 <= len(values) <= MAX_VALUES:
-        raise ValueError(f"{path.name} holds {len(values)} values; 1 to {MAX_VALUES} are possible")
-    return values
+_NO_CODEBOOK: dict[str, Any] = dict.fromkeys(
+    ("codebook", "codebook_column", "codebook_delimiter", "codebook_encoding", "codebook_header")
+)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,15 @@ FORMATS = (2, 3)
 
 MAX_CELLS = 2**23
 """Largest number of probabilities of a model: 64 MiB, which every sampling task receives."""
+
+MAX_COUNT = 2**31
+"""Longest grid of a column; places are 32-bit numbers."""
+
+MAX_COLUMNS = 10_000
+"""Columns of a model that is read."""
+
+MAX_NAME = 1000
+"""Characters of a name in a model that is read."""
 
 TOLERANCE = 1e-6
 """The sum of a distribution may differ from 1 by this much; sampling divides by the sum."""
@@ -159,32 +169,69 @@ class Model:
         """
         if expected_digest is not None and hashlib.sha256(text.encode()).hexdigest() != expected_digest:
             raise IntegrityError("the stored model does not have the digest of its manifest; do not use it")
-        try:
-            return cls.from_body(dict(json.loads(text)))
-        except (TypeError, ValueError):
-            raise IntegrityError("the stored model is not a JSON object; do not use it") from None
+        return cls.from_body(json_object(text, "the stored model"))
 
     @classmethod
-    def from_body(cls, body: Mapping[str, Any]) -> Model:
-        """Inverse of `body`.
+    def from_body(cls, body: object) -> Model:
+        """Inverse of `body`; every number is compared with its limits before anything of its size is made.
+
+        Args:
+            body: What JSON gave, of any type.
 
         Raises:
-            IntegrityError: The format is unknown, or the parts do not fit together.
+            IntegrityError: The format is unknown, a part has another type or is beyond its limits, or the parts do not
+                fit together.
         """
-        found = body.get("format")
-        if found not in FORMATS:
-            known = " and ".join(map(str, FORMATS))
-            raise IntegrityError(f"model format {found} is unknown; this version reads formats {known}")
         try:
-            columns = tuple(_column(part) for part in body["columns"])
-            field = FieldModel.from_body(body["field"]) if found == FORMATS[1] else None
-            return cls(body["synthesizer"], body["domain_digest"], columns, tuple(body["order"]), field)
+            body = _mapping(body, "model")
+            found = require_format(body.get("format"), FORMATS, "model format")
+            parts = _list(body, "columns", MAX_COLUMNS)
+            order = _names(body, "order")
+            room = MAX_CELLS
+            columns = []
+            for part in parts:
+                column = _column(_mapping(part, "column"), room)
+                room -= column.probabilities.size
+                columns.append(column)
+            field = FieldModel.from_body(_mapping(body["field"], "field")) if found == FORMATS[1] else None
+            return cls(_name(body, "synthesizer"), _name(body, "domain_digest"), tuple(columns), order, field)
         except (KeyError, TypeError, ValueError) as error:
-            raise IntegrityError(f"the stored model is damaged ({error}); do not use it") from None
+            why = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
+            raise IntegrityError(f"the stored model is damaged ({why}); do not use it") from None
+
+
+def json_object(text: str, what: str) -> dict[str, Any]:
+    """The JSON object of a text.
+
+    Raises:
+        IntegrityError: The text is not JSON, no object, or nested too deeply.
+    """
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise IntegrityError(f"{what} is nested too deeply; do not use it") from None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise IntegrityError(f"{what} is not a JSON object; do not use it")
+    return found
+
+
+def require_format(found: object, known: tuple[int, ...], what: str) -> int:
+    """Return a format that this version reads.
+
+    Raises:
+        IntegrityError: It is another one, or none.
+    """
+    if type(found) is int and found in known:
+        return found
+    shown = str(found) if type(found) is int and abs(found) < MAX_CELLS else "of the file"
+    formats = f"format{'s' if len(known) > 1 else ''} {' and '.join(map(str, known))}"
+    raise IntegrityError(f"{what} {shown} is unknown; this version reads {formats}")
 
 
 def _check_column(column: ColumnModel, groups: Mapping[str, int]) -> None:
-    given = int(np.prod([groups[parent] for parent in column.parents], dtype=np.int64))
+    given = math.prod(groups[parent] for parent in column.parents)
     expected = (given, column.cells) if column.parents else (column.cells,)
     if column.probabilities.shape != expected or column.cells < 3:
         raise ValueError(f"column '{column.name}' has probabilities of shape {column.probabilities.shape}")
@@ -193,31 +240,95 @@ def _check_column(column: ColumnModel, groups: Mapping[str, int]) -> None:
     if not (bool((column.probabilities >= 0).all()) and bool((np.abs(sums - 1) <= TOLERANCE).all())):
         raise ValueError(f"column '{column.name}' has probabilities that are negative or do not sum to 1")
     own = column.groups
+    if own is not None and own.size and (int(own.min()) < 0 or int(own.max()) >= column.cells):
+        raise ValueError(f"column '{column.name}' has groups that are not numbered from 0 without gaps")
     if own is not None and (own.shape != (column.cells,) or set(own.tolist()) != set(range(column.group_count))):
         raise ValueError(f"column '{column.name}' has groups that are not numbered from 0 without gaps")
     starts = column.starts
     if starts is None:
         return
+    # Looked at before their differences, which would pass through zero at the ends of 64 bits.
+    if starts.size and (int(starts.min()) < 0 or int(starts.max()) >= column.count):
+        raise ValueError(f"column '{column.name}' has runs that are not ascending from 0 to {column.count - 1}")
     if starts.shape != (column.cells - 2,) or starts[0] != 0 or np.any(np.diff(starts, append=column.count) < 1):
         raise ValueError(f"column '{column.name}' has runs that are not ascending from 0 to {column.count - 1}")
 
 
-def _column(part: Mapping[str, Any]) -> ColumnModel:
-    parents = tuple(part["parents"])
-    flat = _decode(part["probabilities"], "<f8")
+def _column(part: Mapping[str, Any], room: int) -> ColumnModel:
+    """A column of a stored model.
+
+    Args:
+        part: Its JSON object.
+        room: Probabilities that it may have.
+
+    Raises:
+        KeyError: A key is missing.
+        ValueError: A value has another type or is beyond its limits.
+    """
+    name, parents = _name(part, "name"), _names(part, "parents")
+    cells = _whole(part, "cells", 3, MAX_CELLS)
+    flat = _decode(part, "probabilities", "<f8", room)
+    if flat.size % cells:
+        raise ValueError(f"column '{name[:60]}' has probabilities that are no whole number of its cells")
+    starts = None if part["starts"] is None else _decode(part, "starts", "<i8", cells)
+    groups = None if part["groups"] is None else _decode(part, "groups", "<i8", cells)
     return ColumnModel(
-        name=part["name"],
-        probabilities=flat.reshape(-1, part["cells"]) if parents else flat,
-        starts=None if part["starts"] is None else _decode(part["starts"], "<i8"),
-        count=part["count"],
+        name=name,
+        probabilities=flat.reshape(-1, cells) if parents else flat,
+        starts=starts,
+        count=_whole(part, "count", 0 if starts is None else 1, 0 if starts is None else MAX_COUNT),
         parents=parents,
-        groups=None if part["groups"] is None else _decode(part["groups"], "<i8"),
+        groups=groups,
     )
+
+
+def _mapping(value: object, what: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"the {what} is not a JSON object")
+    return value
+
+
+def _list(part: Mapping[str, Any], key: str, most: int) -> list[Any]:
+    value = part[key]
+    if not isinstance(value, list) or len(value) > most:
+        raise ValueError(f"'{key}' is not a list of at most {most} entries")
+    return value
+
+
+def _name(part: Mapping[str, Any], key: str) -> str:
+    value = part[key]
+    if not isinstance(value, str) or len(value) > MAX_NAME:
+        raise ValueError(f"'{key}' is not a text of at most {MAX_NAME} characters")
+    return value
+
+
+def _names(part: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    listed = _list(part, key, MAX_COLUMNS)
+    return tuple(_name({key: one}, key) for one in listed)
+
+
+def _whole(part: Mapping[str, Any], key: str, least: int, most: int) -> int:
+    value = part[key]
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"'{key}' is not a whole number from {least} to {most}")
+    return value
 
 
 def _encode(array: npt.NDArray[Any], kind: str) -> str:
     return base64.b64encode(array.astype(kind).tobytes()).decode("ascii")
 
 
-def _decode(text: str, kind: str) -> npt.NDArray[Any]:
-    return np.frombuffer(base64.b64decode(text), dtype=kind).astype(kind[1:])
+def _decode(part: Mapping[str, Any], key: str, kind: str, most: int) -> npt.NDArray[Any]:
+    """An array of 8-byte numbers.
+
+    Raises:
+        KeyError: The key is missing.
+        ValueError: It is not base64 of whole numbers of 8 bytes, or has more than `most`.
+    """
+    text = part[key]
+    if not isinstance(text, str) or len(text) > -(-8 * most // 3) * 4:
+        raise ValueError(f"'{key}' is not a base64 text of at most {most} numbers")
+    content = base64.b64decode(text, validate=True)
+    if len(content) % 8 or len(content) > 8 * most:
+        raise ValueError(f"'{key}' is not a base64 text of at most {most} numbers")
+    return np.frombuffer(content, dtype=kind).astype(kind[1:])

@@ -15,6 +15,7 @@ from typing import Literal
 from synthward.config.canonical import canonical_json
 from synthward.config.fields import key
 from synthward.config.loader import restore
+from synthward.config.text import LINE, PARAGRAPH, text_fault
 from synthward.governance.assess import Assessment
 from synthward.spec.request import NOT_BLANK, Requester
 
@@ -107,6 +108,19 @@ class Verdict:
     reasons: tuple[str, ...]
     missing_roles: tuple[str, ...]
     counted: tuple[Approval, ...]
+
+
+def unprintable(approval: Approval) -> list[str]:
+    """Texts of a decision that nobody should have to read: too long, or with characters that hide or forge lines.
+
+    It is asked when a decision is made, so that decisions recorded before still load.
+    """
+    texts = (("by", approval.by, LINE, False), ("role", approval.role, LINE, False))
+    return [
+        f"{name}: the text {fault}"
+        for name, text, limit, lines in (*texts, ("note", approval.note, PARAGRAPH, True))
+        if (fault := text_fault(text, limit, lines=lines)) is not None
+    ]
 
 
 def person(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 from synthward.config.canonical import digest
 from synthward.config.fields import Findings, key
 from synthward.config.loader import load
+from synthward.config.text import LINE
 from synthward.spec.request import AUDIENCES, NOT_BLANK, Audience
 
 _ATTO = Decimal("1e-18")
@@ -24,7 +25,7 @@ _LATER = ("max_approval_days", "max_runs")
 class Tier:
     """What one risk tier allows and demands."""
 
-    title: str = key(doc="The tier in a few words.", pattern=NOT_BLANK)
+    title: str = key(doc="The tier in a few words.", pattern=NOT_BLANK, max_length=LINE)
     audiences: tuple[Audience, ...] = key((), doc="Audiences that start in this tier.")
     max_epsilon_per_release: Decimal = key(minimum=0, doc="Largest epsilon of one release; 0 refuses every request.")
     max_delta: Decimal = key(minimum=0, maximum=1, doc="Largest delta of one release.")
@@ -83,7 +84,7 @@ class Policy:
     """A site's policy."""
 
     version: Literal[1] = key(doc="Format version of this file.")
-    name: str = key(doc="Name and edition of the policy, shown in reports.", pattern=NOT_BLANK)
+    name: str = key(doc="Name and edition of the policy, shown in reports.", pattern=NOT_BLANK, max_length=LINE)
     purposes: tuple[str, ...] = key(
         pattern=_CODE, doc="Closed list of the purposes a request may have.", example="[prototyping, ml_training]"
     )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+from synthward.errors import UsageError
 from synthward.release.manifest import Manifest
+from synthward.store.outputs import write_output
 from synthward.store.places import local_path
+
+logger = logging.getLogger(__name__)
 
 
 def write_report(report: str, manifest: Manifest, folder: Path | None, releases: str) -> str:
@@ -19,6 +24,8 @@ def write_report(report: str, manifest: Manifest, folder: Path | None, releases:
 
     Returns:
         The report's file; where nothing is written, the artifact from which `synthward report` extracts it.
+
+    A file of the same name that holds something else stays as it is: the run has ended well, and the warning names it.
     """
     release_id = manifest.body["release_id"]
     zone = local_path(releases)
@@ -27,6 +34,10 @@ def write_report(report: str, manifest: Manifest, folder: Path | None, releases:
     folder = folder if folder is not None else Path(str(zone)) / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{release_id}.html"
-    target.write_text(report, encoding="utf-8")
-    target.with_suffix(".json").write_text(manifest.text, encoding="utf-8")
+    try:
+        write_output(target, report.encode())
+        write_output(target.with_suffix(".json"), manifest.text.encode())
+    except UsageError as refused:
+        logger.warning("the report was not written: %s", refused)
+        return f"artifacts/{release_id}/report.html"
     return str(target)

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthward.config.files import Fence
 from synthward.config.instants import now
 from synthward.config.loader import Document, load_document, read_text
-from synthward.config.locations import resolve
 from synthward.config.nodes import Mapping, Scalar, parse
-from synthward.domain.spec import Domain, load_domain
+from synthward.domain.spec import Domain, load_domain_of
 from synthward.errors import ConfigError, Problem
 from synthward.governance.policy import Policy, load_policy
 from synthward.run.documents import KINDS, kind_of_file
@@ -126,8 +126,9 @@ def _domain(path: Path, document: Document[Request] | None) -> tuple[Domain | No
     name = document.value.domain if document is not None else _named_domain(path)
     if name is None:
         return None, []
+    place = Problem("domain", "", path) if document is None else document.problem("domain", "")
     try:
-        return load_domain(Path(resolve(path.parent, name))), []
+        return load_domain_of(Fence.of_request(path), name, place), []
     except ConfigError as error:
         return None, error.problems
 

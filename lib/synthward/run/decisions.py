@@ -12,7 +12,7 @@ from typing import Any
 
 from synthward.config.instants import utc_text
 from synthward.errors import PolicyRefused, UsageError
-from synthward.governance.approvals import Approval, Digests, Limits, Verdict, covering, objections, person
+from synthward.governance.approvals import Approval, Digests, Limits, Verdict, covering, objections, person, unprintable
 from synthward.governance.policy import Policy
 from synthward.run.plan import Plan
 from synthward.spec.request_file import RequestFile
@@ -52,7 +52,8 @@ class Decisions:
 
         Raises:
             PolicyRefused: The request is refused by policy anyway, or the person cannot decide so in this role.
-            UsageError: The decision is not one of approve, reject, revoke.
+            UsageError: The decision is not one of approve, reject, revoke, or a text of it is too long or not
+                printable.
         """
         if decision not in ("approve", "reject", "revoke"):
             raise UsageError(f"decision '{decision}' is unknown; it is approve, reject or revoke")
@@ -73,6 +74,9 @@ class Decisions:
             scope=request.population.scope,
             output=request.output.name,
         )
+        unreadable = unprintable(approval)
+        if unreadable:
+            raise UsageError("\n".join(unreadable))
         wrong = objections(
             approval, requester=request.requester, needed=plan.assessment.approvals_needed, limits=self._limits
         )

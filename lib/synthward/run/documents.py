@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synthward.config.files import DOMAIN_BYTES
 from synthward.config.loader import read_text
 from synthward.domain.spec import Domain, load_domain
 from synthward.errors import ConfigError, Problem
@@ -52,7 +53,7 @@ def kind_of_file(path: Path) -> str:
     Raises:
         ConfigError: It cannot be read, or has no key by which to tell.
     """
-    keys = set(_TOP_LEVEL.findall(read_text(path)))
+    keys = set(_TOP_LEVEL.findall(read_text(path, DOMAIN_BYTES)))
     scores = {name: len(keys & kind.marks) for name, kind in KINDS.items()}
     best = max(scores, key=lambda name: scores[name])
     if not scores[best]:

@@ -19,6 +19,12 @@ from synthward.run.plan import Plan
 
 FORMAT = 1
 
+MARK = "result"
+"""Value of the key `synthward`, by which a later result knows that it may take an earlier one's place."""
+
+_BEFORE_MARKS = frozenset({"format", "execution", "status", "code", "retryable", "started_at", "ended_at"})
+"""Keys of a result that was written before results carried a mark."""
+
 _STATUS = {2: "invalid", 3: "refused", 4: "over_budget", 5: "quarantined"}
 
 
@@ -62,7 +68,7 @@ class RunResult:
     @property
     def text(self) -> str:
         """As JSON, one line."""
-        return json.dumps({"format": FORMAT, **asdict(self)})
+        return json.dumps({"synthward": MARK, "format": FORMAT, **asdict(self)})
 
     @classmethod
     def success(cls, plan: Plan, table: str, *, is_new: bool, started: dt.datetime, ended: dt.datetime) -> RunResult:
@@ -81,6 +87,15 @@ class RunResult:
             secrets.token_hex(8), status, told.code, told.retryable, *times, error=told.name, message=told.message
         )
         return ended_so if plan is None else replace(ended_so, **_ids(plan))
+
+
+def is_result(text: str | bytes) -> bool:
+    """Whether a text is a result that an earlier execution wrote."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(body, dict) and (body.get("synthward") == MARK or body.keys() >= _BEFORE_MARKS)
 
 
 def _ids(plan: Plan) -> dict[str, Any]:

@@ -7,12 +7,15 @@ text, BOOLEAN, LONG or DOUBLE, DATE.
 from __future__ import annotations
 
 import json
+import re
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -22,9 +25,19 @@ from synthward.errors import UsageError
 from synthward.sample import _worker
 from synthward.sample.model_file import ModelFile
 from synthward.sample.where import plan_where
+from synthward.store.outputs import place, require_writable
 
 LABEL = b"synthward"
 """Key in a file's schema under which stands that its rows are synthetic, and where they come from."""
+
+MARK_COLUMN = "_synthetic"
+"""Last column of a CSV file: `true` in every row. The format has no other place for such a mark."""
+
+FORMULA = "^[=+\\-@\t\r]"
+"""How a text begins that a spreadsheet takes for a formula; in a CSV file it gets an apostrophe in front."""
+
+MAX_ROWS_IN_MEMORY = 10**8
+"""Rows of a table in memory at most; files are written batch by batch and may have more."""
 
 
 def sample_table(file: ModelFile, rows: int, seed: int = 1, where: Mapping[str, Any] | None = None) -> pa.Table:
@@ -37,8 +50,14 @@ def sample_table(file: ModelFile, rows: int, seed: int = 1, where: Mapping[str, 
         where: Wanted values or shares by column, see `sample.where`.
 
     Raises:
-        UsageError: A number or `where` makes no sense for this model.
+        UsageError: A number or `where` makes no sense for this model, or there are more rows than
+            `MAX_ROWS_IN_MEMORY`.
     """
+    if rows > MAX_ROWS_IN_MEMORY:
+        raise UsageError(
+            f"rows must be at most {MAX_ROWS_IN_MEMORY} in memory, found {rows}; draw several times with other seeds, "
+            "write a file with `synthward sample`, or sample on a cluster"
+        )
     schema, batches = sample_batches(file, rows, seed, where)
     return pa.Table.from_batches(batches, schema)
 
@@ -62,27 +81,52 @@ def sample_batches(
 
 
 def write_rows(file: ModelFile, path: Path, rows: int, seed: int, where: Mapping[str, Any] | None) -> None:
-    """Writes decoded rows to a Parquet or CSV file, by its ending; an unfinished file never has the final name.
+    """Writes decoded rows to a new Parquet or CSV file, by its ending; an unfinished file never has the final name.
+
+    A Parquet file says in its schema that its rows are synthetic, a CSV file in a last column `_synthetic`. In a CSV
+    file a text, or a column's name, that a spreadsheet would run as a formula has an apostrophe in front.
 
     Raises:
         UsageError: The ending is neither, the file exists, or `rows`, `seed` or `where` make no sense.
     """
     if path.suffix not in (".parquet", ".csv"):
         raise UsageError(f"{path}: rows are written as .parquet or .csv; give the file one of these endings")
-    if path.exists():
-        raise UsageError(f"{path} exists; rows never replace a file")
+    require_writable(path, {}, "--out")
     schema, batches = sample_batches(file, rows, seed, where)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.unfinished")
+    if path.suffix == ".csv":
+        batches = map(csv_batch, batches)
+        schema = csv_schema(schema)
     opened = pyarrow.parquet.ParquetWriter if path.suffix == ".parquet" else pyarrow.csv.CSVWriter
     try:
         with opened(str(unfinished), schema) as writer:
             for batch in batches:
                 writer.write_batch(batch)
-        unfinished.rename(path)
+        place(unfinished, path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def csv_schema(schema: pa.Schema) -> pa.Schema:
+    """The columns of a CSV file: names that no spreadsheet runs, and the mark."""
+    names = [f"'{name}" if re.match(FORMULA, name) else name for name in schema.names]
+    mark = MARK_COLUMN
+    while mark in names:
+        mark = f"_{mark}"
+    fields = [field.with_name(name) for field, name in zip(schema, names, strict=True)]
+    return pa.schema([*fields, pa.field(mark, pa.bool_())])
+
+
+def csv_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows as they stand in a CSV file: texts that no spreadsheet runs, and the mark."""
+    schema = csv_schema(batch.schema)
+    columns = [
+        pc.replace_substring_regex(column, f"({FORMULA})", "'\\1") if pa.types.is_string(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays([*columns, pa.array([True] * batch.num_rows, pa.bool_())], schema=schema)
 
 
 def _decoded(plan: _worker.SamplePlan, file: ModelFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -12,11 +12,12 @@ from functools import cached_property
 from pathlib import Path
 
 from synthward.config.canonical import canonical_json
+from synthward.config.files import MODEL_BYTES, FileRefused, read_limited
 from synthward.config.loader import restore
 from synthward.domain.codes import CodeBook, codebooks
-from synthward.domain.spec import Domain
+from synthward.domain.spec import Date, Domain, Numeric
 from synthward.errors import ConfigError, IntegrityError, UsageError
-from synthward.fit.model import Model
+from synthward.fit.model import Model, json_object, require_format
 
 FORMAT = 1
 
@@ -60,15 +61,9 @@ class ModelFile:
         Raises:
             IntegrityError: A digest does not fit, or the text is not a model of this format.
         """
-        try:
-            body = dict(json.loads(text))
-        except (TypeError, ValueError):
-            raise IntegrityError("the model file is not a JSON object; do not use it") from None
-        if body.get("model_file") != FORMAT:
-            raise IntegrityError(
-                f"model file format {body.get('model_file')} is unknown; this version reads format {FORMAT}"
-            )
-        model = Model.from_body(dict(body.get("model", {})))
+        body = json_object(text, "the model file")
+        require_format(body.get("model_file"), (FORMAT,), "model file format")
+        model = Model.from_body(body.get("model"))
         if model.digest != body.get("digest") or expected_digest not in (None, model.digest):
             raise IntegrityError("the model does not have the digest of its record; do not use it")
         try:
@@ -78,18 +73,36 @@ class ModelFile:
         names = tuple(column.name for column in model.columns)
         if domain.digest != model.domain_digest or set(domain.attributes) != set(names):
             raise IntegrityError("the domain in the model file is not that of the model; do not use it")
-        return cls(model, domain.restricted_to(names))  # sorted keys lost the order
+        file = cls(model, domain.restricted_to(names))  # sorted keys lost the order
+        file._require_cells_of_domain()
+        return file
+
+    def _require_cells_of_domain(self) -> None:
+        """Compares the sizes of the model's columns with the domain: decoding looks values up by these numbers."""
+        for name, book in self.books.items():
+            column, attribute = self.model.column(name), book.attribute
+            graded = isinstance(attribute, Numeric | Date)
+            fits = (column.starts is not None) == graded and (
+                column.count == attribute.grid.count
+                if isinstance(attribute, Numeric | Date)
+                else column.cells == book.cells
+            )
+            if not fits:
+                raise IntegrityError(
+                    f"column '{name}' of the model does not have the cells of its domain; do not use it"
+                )
 
     @classmethod
     def load(cls, path: Path) -> ModelFile:
         """Reads a model file.
 
         Raises:
-            UsageError: It cannot be read.
+            UsageError: It cannot be read, is no regular file or too large.
             IntegrityError: See `parse`.
         """
         try:
-            return cls.parse(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = type(error).__name__
-            raise UsageError(f"{path} cannot be read as a model file ({reason}); check the path") from None
+            return cls.parse(read_limited(path, MODEL_BYTES).decode("utf-8"))
+        except FileRefused as refused:
+            raise UsageError(f"{path} cannot be read as a model file: {refused}") from None
+        except UnicodeDecodeError:
+            raise UsageError(f"{path} cannot be read as a model file: not UTF-8; check the path") from None

@@ -13,12 +13,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from synthward.errors import UsageError
 from synthward.sample.local import sample_table
 from synthward.sample.model_file import ModelFile
+from synthward.sample.wishes import is_absent
 
 KEYS = ("rows", "seed", "where")
+
+NULLABLE = {
+    pa.int64(): pd.Int64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+    pa.string(): pd.StringDtype(),
+}
+"""Types of the frame's columns by Arrow's."""
 
 
 class SyntheticRows:
@@ -35,19 +44,23 @@ class SyntheticRows:
                 DataFrame of one row with these columns, which is what a serving endpoint makes of it.
 
         Raises:
-            UsageError: It is something else, or makes no sense for this model.
+            UsageError: It is something else, makes no sense for this model, or asks for more rows than fit in memory.
+
+        Columns have pandas' nullable types (`Int64`, `boolean`, `string`), so that a missing value does not turn whole
+        numbers into fractions and truth into objects; other numbers are `float64`, dates `datetime.date` objects.
         """
         asked = _asked(model_input)
         where = asked.get("where")
         if isinstance(where, str):
             try:
                 where = json.loads(where)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise UsageError("where is not JSON; give a mapping, or its JSON text") from None
         if where is not None and not isinstance(where, Mapping):
             raise UsageError(f"where is a {type(where).__name__}; give a mapping from column to value or shares")
         rows, seed = (_whole(name, asked.get(name, 1)) for name in ("rows", "seed"))
-        frame: pd.DataFrame = sample_table(self._file, rows, seed, where).to_pandas()
+        table = sample_table(self._file, rows, seed, where)
+        frame: pd.DataFrame = table.to_pandas(types_mapper=NULLABLE.get)
         return frame
 
 
@@ -55,7 +68,7 @@ def _asked(model_input: object) -> dict[str, Any]:
     if isinstance(model_input, pd.DataFrame):
         if len(model_input) != 1:
             raise UsageError(f"one request is one row of rows, seed, where; found {len(model_input)} rows")
-        found = {str(name): value for name, value in model_input.iloc[0].items() if not _is_absent(value)}
+        found = {str(name): value for name, value in model_input.iloc[0].items() if not is_absent(value)}
     elif isinstance(model_input, Mapping):
         found = {str(name): value for name, value in model_input.items() if value is not None}
     else:
@@ -70,13 +83,9 @@ def _whole(name: str, value: object) -> int:
     """An integer of any of the types in which MLflow hands it on."""
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return int(value)
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float | np.floating) and float(value).is_integer():
         return int(value)
-    raise UsageError(f"{name} must be a whole number, found {value!r}")
-
-
-def _is_absent(value: object) -> bool:
-    return value is None or (isinstance(value, float) and value != value)
+    raise UsageError(f"{name} must be a whole number, found a {type(value).__name__}, or a number with a fraction")
 
 
 def _load_pyfunc(path: str) -> SyntheticRows:

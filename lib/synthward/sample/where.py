@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from synthward.config.text import shown
 from synthward.domain.codes import OTHER, CodeBook
 from synthward.domain.wanted import wanted_shares
 from synthward.errors import UsageError
@@ -22,6 +23,7 @@ from synthward.sample import _worker
 from synthward.sample.blocks import sample_plan
 from synthward.sample.condition import condition
 from synthward.sample.model_file import ModelFile
+from synthward.sample.wishes import plain_where
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +45,12 @@ def plan_where(file: ModelFile, rows: int, seed: int, where: Mapping[str, Any]) 
     Raises:
         UsageError: `where` names what the domain does not declare or the model cannot draw, or the model is too large.
     """
+    where = plain_where(where)
     unknown = [name for name in where if name not in file.books]
     if unknown:
-        raise UsageError(f"where: '{unknown[0]}' is no column of the model; its columns: {', '.join(file.books)}")
+        raise UsageError(
+            f"where: '{shown(unknown[0], 60)}' is no column of the model; its columns: {', '.join(file.books)}"
+        )
     wanted = {name: _understood(file.books[name], file.model.column(name), value) for name, value in where.items()}
     model = condition(file.model, {name: one.shares for name, one in wanted.items()})
     plan = sample_plan(model, file.books, rows, seed)

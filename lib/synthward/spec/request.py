@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Literal
 
 from synthward.config.fields import Findings, key
+from synthward.config.text import LINE, PARAGRAPH
 from synthward.spec.learn import Learn
 
 Audience = Literal["enclave", "team", "organisation", "partner", "public"]
@@ -37,7 +38,7 @@ _TABLE = r"[^.`\s]+(\.[^.`\s]+){0,2}"
 class Requester:
     """The person who asks; never one of the approvers, and no approval is given in the same role."""
 
-    name: str = key(doc="Account name of the requester, as the approvers know it.", pattern=NOT_BLANK)
+    name: str = key(doc="Account name of the requester, as the approvers know it.", pattern=NOT_BLANK, max_length=LINE)
     role: str = key(doc="The requester's role, one of the policy's.")
 
 
@@ -46,8 +47,10 @@ class Purpose:
     """What the release is for."""
 
     code: str = key(doc="One of the policy's purposes.")
-    text: str = key(doc="The purpose in a sentence, for the approvers.", pattern=NOT_BLANK)
-    ticket: str = key(doc="Ticket, protocol or research plan the run is tied to.", pattern=NOT_BLANK)
+    text: str = key(
+        doc="The purpose in a sentence, for the approvers.", pattern=NOT_BLANK, max_length=PARAGRAPH, lines=True
+    )
+    ticket: str = key(doc="Ticket, protocol or research plan the run is tied to.", pattern=NOT_BLANK, max_length=LINE)
 
 
 @dataclass(frozen=True)
@@ -258,7 +261,7 @@ class Output:
     keys: Literal["omit", "fresh"] = key(
         "omit", doc="omit: the release has no key columns; fresh: `key_columns` get new ids, unrelated to the source's."
     )
-    key_columns: tuple[str, ...] = key((), pattern=NOT_BLANK, doc="Key columns that get fresh ids.")
+    key_columns: tuple[str, ...] = key((), pattern=NOT_BLANK, max_length=LINE, doc="Key columns that get fresh ids.")
     sampling_seed: int = key(
         1, minimum=0, maximum=2**63 - 1, doc="Public seed of the sampling, which is post-processing; noise has no seed."
     )
@@ -303,7 +306,7 @@ class Request:
     """A request for a synthetic release."""
 
     version: Literal[1] = key(doc="Format version of this file.")
-    title: str = key(doc="Title of the request.", pattern=NOT_BLANK)
+    title: str = key(doc="Title of the request.", pattern=NOT_BLANK, max_length=LINE)
     requester: Requester = key(doc="Who asks.")
     purpose: Purpose = key(doc="What for.")
     audience: Audience = key(doc="Who will get the release; with the policy it decides the tier.")
@@ -311,8 +314,14 @@ class Request:
     source: Source = key(doc="The table with the columns.")
     patient: Patient = key(doc="The privacy unit and its contribution bound.")
     population: Population = key(doc="Public statements about the population.")
-    domain: str = key(doc="The domain file, relative to this file.", pattern=NOT_BLANK)
-    columns: tuple[str, ...] = key(doc="The columns of the release; no other column is read.", pattern=NOT_BLANK)
+    domain: str = key(
+        doc="The domain file: a path relative to this file, in its folder or in `domains` beside a folder `requests`.",
+        pattern=NOT_BLANK,
+        max_length=4 * LINE,
+    )
+    columns: tuple[str, ...] = key(
+        doc="The columns of the release; no other column is read.", pattern=NOT_BLANK, max_length=LINE
+    )
     privacy: Privacy = key(doc="The guarantee asked for.")
     learn: Learn | None = key(None, doc="Parts of the domain to measure first, within the same budget.")
     synthesizer: Synthesizer = key(Synthesizer(), doc="Which synthesizer fits the model.")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synthward.config.canonical import canonical_json, digest
+from synthward.config.files import Fence
 from synthward.config.loader import Document, load_document, restore
 from synthward.config.locations import resolve
-from synthward.domain.spec import Domain, load_domain
+from synthward.domain.spec import Domain, load_domain_of
 from synthward.errors import ConfigError, Problem
 from synthward.spec import learn, where
 from synthward.spec.request import Request, Source
@@ -47,7 +48,7 @@ class RequestFile:
 
 
 def load_request(path: Path, *, source_override: str | None = None) -> RequestFile:
-    """Read a request and the domain it names.
+    """Read a request and the domain it names, which lies in the request's set of folders (`config.files`).
 
     Args:
         path: The request file.
@@ -61,7 +62,7 @@ def load_request(path: Path, *, source_override: str | None = None) -> RequestFi
     request = document.value
     if source_override is not None:
         request = _override(request, source_override, path)
-    domain = load_domain(Path(resolve(path.parent, request.domain)))
+    domain = load_domain_of(Fence.of_request(path), request.domain, document.problem("domain", ""))
     unknown = misfits(document, request, domain)
     if unknown:
         raise ConfigError(unknown)

@@ -11,6 +11,7 @@ from synthward.config.canonical import digest
 from synthward.config.fields import Findings, key
 from synthward.config.loader import load_document
 from synthward.config.locations import has_scheme, overlapping, resolve, resolve_tracking, resolve_zone, zone_fault
+from synthward.config.text import LINE
 from synthward.errors import ConfigError
 
 ZONES = ("ledger", "protected", "releases")
@@ -39,7 +40,7 @@ class SiteDocument:
     """A site file as written."""
 
     version: Literal[1] = key(doc="Format version of this file.")
-    name: str = key(doc="Name of the site, shown in reports.", pattern=r"[\s\S]*\S[\s\S]*")
+    name: str = key(doc="Name of the site, shown in reports.", pattern=r"[\s\S]*\S[\s\S]*", max_length=LINE)
     policy: str = key(doc="The policy file, relative to this file.")
     ledger: str = key(doc="Zone of the privacy ledger: a folder, a URI or catalog.schema.")
     protected: str = key(doc="Zone of seals, approvals, restricted records and staging: a folder, URI or schema.")
