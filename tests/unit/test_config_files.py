@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from synthward.cli.check import check_file
 from synthward.config import nodes
 from synthward.config.files import Fence, FileRefused, read_inside, read_limited
 from synthward.config.loader import bind
@@ -17,6 +16,7 @@ from synthward.config.text import shown
 from synthward.domain.spec import Domain, load_domain
 from synthward.errors import ConfigError
 from synthward.governance.policy import Policy
+from synthward.run.documents import kind_of_file
 from synthward.spec.request import Request
 from synthward.spec.request_file import load_request
 from synthward.spec.site import SiteDocument
@@ -324,7 +324,7 @@ def test_a_printed_line_cannot_forge_another() -> None:
 def test_a_domain_may_be_larger_than_a_request(tmp_path: Path) -> None:
     file = tmp_path / "d.yaml"
     file.write_text(DOMAIN + "#" * 2**21, encoding="utf-8")
-    assert check_file(file) == "domain"
+    assert kind_of_file(file) == "domain"
 
 
 def test_deep_documents_end_in_words(tmp_path: Path) -> None:
