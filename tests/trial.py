@@ -26,6 +26,7 @@ from synthward.measure.curator import Curator, RunStep
 from synthward.privacy.noise import Integers, NoiseCall, SecureNoise
 from synthward.run.plan import Plan, make_plan
 from synthward.sources import reading as source
+from synthward.sources.patient import source_rows
 from synthward.sources.reading import PinnedSource
 from synthward.spec.request_file import RequestFile, load_request
 from synthward.spec.site import load_site
@@ -97,6 +98,9 @@ REQUEST: dict[str, Any] = {
     "output": {"name": "visits", "rows": 200},
     "utility": {"max_out_of_domain_share": 1},
 }
+
+CSV: dict[str, Any] = {"format": "csv", "csv": {"records": "one_per_line"}}
+"""A source of CSV files; what a test is about is laid over it."""
 
 VISITS = "pid BIGINT, sex STRING, age INT"
 
@@ -300,7 +304,7 @@ def exact_answers(spark: SparkSession, plan: Plan, pinned: PinnedSource | None =
     """What the curator would add noise to, by query label: the plan's first round over its source, without noise."""
     state = source.pin(spark, plan.file) if pinned is None else pinned
     curator = Curator(
-        rows=lambda: source.source_rows(spark, state, plan.file, codebooks(plan.domain)),
+        rows=lambda: source_rows(spark, state, plan.file, codebooks(plan.domain)),
         domain=plan.domain,
         unit=plan.task.unit,
         charge=plan.charge,

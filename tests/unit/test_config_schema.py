@@ -25,12 +25,12 @@ requester: {name: ada, role: data_engineer}
 purpose: {code: prototyping, text: Try the pipeline., ticket: EHR-123}
 audience: team
 expires: 2027-06-30
-source: {path: data/x.csv, format: csv, csv: {delimiter: ;}}
+source: {path: data/x.csv, format: csv, csv: {delimiter: ;, records: one_per_line}}
 patient:
   key: patient_nbr
   max_rows_per_patient: 4
   path:
-    - {source: {format: csv, path: adm.csv}, on: {hadm_id: hadm_id}}
+    - {source: {format: csv, path: adm.csv, csv: {records: one_per_line}}, on: {hadm_id: hadm_id}}
 population: {scope: diabetes130, declared_patients: 70000, declared_rows: 100000}
 domain: ../domains/diabetes130.yaml
 columns: [race, gender, 00845]

@@ -36,6 +36,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     draft = actions.add_parser("draft", parents=[common], help="draft a domain from a table's schema alone")
     draft.add_argument("table", help="catalog name, or path of files")
     draft.add_argument("--format", choices=("delta", "parquet", "csv"), default="delta", help="format of a path")
+    draft.add_argument("--header", action="store_true", help="of CSV files: the first line holds the columns' names")
     draft.add_argument("--out", type=Path, default=None, help="file to write (default: stdout)")
     draft.set_defaults(command=draft_domain)
 
@@ -112,6 +113,13 @@ def diagnose(options: argparse.Namespace) -> int:
 
 def draft_domain(options: argparse.Namespace) -> int:
     """Drafts a domain from a schema; reads no rows (of a CSV file the header line)."""
+    if options.format == "csv" and not options.header:
+        print(
+            f"{options.table}: the draft of a CSV file takes its names from the first line, which may be a patient's; "
+            "look at it, and give --header if it holds names",
+            file=sys.stderr,
+        )
+        return 2
     from synthward.cli.sessions import session
     from synthward.spec.draft import draft
 

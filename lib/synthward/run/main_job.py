@@ -44,6 +44,7 @@ from synthward.run.staging import Origin, stage_and_check
 from synthward.run.steps import Steps
 from synthward.sample.model_file import ModelFile
 from synthward.sources import reading as source
+from synthward.sources.patient import source_rows
 from synthward.sources.reading import PinnedSource
 from synthward.store.delta import drop
 from synthward.store.places import TableRef, Zone
@@ -211,7 +212,7 @@ class MainJob:
             spark, plan = self._env.spark, self._plan
             books = codebooks(learning.declared.restricted_to(tuple(item.query.column for item in categories.asked)))
             discovery = Discovery(
-                rows=lambda: source.source_rows(spark, pinned, plan.file, books),
+                rows=lambda: source_rows(spark, pinned, plan.file, books),
                 unit=plan.task.unit,
                 charge=categories.charge,
                 seals=self._seals(receipt),
@@ -242,7 +243,7 @@ class MainJob:
         spark, plan = self._env.spark, self._plan
         books = codebooks(domain)
         return Curator(
-            rows=lambda: source.source_rows(spark, pinned, plan.file, books),
+            rows=lambda: source_rows(spark, pinned, plan.file, books),
             domain=domain,
             unit=plan.task.unit,
             charge=charge,

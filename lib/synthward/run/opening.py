@@ -21,6 +21,7 @@ from synthward.run.journal import COPIED, OPENED, SEALED, Journal
 from synthward.run.plan import Plan
 from synthward.sources import copying
 from synthward.sources import reading as source
+from synthward.sources.patient import source_rows
 from synthward.sources.reading import PinnedSource
 from synthward.store.places import TableRef
 
@@ -43,7 +44,7 @@ def open_source(env: Environment, plan: Plan, places: Places, journal: Journal) 
 def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
     pinned = source.pin(env.spark, plan.file)
     copies = [places.copy_of_source(place) for place in pinned.unversioned]
-    source.source_rows(env.spark, pinned, plan.file, codebooks(plan.domain))
+    source_rows(env.spark, pinned, plan.file, codebooks(plan.domain))
     return {
         "source": pinned.record(),
         "copies": [str(ref) for ref in copies],
@@ -103,14 +104,14 @@ def discard_copies(env: Environment, plan: Plan) -> None:
 
 def _types(spark: SparkSession, plan: Plan, pinned: PinnedSource) -> T.StructType:
     """Types of the release: those of the source's schema, or of the attributes where the source is text."""
-    first = source.open_table(spark, pinned.tables[0])
-    text_only = pinned.tables[0].source.format == "csv"
     keys = plan.file.request.output.key_columns
+    first = source.open_table(spark, pinned.tables[0], [*plan.domain.attributes, *keys]).schema
+    text_only = pinned.tables[0].source.format == "csv"
     found: dict[str, T.DataType | None] = {
-        name: None if text_only else source.resolve_column(first, name)[1] for name in plan.domain.attributes
+        name: None if text_only else first[name].dataType for name in plan.domain.attributes
     }
     types = release_types(codebooks(plan.domain), found)
-    key_types = {name: source.resolve_column(first, name)[1] for name in keys}
+    key_types = {name: first[name].dataType for name in keys}
     return T.StructType([T.StructField(name, data_type) for name, data_type in (key_types | types).items()])
 
 

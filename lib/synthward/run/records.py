@@ -137,6 +137,7 @@ def _guarantee(plan: Plan) -> dict[str, Any]:
         "unit": unit.name,
         "claim": unit.claim,
         "neighbours": "add or remove one row" if unit.name == "row" else "add or remove one patient with all rows",
+        "promises": list(plan.file.request.promises),
         "max_rows_per_unit": unit.max_rows,
         "mechanism": plan.task.mechanism,
         "epsilon": str(plan.epsilon),

@@ -63,8 +63,31 @@ class CsvOptions:
     encoding: Literal["UTF-8", "US-ASCII", "ISO-8859-1", "UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32"] = key(
         "UTF-8", doc="Character encoding."
     )
-    header: bool = key(True, doc="Whether the first line names the columns.")
-    multiline: bool = key(False, doc="Whether a quoted text may hold line breaks.")
+    header: bool = key(True, doc="Whether the first line of every file names its columns.")
+    names: tuple[str, ...] = key(
+        (), pattern=NOT_BLANK, doc="Names of all columns, in order, of files without a header; their number is checked."
+    )
+    records: Literal["one_per_line"] | None = key(
+        None,
+        doc="The exporter's promise that no text holds a line break, so that every line is one record; required for "
+        "unit patient, and printed with the guarantee.",
+    )
+    multiline: bool = key(False, doc="Always false: a quoted text may hold no line breaks.")
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if self.multiline:
+            fix = "write the file to a Delta table first, or replace line breaks in the export, and remove this"
+            yield "multiline", f"found true, but a quoted text with line breaks can swallow the records after it; {fix}"
+        if len({self.delimiter, self.quote} | {"\n", "\r"}) < 4:
+            yield "delimiter", "delimiter and quote must be two characters, neither of them a line break"
+        elif self.quote and self.escape in ("\n", "\r", self.delimiter):
+            yield "escape", "found the delimiter or a line break; use the quote itself, or a backslash"
+        if self.header and self.names:
+            yield "names", "applies to `header: false` only; with a header each file's first line names its columns"
+        if not self.header and not self.names:
+            yield "names", "`header: false` needs the names of all columns, for instance `names: [patient_id, sex]`"
+        yield from _repeated("names", self.names)
 
 
 @dataclass(frozen=True)
@@ -317,6 +340,17 @@ class Request:
             names |= {*step.on.keys(), *step.on.values()}
         return frozenset(name.lower() for name in names)
 
+    @property
+    def promises(self) -> tuple[str, ...]:
+        """What exporters of the sources promise and the guarantee depends on, in sentences; part of every claim."""
+        sources = (self.source, *(step.source for step in self.patient.path))
+        promised = [one for one in sources if one.format == "csv" and one.csv_options.records == "one_per_line"]
+        return tuple(
+            f"CSV source '{one.location}': no text holds a line break, so that every line is one record; a line that "
+            "is no well-formed record counts for nobody"
+            for one in promised
+        )
+
     def problems(self) -> Findings:
         """Cross-field checks for the loader."""
         if not self.columns:
@@ -328,6 +362,23 @@ class Request:
                     f"columns[{index}]",
                     f"{column!r} is a key of this request; keys are never reproduced (see `output.keys: fresh`)",
                 )
+        if self.patient.unit == "patient":
+            yield from _unpromised("source", self.source)
+            for place, step in enumerate(self.patient.path):
+                yield from _unpromised(f"patient.path[{place}].source", step.source)
+
+
+_PROMISE = (
+    "the exporter's promise that no text holds a line break: a record that is cut into lines could become several "
+    "patients. Where texts may hold line breaks, let the site write the file to a Delta table and name that"
+)
+
+
+def _unpromised(path: str, source: Source) -> Findings:
+    """A CSV source of patients without the promise that a record is a line."""
+    if source.format == "csv" and source.csv_options.records is None:
+        where = f"{path}.csv.records" if source.csv is not None else path
+        yield where, f"a CSV source of patients needs `csv: {{records: one_per_line}}`, {_PROMISE}"
 
 
 def _repeated(path: str, names: tuple[str, ...]) -> Findings:
