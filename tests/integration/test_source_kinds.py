@@ -145,8 +145,11 @@ def test_types_of_files_are_widened_or_refused_with_column_files_and_types(spark
     answers = exact_answers(spark, plan_of(site, site.request(source=PARQUET)))
     assert answers["population"] == [2 * S]
     assert answers["presence(age)"] == [2 * S]
+    put(site, "w=b/1.parquet", {"pid": [2], "same_name": [1]})
+    put(site, "w=c/1.parquet", {"pid": [2], "same_name": ["x"]})
     with pytest.raises(SourceError) as refused:
-        source.open_table(spark, pinned(spark, site), ["pid", "site", "at"])
+        source.open_table(spark, pinned(spark, site), ["pid", "site", "at", "same_name"])
+    assert "column 'same_name' is BIGINT in visits/w=.../1.parquet and STRING in visits/w=" in str(refused.value)
     assert "column 'site' is BIGINT in visits/0.parquet and BINARY in visits/w=.../1.parquet" in str(refused.value)
     assert "column 'at' is STRING in visits/0.parquet and TIME in visits/w=.../1.parquet" in str(refused.value)
 
@@ -156,6 +159,13 @@ def test_a_column_is_a_folder_everywhere_or_nowhere(spark: SparkSession, site: T
     put(site, "sex=F/0.parquet", {"pid": [1], "age": [3]})
     put(site, "1.parquet", {"pid": [2], "sex": ["F"], "age": [2]})
     with pytest.raises(SourceError, match=r"column 'sex' is a folder in some files and a column in visits/1.parquet"):
+        source.open_table(spark, pinned(spark, site), ["sex"])
+
+
+def test_a_name_in_another_case_is_not_taken_for_a_missing_column(spark: SparkSession, site: TestSite) -> None:
+    put(site, "0.parquet", {"pid": [1], "sex": ["F"]})
+    put(site, "1.parquet", {"pid": [2], "SEX": ["F"]})
+    with pytest.raises(SourceError, match=r"column 'sex' is written in other upper and lower case in visits/1.parquet"):
         source.open_table(spark, pinned(spark, site), ["sex"])
 
 

@@ -68,22 +68,22 @@ def described(file: Path | pa.BufferReader, names: tuple[str, ...]) -> dict[str,
     Returns:
         `columns`: all top-level names; `kinds`: [type, names from the top to the column] by
         requested name, absent where the file lacks the column;
-        `twins`: requested names that are there more than once, upper and lower case aside; `error` where it is no
-        Parquet file.
+        `twins`: requested names that are there more than once, upper and lower case aside; `cased`:
+        requested names that are there in other upper and lower case; `error` where it is no Parquet file.
     """
     import pyarrow.parquet as pq
 
     try:
-        opened = pq.ParquetFile(file)
-        schema, arrow = opened.schema, opened.schema_arrow
+        with pq.ParquetFile(file) as opened:
+            schema, arrow, facts = opened.schema, opened.schema_arrow, opened.metadata.metadata or {}
     except Exception as error:  # noqa: BLE001  pyarrow has several; the text may quote bytes
         return {"error": type(error).__name__}
     leaves: dict[str, list[Any]] = {}
     for place in range(len(schema)):
         leaves.setdefault(schema.column(place).path, []).append(schema.column(place))
-    declared = _declared_types(opened.metadata.metadata or {})
+    declared = _declared_types(facts)
     top = list(arrow.names)
-    kinds, twins = {}, []
+    kinds, twins, cased = {}, [], []
     for name in names:
         parts = [name] if name in top else name.split(".")
         if sum(other.lower() == parts[0].lower() for other in top) > 1 and parts[0] in top:
@@ -91,6 +91,7 @@ def described(file: Path | pa.BufferReader, names: tuple[str, ...]) -> dict[str,
             continue
         field = _walk(arrow, parts)
         if field is None:
+            cased += [name for other in top if other.lower() == name.lower()]
             continue
         found = leaves.get(".".join(parts), [])
         if len(found) == 1 and found[0].max_repetition_level == 0:
@@ -98,7 +99,7 @@ def described(file: Path | pa.BufferReader, names: tuple[str, ...]) -> dict[str,
         else:
             kind = "ARRAY" if pa.types.is_list(field.type) else "MAP" if pa.types.is_map(field.type) else "STRUCT"
         kinds[name] = [kind, *parts]
-    return {"columns": top, "kinds": kinds, "twins": twins}
+    return {"columns": top, "kinds": kinds, "twins": twins, "cased": cased}
 
 
 def _walk(schema: pa.Schema, parts: list[str]) -> pa.Field | None:

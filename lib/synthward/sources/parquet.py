@@ -235,10 +235,11 @@ def _targets(source: Source, described: Sequence[Described], names: Sequence[str
     """
     targets, problems = {}, []
     for name in dict.fromkeys(names):
-        kinds = {one.file.public_name(source.location): one.leaves[name][0] for one in described if name in one.leaves}
-        found = common_type(list(kinds.values()))
+        kinds = [(one.file, one.leaves[name][0]) for one in described if name in one.leaves]
+        found = common_type([kind for _, kind in kinds])
         if found is None:
-            problems.append(_no_common_type(name, kinds))
+            shown = [(file.public_name(source.location), kind) for file, kind in kinds if kind != "VOID"]
+            problems.append(_no_common_type(name, shown))
         else:
             targets[name] = found
     if problems:
@@ -246,8 +247,8 @@ def _targets(source: Source, described: Sequence[Described], names: Sequence[str
     return targets
 
 
-def _no_common_type(name: str, kinds: Mapping[str, str]) -> str:
-    first, *rest = [(file, kind) for file, kind in kinds.items() if kind != "VOID"]
+def _no_common_type(name: str, kinds: Sequence[tuple[str, str]]) -> str:
+    first, *rest = kinds
     other = next(((file, kind) for file, kind in rest if common_type([first[1], kind]) is None), None)
     if other is None:
         other = next(((file, kind) for file, kind in rest if kind != first[1]), None)
@@ -291,6 +292,11 @@ def _described(
             f"column '{name}' is a folder in some files and a column in {shown}; make it one or the other everywhere"
             for name in fact.get("kinds", ())
             if name in is_folder and name not in file.folders
+        ]
+        problems += [
+            f"column '{name}' is written in other upper and lower case in {shown}; write the files with one name"
+            for name in fact.get("cased", ())
+            if any(name in other.get("kinds", ()) for other in facts)
         ]
     seen = is_folder | {name for fact in facts for name in (*fact.get("kinds", ()), *fact.get("twins", ()))}
     if not problems:

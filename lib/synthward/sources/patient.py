@@ -120,6 +120,8 @@ def same_value(ours: Column, our_type: T.DataType, theirs: Column, their_type: T
     """
     if our_type == their_type and not isinstance(our_type, T.FractionalType):
         return ours == theirs
+    if isinstance(our_type, T.IntegralType) and isinstance(their_type, T.IntegralType):
+        return ours.cast("long") == theirs.cast("long")
     kinds = {_kind(our_type), _kind(their_type)}
     if None in kinds:
         return None
