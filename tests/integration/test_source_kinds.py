@@ -280,7 +280,9 @@ def test_keys_of_kinds_without_a_common_value_are_refused(spark: SparkSession, s
 def test_every_csv_file_is_read_by_its_own_header_and_no_message_tells_what_it_found(
     spark: SparkSession, site: TestSite
 ) -> None:
-    site.domain({**DOMAIN["attributes"], "low": {"type": "numeric", "integer": True, "bounds": [0, 300], "edges": [100]}})
+    site.domain(
+        {**DOMAIN["attributes"], "low": {"type": "numeric", "integer": True, "bounds": [0, 300], "edges": [100]}}
+    )
     site.data().mkdir(parents=True)
     (site.data() / "2019.csv").write_text("pid,age,low\n1,90,150\n2,90,150\n", encoding="utf-8")
     (site.data() / "2020.csv").write_text("low,age,pid\n150,90,3\nlow,age,pid\n", encoding="utf-8")

@@ -305,8 +305,8 @@ def _first_line(spark: SparkSession, source: Source, file: SourceFile, codec: st
     reader = plain_reader(spark).option("lineSep", "\n")
     if codec is not None and codec.startswith("utf-") and codec != "utf-8":
         reader = reader.option("encoding", codec.upper().replace("-LE", "LE").replace("-BE", "BE"))
-    first = reader.text(literal(file.path)).where(F.col("_metadata.file_block_start") == 0).limit(1)
     try:
+        first = reader.text(literal(file.path)).where(F.col("_metadata.file_block_start") == 0).limit(1)
         rows = first.select(F.substring(F.col("value").cast("binary"), 1, LONGEST_HEADER)).collect()
     except Exception as error:  # noqa: BLE001  a classic session passes some errors on as py4j's own
         raise SourceError(

@@ -75,8 +75,8 @@ def list_files(spark: SparkSession, source: Source) -> list[SourceFile]:
     Raises:
         SourceError: The path cannot be listed.
     """
-    listing = plain_reader(spark).format("binaryFile").load(literal(str(source.path)))
     try:
+        listing = plain_reader(spark).format("binaryFile").load(literal(str(source.path)))
         rows = listing.select("path", "modificationTime", "length", FILE_PATH).collect()
     except Exception as error:  # noqa: BLE001  a classic session passes some errors on as py4j's own
         raise SourceError(

@@ -326,9 +326,9 @@ def _footers(
     length = F.hex(F.substring(content, -8, 4))
     swapped = F.concat(*(F.substring(length, place, 2) for place in (7, 5, 3, 1)))
     size = F.least(F.lit(2**31 - 16), F.conv(swapped, 16, 10).cast("long")).cast("int") + F.lit(8)
-    tails = plain_reader(spark).format("binaryFile").load(literal(str(source.path)))
-    tails = tails.select("path", F.substr(content, -size, size).alias("footer"))
     try:
+        tails = plain_reader(spark).format("binaryFile").load(literal(str(source.path)))
+        tails = tails.select("path", F.substr(content, -size, size).alias("footer"))
         rows = tails.mapInArrow(_worker.describe_footers(names), "path string, described string").collect()
     except Exception as error:  # noqa: BLE001  a classic session passes some errors on as py4j's own
         raise SourceError(
