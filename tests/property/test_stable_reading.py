@@ -98,7 +98,7 @@ def csv_cases() -> dict[str, Case]:
         "quoted texts": text_case(note),
         "a stray quote": text_case(['7777,"he said he felt,F,50']),
         "a note with line breaks": text_case(broken),
-        "undecodable bytes": text_case(["Zo\udceb,F,50"] * 2, more=["Zo\udce9,M,50", "Zo\udce8,M,50"]),
+        "undecodable bytes": text_case(["Zo\udceb,F,50"] * 40, more=["Zo\udce9,M,50", "Zo\udce8,M,50"]),
         "her line is the header": text_case([HEADER], ratio=0),
         "a line break of a file with CR": text_case(["7777,F,50\r", "7777,F,50\r"], ratio=1),
         "a line with a lone CR": text_case(["77\r77,F,50", "77\r77,F,50"], ratio=1),
