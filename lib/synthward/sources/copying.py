@@ -29,8 +29,10 @@ PROPERTIES = {
 
 
 def needed_columns(file: RequestFile, place: int) -> list[str]:
-    """The only columns that are read of the table at `place` on the path to the patient."""
-    patient = file.request.patient
+    """The only columns that are read of the table at `place` on the path to the patient; the opt-outs come last."""
+    patient, excluded = file.request.patient, file.request.population.excluded
+    if excluded is not None and place == len(patient.path) + 1:
+        return [excluded.key]
     arriving = list(patient.path[place - 1].on.values()) if place else list(file.request.columns)
     if patient.unit == "row":
         return arriving

@@ -19,9 +19,9 @@ from pyspark.sql import types as T
 
 from synthward.domain.codes import CodeBook
 from synthward.errors import SourceError, conditions_of, kind_of
-from synthward.kernels.encode import UNIT, unsupported
-from synthward.kernels.patients import key_problem, unit_key
+from synthward.kernels.encode import unsupported
 from synthward.sources.csv_files import open_csv
+from synthward.sources.units import rows_of_units
 from synthward.spec.request import PathStep, Source
 from synthward.spec.request_file import RequestFile
 from synthward.store.delta import table_id, version_of
@@ -64,7 +64,7 @@ class Pinned:
 
 @dataclass(frozen=True)
 class PinnedSource:
-    """Every table on the path to the patient, pinned; the first one holds the columns."""
+    """Every table that is read, pinned: the one with the columns, the path to the patient, the list of opt-outs."""
 
     tables: tuple[Pinned, ...]
 
@@ -99,8 +99,7 @@ class PinnedSource:
 
 
 def _sources(file: RequestFile) -> list[Source]:
-    request = file.request
-    return [file.resolved(source) for source in (request.source, *(step.source for step in request.patient.path))]
+    return [file.resolved(source) for source in file.request.sources]
 
 
 def pin(spark: SparkSession, file: RequestFile) -> PinnedSource:
@@ -334,12 +333,14 @@ def source_rows(
     for depth, step in enumerate(patient.path):
         hand_on = _next_keys(patient.path, depth, patient.key)
         carried = _join(spark, carried, names, pinned.tables[depth + 1], step, hand_on)
-    key_type = carried.schema["k0"].dataType
-    fault = key_problem(key_type)
-    if fault is not None:
-        raise SourceError(f"patient key '{patient.key}': {fault}")
-    kept = carried.where(F.col("k0").isNotNull())
-    return kept.select(*names, unit_key(F.col("k0"), key_type).alias(UNIT))
+    excluded = file.request.population.excluded
+    listed = None if excluded is None else resolved_list(open_table(spark, pinned.tables[-1]), excluded.key)
+    return rows_of_units(carried, names, str(patient.key), patient.id, listed)
+
+
+def resolved_list(frame: DataFrame, name: str) -> DataFrame:
+    """The one column `id` of a list of opt-outs."""
+    return frame.select(carried_column(frame, name, "id"))
 
 
 def carried_column(frame: DataFrame, name: str, alias: str) -> Column:
