@@ -12,6 +12,8 @@ from synthward.cli.run import absolute_source
 from synthward.errors import UsageError
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from synthward.ledger.scopes import ScopeState
     from synthward.spec.population import Table
 
@@ -213,6 +215,11 @@ def show_exposure(options: argparse.Namespace) -> int:
         if not scope.bound:
             print(f"scope {scope.scope} is bound to no source: other scopes may be about its table", file=sys.stderr)
     return 0
+
+
+def _plain(number: Decimal) -> str:
+    """A number without trailing zeros."""
+    return "more than delta allows" if number.is_infinite() else f"{number.normalize():f}"
 
 
 def show_history(options: argparse.Namespace) -> int:

@@ -38,11 +38,8 @@ class Stop:
 
 def guide(ward: Ward, stop: Stop) -> Release:
     """Runs one stop of the tour, telling on stderr what happens."""
-    population = stop.people.population
-    say(
-        f"1. budget: scope '{population.scope}', epsilon {population.budget.epsilon} at delta {population.budget.delta} "
-        "for all releases together"
-    )
+    scope, budget = stop.people.population.scope, stop.people.population.budget
+    say(f"1. budget: scope '{scope}', epsilon {budget.epsilon} at delta {budget.delta} for all releases together")
     ward.open_population(stop.people, by=CAST["privacy_officer"], note="opened by the tour")
     plan = ward.plan(stop.request)
     say(f"2. plan: tier {plan.assessment.tier} ({plan.assessment.title}), epsilon {plan.epsilon} at delta {plan.delta}")
