@@ -151,11 +151,11 @@ def test_scopes_over_different_sources_open() -> None:
 # --- two at once, and crashes ---
 
 
-def racing(store: MemoryLinks, act: Callable[[], None]) -> Callable[[Link], None]:
-    """A fault that lets somebody else act first, right before the insert of a claim; afterwards nothing happens."""
+def racing(store: MemoryLinks, act: Callable[[], Any], key: str = CLAIMS_KEY) -> Callable[[Link], None]:
+    """A fault that lets somebody else act first, right before a link of a chain is inserted, once."""
 
     def fault(link: Link) -> None:
-        if link.key != CLAIMS_KEY:
+        if link.key != key:
             store.faults.append(fault)
             return
         act()
@@ -170,6 +170,16 @@ def test_of_two_openings_of_one_source_at_once_one_is_refused() -> None:
     with pytest.raises(BudgetError, match="is a source of scope 'second'"):
         opened(store, "first")
     assert {link.key for link in store.links} == {GENESIS_KEY, CLAIMS_KEY, "other", "second"}
+    assert ledger_on(store).verify_ownership() == []
+
+
+def test_of_two_openings_of_one_scope_at_once_one_is_refused() -> None:
+    store = MemoryLinks()
+    store.faults.append(racing(store, lambda: opened(store, about=people(STAYS)), key="clinic"))
+    with pytest.raises(BudgetError, match="for other tables"):
+        opened(store)
+    assert ledger_on(store).state("clinic").people == people(STAYS)
+    assert opened(store, "visits").is_new  # the claim of the opening that lost counts for nothing
     assert ledger_on(store).verify_ownership() == []
 
 
