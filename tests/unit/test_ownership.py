@@ -183,6 +183,20 @@ def test_of_two_openings_of_one_scope_at_once_one_is_refused() -> None:
     assert ledger_on(store).verify_ownership() == []
 
 
+def test_a_claim_that_an_opening_without_people_made_void_is_made_again() -> None:
+    store = MemoryLinks()
+
+    def act() -> None:
+        opened(store, about=None)
+        opened(store, "thief")  # nothing stands in its way: the claim was for an opening that cannot be written now
+
+    store.faults.append(racing(store, act, key="clinic"))
+    with pytest.raises(BudgetError, match="is a source of scope 'thief'"):
+        opened(store)
+    assert ledger_on(store).state("clinic").people is None
+    assert ledger_on(store).verify_ownership() == []
+
+
 def test_of_two_openings_of_different_sources_at_once_both_succeed() -> None:
     store = MemoryLinks()
     store.faults.append(racing(store, lambda: opened(store, "second", people(STAYS))))

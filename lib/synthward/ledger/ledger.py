@@ -180,7 +180,7 @@ class Ledger:
                 "or open a scope under another name for another population"
             )
         if people is not None:
-            state = self._owners.bound(scope, people, by)
+            state = self._owners.bound(scope, terms, people)
         return dataclasses.replace(state, is_new=is_new)
 
     def add(self, scope: str, addition: Addition) -> ScopeState:

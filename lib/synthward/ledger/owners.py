@@ -81,12 +81,14 @@ class Owners:
 
         self.claim(scope, claim)
 
-    def bound(self, scope: str, people: People, by: str) -> ScopeState:
+    def bound(self, scope: str, terms: ScopeTerms, people: People) -> ScopeState:
         """The state of a scope that has these people, which are noted now if it was opened without."""
         links = self._chain.read(scope)
         if first_people(links) is None:
+            # If it was opened without them since they were claimed for an opening, that claim counts for nothing.
+            self.claim_people(scope, terms, people)
             self._chain.get_or_append(
-                scope, BIND, lambda link: link.kind == BIND, lambda: (people_body(people, by), None)
+                scope, BIND, lambda link: link.kind == BIND, lambda: (people_body(people, terms.by), None)
             )
             links = self._chain.read(scope)
         if first_people(links) != people:
