@@ -21,6 +21,8 @@ from trial import SCOPE, VISITS, CountingNoise, TestSite, approve, charges, open
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.connect
+
 BOUND = {"allow_unbound_scopes": False}
 OPT_OUTS = {"source": {"format": "delta", "path": "data/opt_outs"}, "key": "person"}
 STAYS = {"source": {"format": "delta", "path": "data/stays"}, "on": {"stay": "stay"}}

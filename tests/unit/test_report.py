@@ -97,6 +97,15 @@ def test_says_what_the_release_is(body: dict[str, Any]) -> None:
         assert word.lower() not in text.lower()
 
 
+def test_a_manifest_of_an_earlier_version_is_shown_without_what_it_does_not_say(body: dict[str, Any]) -> None:
+    for name in ("key", "path", "statements"):
+        del body["guarantee"][name]
+    body["guarantee"]["claim"] = "unit: patient"
+    text = page(body).text
+    assert "Privacy unit patient Neighbouring data" in text
+    assert "Whom it is about" not in text
+
+
 def test_says_what_an_attacker_can_learn(body: dict[str, Any]) -> None:
     # 50% before; odds times e: 73.1% after at most, 26.9% at least.
     assert "50.0% 26.9% 73.1%" in page(body).text

@@ -286,7 +286,8 @@ def registry_row(manifest: Manifest) -> dict[str, Any]:
         "scope": body["budget"]["scope"],
         "source_ref": body["source_ref"],
         "unit": guarantee["unit"],
-        "unit_by": guarantee["claim"].removeprefix("unit: "),
+        # A manifest of an earlier version does not say it; its row must stay equal when its run is resumed.
+        "unit_by": guarantee["claim"].removeprefix("unit: ") if "key" in guarantee else None,
         "max_rows_per_unit": guarantee["max_rows_per_unit"],
         "mechanism": guarantee["mechanism"],
         "epsilon": guarantee["epsilon"],
@@ -332,7 +333,7 @@ def tracked_parameters(manifest: Manifest) -> dict[str, str]:
     row = registry_row(manifest)
     names = ("request_digest", "purpose", "audience", "tier", "scope", "unit", "unit_by", "max_rows_per_unit")
     more = ("mechanism", "rows", "sampling_seed", "domain_digest", "model_digest")
-    chosen = {name: str(row[name]) for name in (*names, *more)}
+    chosen = {name: str(row[name]) for name in (*names, *more) if row[name] is not None}
     return {**chosen, "synthesizer": manifest.body["model"]["synthesizer"]}
 
 
