@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import datetime as dt
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,14 +21,17 @@ import numpy as np
 import yaml
 
 from synthward.api import Release, Ward
+from synthward.config.canonical import canonical_json
 from synthward.domain.codes import codebooks
 from synthward.governance.policy import load_policy
+from synthward.ledger.scopes import ScopeState
 from synthward.measure.curator import Curator, RunStep
 from synthward.privacy.noise import Integers, NoiseCall, SecureNoise
 from synthward.run.plan import Plan, make_plan
 from synthward.sources import reading as source
 from synthward.sources.patient import source_rows
 from synthward.sources.reading import PinnedSource
+from synthward.spec.population import people_of
 from synthward.spec.request_file import RequestFile, load_request
 from synthward.spec.site import load_site
 
@@ -48,6 +52,8 @@ POLICY: dict[str, Any] = {
     "roles": ["data_engineer", "privacy_officer", "data_steward"],
     "max_request_days": 400,
     "allow_other_unit": False,
+    # Most tests are not about whose budget it is; `open_population` binds the scope to the request's tables.
+    "allow_unbound_scopes": True,
     "tiers": {
         "T0": {
             "title": "Inside",
@@ -233,6 +239,21 @@ def open_budget(ward: Ward, *, epsilon: str = "1000", scope: str = SCOPE, **term
     """Opens the scope of the tests."""
     given = {"max_delta": Decimal("1e-6"), "declared_patients": DECLARED_PATIENTS, "by": "sam", **terms}
     ward.open_scope(scope, max_epsilon=Decimal(epsilon), **given)
+
+
+def population(request: RequestFile, *, epsilon: str = "1000", delta: str = "1e-6", **changes: Any) -> Path:
+    """Writes a population file beside a request, about the people that it speaks of; None removes a key."""
+    people = people_of(request)
+    written = json.loads(canonical_json(people))
+    base = {"version": 1, "scope": request.request.population.scope, "title": "People of the tests", **written}
+    base |= {"declared_patients": request.request.population.declared_patients}
+    base |= {"budget": {"epsilon": epsilon, "delta": delta}}
+    return write_yaml(request.path.with_name(f"{base['scope']}.population.yaml"), merged(base, changes))
+
+
+def open_population(ward: Ward, request: RequestFile, **changes: Any) -> ScopeState:
+    """Opens a scope that is bound to the tables, key, path and ids of a request."""
+    return ward.open_population(ward.population(population(request, **changes)), by="sam")
 
 
 def approve(ward: Ward, request: RequestFile, runs: int = 1) -> None:

@@ -95,6 +95,7 @@ def test_a_foreign_key_path_and_fresh_keys() -> None:
     assert request.linking_columns == {"patient_nbr", "hadm_id", "encounter_id"}
 
 
+BARE_LIST = "s: 100000, excluded: {source: {path: a.csv, format: csv}, key: pid}}\nd"
 BARE_STEP = "max_rows_per_patient: 4\n  path:\n    - {source: {path: a.csv, format: csv}, on: {hadm_id: ADM}}"
 STEP = BARE_STEP.replace("format: csv}", "format: csv, csv: {records: one_per_line}}")
 
@@ -109,6 +110,7 @@ BAD = [
     ("no promise", [("  csv: {records: one_per_line}\n", "")], 7, "source", "records: one_per_line"),
     ("promise left out", [("records: one_per_line", "header: true")], 10, "source.csv.records", "exporter's promise"),
     ("no promise of a step", [("max_rows_per_patient: 4", BARE_STEP)], 15, "patient.path[0].source", "one_per_line"),
+    ("no promise of the opt-outs", [("s: 100000}\nd", BARE_LIST)], 14, "population.excluded.source", "one_per_line"),
     ("no names", [("one_per_line", "one_per_line, header: false")], 10, "source.csv.names", "needs the names"),
     ("needless names", [("one_per_line", "one_per_line, names: [a]")], 10, "source.csv.names", "header: false"),
     ("quote as delimiter", [("csv: {", "csv: {delimiter: '\"', ")], 10, "source.csv.delimiter", "two characters"),

@@ -46,7 +46,9 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     approve.set_defaults(command=approve_request)
 
     check = commands.add_parser("check", parents=[common], help="check configuration files; starts no Spark")
-    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="site, request, policy or domain files")
+    check.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="site, request, population, policy or domain files"
+    )
     check.set_defaults(command=check_files)
 
 
@@ -135,6 +137,7 @@ def plan_request(options: argparse.Namespace) -> int:
         plan = opened.plan(file, run_key=options.run_key)
         print("\n".join(_describe(opened, plan)), file=sys.stderr)
         plan.require_policy()
+        opened.require_people(plan)
         print(json.dumps(_plan_line(opened, plan)))
     return 0
 
@@ -163,13 +166,17 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
     from synthward.fit.base import whole_budget
     from synthward.privacy.accounting import epsilon_of
     from synthward.run.cost import Cost
+    from synthward.spec.unit_words import EXCLUDED, id_words, unit_words
 
     request, assessment = plan.file.request, plan.assessment
     verdict = ward.verdict(plan)
+    about: list[str] = []
     try:
         state = ward.budget(request.population.scope)
         alone = epsilon_of(plan.charge, state.terms.max_delta)
         account = f"{state.remaining} of epsilon left; this run alone counts as {alone}"
+        account += "" if state.people is not None else "; bound to no source"
+        about = plan.other_people(state)
     except BudgetError as error:
         account = str(error)
     worst = sorted(plan.forecast.items(), key=lambda item: -item[1])[:5]
@@ -178,9 +185,11 @@ def _describe(ward: Ward, plan: Plan) -> list[str]:
         f"request    {request.title} ({plan.file.digest[:12]})",
         f"tier       {assessment.tier} {assessment.title}; approvals: {', '.join(assessment.approvals_needed)}",
         f"approved   {'yes' if verdict.ok else 'no: ' + '; '.join(verdict.reasons)}",
-        *(f"REFUSED    {reason}" for reason in assessment.refusals),
+        *(f"REFUSED    {reason}" for reason in (*assessment.refusals, *about)),
+        *([f"ids        {id_words(request)}"] if id_words(request) else []),
+        *([f"opt-outs   {EXCLUDED}"] if request.population.excluded is not None else []),
         (
-            f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon} ({plan.accounting}), delta {plan.delta}, "
+            f"guarantee  unit: {unit_words(request)}, epsilon {plan.epsilon} ({plan.accounting}), delta {plan.delta}, "
             f"K {plan.task.unit.max_rows}"
         ),
         *([f"where      {_wanted(request.output.where)}"] if request.output.where else []),
@@ -234,10 +243,10 @@ def load(options: argparse.Namespace) -> RequestFile:
     from synthward.spec.request_file import load_request
 
     site_path(options)
-    return load_request(options.request, source_override=_absolute(options.source))
+    return load_request(options.request, source_override=absolute_source(options.source))
 
 
-def _absolute(source: str | None) -> str | None:
+def absolute_source(source: str | None) -> str | None:
     """A path of this machine made absolute; catalog names and URIs stay as they are."""
     if source is None or "://" in source or not ("/" in source or Path(source).exists()):
         return source

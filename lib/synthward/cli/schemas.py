@@ -11,12 +11,14 @@ import synthward.config
 from synthward.config.schema import schema_text
 from synthward.domain.spec import Domain
 from synthward.governance.policy import Policy
+from synthward.spec.population import Population
 from synthward.spec.request import Request
 from synthward.spec.site import SiteDocument
 
 DOCUMENTS: dict[str, tuple[type, str]] = {
     "domain": (Domain, "Synthward domain"),
     "policy": (Policy, "Synthward policy"),
+    "population": (Population, "Synthward population"),
     "request": (Request, "Synthward request"),
     "site": (SiteDocument, "Synthward site"),
 }

@@ -1,7 +1,8 @@
 """Scopes: what was agreed, what is spent, whether a charge fits, whether the record is whole. Pure: no Spark.
 
 A scope is a population that owns a budget; tables derived from it share that budget. Its chain is one `open` link with
-the terms, then `charge` links. Nothing is ever refunded, edited or removed.
+the terms and the people, then `charge` links, and links by which it comes to own further tables (`ledger.ownership`).
+Nothing is ever refunded, edited or removed.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Any
 
 from synthward.errors import BudgetError, BudgetExceeded, IntegrityError, LedgerCorrupt, PolicyRefused
 from synthward.ledger.charges import CHARGE, ChargeRecord, record_of
+from synthward.ledger.ownership import BIND, OWN, people_at, people_of_link
 from synthward.privacy import accounting
 from synthward.privacy.accounting import Charge
+from synthward.spec.population import People
 from synthward.store.links import Link, verify_chain
 
 OPEN = "open"
@@ -34,6 +37,7 @@ class ScopeTerms:
         policy_digest: Digest of the policy in force.
         site_digest: Digest of the site configuration in force.
         note: Free text.
+        people: Whose budget it is; None for a scope that is bound to no source.
     """
 
     max_epsilon: Decimal
@@ -44,9 +48,10 @@ class ScopeTerms:
     policy_digest: str
     site_digest: str
     note: str = ""
+    people: People | None = None
 
     def same_budget(self, other: ScopeTerms) -> bool:
-        """Whether caps, population and unit are equal; people, notes and digests may change."""
+        """Whether caps, declared size and unit are equal; who opened it, notes and digests may change."""
         return self._budget() == other._budget()
 
     def _budget(self) -> tuple[Decimal, Decimal, int, str]:
@@ -64,6 +69,7 @@ class ScopeState:
         spent: Their sum.
         head: Last link of the chain.
         genesis_hash: Hash of the genesis of the ledger that the scope belongs to.
+        people: Whose budget it is, with all tables that were added; None for a scope that is bound to no source.
         is_new: True only in the answer of the call that opened the scope.
     """
 
@@ -73,6 +79,7 @@ class ScopeState:
     spent: Charge
     head: Link
     genesis_hash: str
+    people: People | None = None
     is_new: bool = False
 
     @property
@@ -132,6 +139,8 @@ def terms_body(scope: str, terms: ScopeTerms, genesis_hash: str, single_writer: 
         "note": terms.note,
         "genesis": genesis_hash,
         "single_writer": single_writer,
+        "people": None if terms.people is None else terms.people.body,
+        "signature": None,
     }
 
 
@@ -152,29 +161,35 @@ def terms_of(link: Link) -> tuple[ScopeTerms, str]:
             policy_digest=facts["policy_digest"],
             site_digest=facts["site_digest"],
             note=facts["note"],
+            people=people_of_link(link),
         )
         return terms, facts["genesis"]
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise LedgerCorrupt(f"scope '{link.key}': link {link.seq} is not an opening this version can read") from error
 
 
+_LATER = frozenset({CHARGE, BIND, OWN})
+"""Kinds of links that follow the opening."""
+
+
 def fold(scope: str, links: Sequence[Link], genesis_hash: str) -> ScopeState:
     """State of a scope from its verified chain.
 
     Raises:
-        LedgerCorrupt: The scope was copied from another ledger, or its links are not one opening and then charges.
+        LedgerCorrupt: The scope was copied from another ledger, or its links are not one opening and then charges and
+            additions.
     """
     terms, genesis = terms_of(links[0])
-    if links[0].kind != OPEN or any(link.kind != CHARGE for link in links[1:]):
+    if links[0].kind != OPEN or any(link.kind not in _LATER for link in links[1:]):
         raise LedgerCorrupt(f"scope '{scope}': frozen, its links are not one opening followed by charges")
     if genesis != genesis_hash:
         raise LedgerCorrupt(
             f"scope '{scope}': frozen, it belongs to another ledger (genesis {genesis[:12]}, "
             f"here {genesis_hash[:12]}); point site.yaml at the ledger in which it was opened"
         )
-    charges = tuple(record_of(link) for link in links[1:])
+    charges = tuple(record_of(link) for link in links[1:] if link.kind == CHARGE)
     spent = accounting.total(charge.cost for charge in charges)
-    return ScopeState(scope, terms, charges, spent, links[-1], genesis_hash)
+    return ScopeState(scope, terms, charges, spent, links[-1], genesis_hash, people_at(scope, links))
 
 
 def find(

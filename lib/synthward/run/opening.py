@@ -18,6 +18,7 @@ from synthward.errors import kind_of
 from synthward.release.table import release_types
 from synthward.run.environment import Environment, Places
 from synthward.run.journal import COPIED, OPENED, SEALED, Journal
+from synthward.run.ownership import require_same_tables
 from synthward.run.plan import Plan
 from synthward.sources import copying
 from synthward.sources import reading as source
@@ -43,6 +44,8 @@ def open_source(env: Environment, plan: Plan, places: Places, journal: Journal) 
 
 def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
     pinned = source.pin(env.spark, plan.file)
+    scope = env.ledger.state(plan.file.request.population.scope)
+    require_same_tables(env.spark, scope.scope, scope.people, plan.file, pinned)
     copies = [places.copy_of_source(place) for place in pinned.unversioned]
     source_rows(env.spark, pinned, plan.file, codebooks(plan.domain))
     return {
@@ -88,8 +91,7 @@ def discard_copies(env: Environment, plan: Plan) -> None:
     Not once something is sealed: the rest of the run needs this very state. It never raises, since what the run was
     refused for is what has to be told.
     """
-    sources = (plan.file.request.source, *(step.source for step in plan.file.request.patient.path))
-    if all(entry.snapshot != "materialize" for entry in sources):
+    if all(entry.snapshot != "materialize" for entry in plan.file.request.sources):
         return
     journal = Journal(env.journal, plan.identity.run_id)
     try:

@@ -10,10 +10,10 @@ from pyspark.sql import types as T
 
 from synthward.domain.codes import CodeBook
 from synthward.errors import SourceError
-from synthward.kernels.encode import UNIT, unsupported
-from synthward.kernels.patients import key_problem, unit_key
+from synthward.kernels.encode import unsupported
 from synthward.sources.protocol import Pinned
 from synthward.sources.reading import PinnedSource, open_table
+from synthward.sources.units import rows_of_units
 from synthward.spec.request import PathStep
 from synthward.spec.request_file import RequestFile
 from synthward.store.places import quoted
@@ -26,8 +26,10 @@ _LARGEST_WHOLE = float(2**63)
 
 
 def needed_columns(file: RequestFile, place: int) -> list[str]:
-    """The only columns that are read of the table at `place` on the path to the patient."""
-    patient = file.request.patient
+    """The only columns that are read of the table at `place` on the path to the patient; the opt-outs come last."""
+    patient, excluded = file.request.patient, file.request.population.excluded
+    if excluded is not None and place == len(patient.path) + 1:
+        return [excluded.key]
     arriving = list(patient.path[place - 1].on.values()) if place else list(file.request.columns)
     if patient.unit == "row":
         return arriving
@@ -66,12 +68,16 @@ def source_rows(
     for depth, step in enumerate(patient.path):
         hand_on = _next_keys(patient.path, depth, patient.key)
         carried = _join(spark, carried, names, pinned.tables[depth + 1], step, hand_on)
-    key_type = carried.schema["k0"].dataType
-    fault = key_problem(key_type)
-    if fault is not None:
-        raise SourceError(f"patient key '{patient.key}': {fault}")
-    kept = carried.where(F.col("k0").isNotNull())
-    return kept.select(*names, unit_key(F.col("k0"), key_type).alias(UNIT))
+    return rows_of_units(carried, names, str(patient.key), patient.id, _opt_outs(spark, pinned, file))
+
+
+def _opt_outs(spark: SparkSession, pinned: PinnedSource, file: RequestFile) -> DataFrame | None:
+    """The list of opt-outs as its one column `id`, or None without a list."""
+    excluded = file.request.population.excluded
+    if excluded is None:
+        return None
+    frame = open_table(spark, pinned.tables[-1], [excluded.key])
+    return frame.select(F.col(quoted(excluded.key)).alias("id"))
 
 
 def _next_keys(path: tuple[PathStep, ...], depth: int, key: str | None) -> list[str]:

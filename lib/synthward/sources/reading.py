@@ -35,7 +35,7 @@ def format_of(source: Source) -> Format:
 
 @dataclass(frozen=True)
 class PinnedSource:
-    """Every table on the path to the patient, pinned; the first one holds the columns."""
+    """Every table that is read, pinned: the one with the columns, the path to the patient, the list of opt-outs."""
 
     tables: tuple[Pinned, ...]
 
@@ -62,8 +62,7 @@ class PinnedSource:
 
 
 def _sources(file: RequestFile) -> list[Source]:
-    request = file.request
-    return [file.resolved(source) for source in (request.source, *(step.source for step in request.patient.path))]
+    return [file.resolved(source) for source in file.request.sources]
 
 
 def pin(spark: SparkSession, file: RequestFile) -> PinnedSource:

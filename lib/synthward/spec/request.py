@@ -12,7 +12,9 @@ from decimal import Decimal
 from typing import Literal
 
 from synthward.config.fields import key
+from synthward.config.names import SCOPE_NAME
 from synthward.spec.learn import Learn
+from synthward.spec.patient_id import IdShape
 
 Audience = Literal["enclave", "team", "organisation", "partner", "public"]
 AUDIENCES: tuple[Audience, ...] = ("enclave", "team", "organisation", "partner", "public")
@@ -29,9 +31,9 @@ SMALLEST_DELTA = Decimal("1e-18")
 """Delta is charged in these units."""
 
 NOT_BLANK = r"[\s\S]*\S[\s\S]*"
-SCOPE = r"[a-z0-9][a-z0-9_.-]{0,63}"
+SCOPE = SCOPE_NAME.pattern
 _NAME = r"[a-z][a-z0-9_]{0,99}"
-_TABLE = r"[^.`\s]+(\.[^.`\s]+){0,2}"
+TABLE = r"[^.`\s]+(\.[^.`\s]+){0,2}"
 
 Findings = Iterator[tuple[str, str]]
 
@@ -96,7 +98,7 @@ class Source:
 
     format: Literal["csv", "parquet", "delta"] = key("delta", doc="Format of the files or of the table.")
     path: str | None = key(None, pattern=NOT_BLANK, doc="Folder or file; relative to the request's folder.")
-    table: str | None = key(None, pattern=_TABLE, doc="Name in the catalog, for instance main.ehr.encounters.")
+    table: str | None = key(None, pattern=TABLE, doc="Name in the catalog, for instance main.ehr.encounters.")
     snapshot: Literal["pin", "materialize"] = key(
         "pin", doc="pin: read one version; materialize: copy into the protected zone first (views, filtered tables)."
     )
@@ -148,6 +150,9 @@ class Patient:
         maximum=MAX_ROWS_PER_PATIENT,
         doc="Contribution bound K: rows of a patient beyond it are weighed down. A public choice, never from data.",
     )
+    id: IdShape | None = key(
+        None, doc="What an id looks like and what is none; what does not fit has no patient and is left out."
+    )
     # Last, because from here on the name is the field and no longer the function.
     key: str | None = key(
         None,
@@ -164,8 +169,19 @@ class Patient:
                 yield "key", "unit row has no key; remove it, or use `unit: patient`"
             if self.path:
                 yield "path", "unit row has no path; remove it, or use `unit: patient`"
+            if self.id is not None:
+                yield "id", "unit row has no ids; remove it, or use `unit: patient`"
             if self.max_rows_per_patient != 1:
                 yield "max_rows_per_patient", f"found {self.max_rows_per_patient}, but unit row allows 1 only"
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """The site's list of people who opted out: they are removed before anything is counted."""
+
+    source: Source = key(doc="The table with the ids.")
+    # Last, because from here on the name is the field and no longer the function.
+    key: str = key(pattern=NOT_BLANK, doc="Column of that table with the patient's id, the same id as `patient.key`.")
 
 
 @dataclass(frozen=True)
@@ -178,6 +194,9 @@ class Population:
     )
     declared_rows: int = key(
         minimum=1, maximum=MAX_ROWS, doc="Number of rows, as publicly known; round it, do not count."
+    )
+    excluded: Excluded | None = key(
+        None, doc="People who opted out, by their ids; must be the list of the scope's population."
     )
 
     def problems(self) -> Findings:
@@ -333,6 +352,13 @@ class Request:
     utility: Utility = key(doc="Thresholds, declared before anything is measured.")
 
     @property
+    def sources(self) -> tuple[Source, ...]:
+        """Every table that is read: the one with the columns, those of the path in order, the list of opt-outs."""
+        excluded = self.population.excluded
+        steps = tuple(step.source for step in self.patient.path)
+        return (self.source, *steps, *([excluded.source] if excluded is not None else []))
+
+    @property
     def linking_columns(self) -> frozenset[str]:
         """Lower-case names of every key of the request: they are read or made afresh, never reproduced."""
         names = {*self.output.key_columns, *([self.patient.key] if self.patient.key is not None else [])}
@@ -343,8 +369,7 @@ class Request:
     @property
     def promises(self) -> tuple[str, ...]:
         """What exporters of the sources promise and the guarantee depends on, in sentences; part of every claim."""
-        sources = (self.source, *(step.source for step in self.patient.path))
-        promised = [one for one in sources if one.format == "csv" and one.csv_options.records == "one_per_line"]
+        promised = [one for one in self.sources if one.format == "csv" and one.csv_options.records == "one_per_line"]
         return tuple(
             f"CSV source '{one.location}': no text holds a line break, so that every line is one record; a line that "
             "is no well-formed record counts for nobody"
@@ -355,6 +380,8 @@ class Request:
         """Cross-field checks for the loader."""
         if not self.columns:
             yield "columns", "name at least one column"
+        if self.patient.unit == "row" and self.population.excluded is not None:
+            yield "population.excluded", "unit row has no ids by which people could be left out; use `unit: patient`"
         yield from _repeated("columns", self.columns)
         for index, column in enumerate(self.columns):
             if column.lower() in self.linking_columns:
@@ -366,6 +393,8 @@ class Request:
             yield from _unpromised("source", self.source)
             for place, step in enumerate(self.patient.path):
                 yield from _unpromised(f"patient.path[{place}].source", step.source)
+            if self.population.excluded is not None:
+                yield from _unpromised("population.excluded.source", self.population.excluded.source)
 
 
 _PROMISE = (
