@@ -98,7 +98,7 @@ def test_says_what_the_release_is(body: dict[str, Any]) -> None:
 
 
 def test_a_manifest_of_an_earlier_version_is_shown_without_what_it_does_not_say(body: dict[str, Any]) -> None:
-    for name in ("key", "path", "statements"):
+    for name in ("key", "path", "promises", "statements"):
         del body["guarantee"][name]
     body["guarantee"]["claim"] = "unit: patient"
     text = page(body).text
