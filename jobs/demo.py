@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from decimal import Decimal
 from pathlib import Path
 
 from synthward.api import open_ward
@@ -18,6 +17,7 @@ from synthward.spark.session import build_session, stop_session
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUESTS = ROOT / "conf" / "requests"
+POPULATIONS = ROOT / "conf" / "populations"
 HOME = ROOT / ".synthward"
 
 
@@ -34,13 +34,15 @@ def main() -> int:
         spark = build_session("synthward demo")
         ward = open_ward(spark, ROOT / "conf" / "site.yaml")
         if options.diabetes is not None:
-            request = ward.request(REQUESTS / "diabetes130.yaml", source=str(options.diabetes.absolute()))
-            stop = Stop(request, Decimal(4), Decimal("1e-9"))
+            extract = str(options.diabetes.absolute())
+            people = ward.population(POPULATIONS / "diabetes130.yaml", source=extract)
+            stop = Stop(ward.request(REQUESTS / "diabetes130.yaml", source=extract), people)
         else:
             is_new = write_demo(spark, str(HOME / "demo" / "encounters"))
             say(f"0. SIMULATED encounters of 50,000 invented patients: {'written' if is_new else 'there already'}")
             refused = ward.request(REQUESTS / "demo_refused.yaml")
-            stop = Stop(ward.request(REQUESTS / "demo_encounters.yaml"), Decimal(3), Decimal("1e-9"), refused)
+            people = ward.population(POPULATIONS / "demo.yaml")
+            stop = Stop(ward.request(REQUESTS / "demo_encounters.yaml"), people, refused)
         release = guide(ward, stop)
         report = ward.write_report(release, HOME / "reports")
         farewell(ward, release, report)

@@ -1,9 +1,8 @@
 """Opens the privacy budget of a population, once: a job for the privacy officer.
 
-    spark-submit --py-files synthward.zip jobs/init_scope.py diabetes130 --site site.yaml \
-        --epsilon 4 --delta 1e-9 --patients 70000 --by sam
+    spark-submit --py-files synthward.zip jobs/init_scope.py populations/diabetes130.yaml --site site.yaml --by sam
 
-The same terms again change nothing; other terms are refused.
+The file says whose budget it is and how large; the same again changes nothing, anything else is refused.
 """
 
 from __future__ import annotations

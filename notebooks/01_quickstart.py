@@ -12,7 +12,6 @@
 
 # COMMAND ----------
 
-from decimal import Decimal
 from pathlib import Path
 
 import synthward
@@ -52,9 +51,8 @@ SITE = setting("site", "../conf/site.yaml", "1 Site file")
 REQUEST = setting("request", "../conf/requests/demo_encounters.yaml", "2 Request file")
 SOURCE = setting("source", "", "3 Source: path or catalog.schema.table (empty: as in the request)")
 RUN_KEY = setting("run_key", "quickstart", "4 Run key")
-EPSILON = setting("scope_epsilon", "3", "5 Epsilon of the scope, for all releases together")
-DELTA = setting("scope_delta", "1e-9", "6 Delta of the scope")
-APPROVERS = setting("approvers", "data_steward=kim,privacy_officer=lee", "7 Approvers of the demonstration: role=name")
+POPULATION = setting("population", "../conf/populations/demo.yaml", "5 Population file: whose budget, and how large")
+APPROVERS = setting("approvers", "data_steward=kim,privacy_officer=lee", "6 Approvers of the demonstration: role=name")
 IS_DEMO = Path(REQUEST).name == "demo_encounters.yaml" and not SOURCE
 
 # COMMAND ----------
@@ -78,20 +76,13 @@ print(f"{request.request.title}: {len(request.request.columns)} columns, scope {
 
 # MAGIC %md
 # MAGIC ## The budget of the population
-# MAGIC Opened once by the privacy officer; the same terms again change nothing. At a site this is no
-# MAGIC part of a notebook.
+# MAGIC Opened once by the privacy officer, with a file that says whose budget it is: tables, key, path, ids. The same
+# MAGIC again changes nothing. At a site this is no part of a notebook.
 
 # COMMAND ----------
 
-account = ward.open_scope(
-    population.scope,
-    max_epsilon=Decimal(EPSILON),
-    max_delta=Decimal(DELTA),
-    declared_patients=population.declared_patients,
-    unit=request.request.patient.unit,
-    by="lee",
-    note="opened by the quickstart notebook",
-)
+people = ward.population(POPULATION, source=SOURCE or None)
+account = ward.open_population(people, by="lee", note="opened by the quickstart notebook")
 print(f"scope {account.scope}: epsilon {account.remaining} of {account.terms.max_epsilon} left")
 
 # COMMAND ----------

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthward.cli.main import main
-from trial import TestSite, heard
+from synthward.spec.request_file import load_request
+from trial import TestSite, heard, population
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -119,7 +120,7 @@ def showcase(spark: SparkSession, folder: Path) -> Showcase:
 
 
 def _make(spark: SparkSession, folder: Path) -> Showcase:
-    site = TestSite(folder, site={"tracking": None}, policy={"tiers": {"T1": LOOSE}})
+    site = TestSite(folder, site={"tracking": None}, policy={"allow_unbound_scopes": False, "tiers": {"T1": LOOSE}})
     site.write(spark, planted_rows(), SCHEMA, **{"delta.columnMapping.mode": "name"})
     (folder / "icd.csv").write_text("code,label\n" + "".join(f"{code},text\n" for code in ICD), encoding="utf-8")
     site.domain(ATTRIBUTES)
@@ -132,8 +133,9 @@ def _make(spark: SparkSession, folder: Path) -> Showcase:
         privacy={"epsilon": 3},
         output={"rows": RELEASE_ROWS, "keys": "fresh", "key_columns": ["encounter_id"]},
     )
+    people = str(population(load_request(request), epsilon="3.5"))
     commands = {
-        "open": ["budget", "open", "clinic", "--epsilon", "3.5", "--delta", "1e-6", "--patients", "600", "--by", "sam"],
+        "open": ["budget", "open", people, "--by", "sam"],
         "dry": ["run", str(request), "--dry-run"],
         "unapproved": ["run", str(request), "--result", str(folder / "unapproved.result.json")],
         "lee": ["approve", str(request), "--by", "lee", "--role", "privacy_officer", "--runs", "2"],

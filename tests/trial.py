@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import datetime as dt
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,9 +21,11 @@ import numpy as np
 import yaml
 
 from synthward.api import Release, Ward
+from synthward.config.canonical import canonical_json
 from synthward.domain.codes import codebooks
 from synthward.governance.policy import load_policy
 from synthward.ledger.ledger import Ledger
+from synthward.ledger.scopes import ScopeState
 from synthward.measure.curator import Curator, RunStep
 from synthward.privacy.accounting import Charge
 from synthward.privacy.noise import Integers, NoiseCall, SecureNoise
@@ -30,7 +33,9 @@ from synthward.run.committed import CommittedJournal
 from synthward.run.journal import Journal
 from synthward.run.plan import ATTEMPT, Plan, make_plan
 from synthward.sources import reading as source
+from synthward.sources.patient import source_rows
 from synthward.sources.reading import PinnedSource
+from synthward.spec.population import people_of
 from synthward.spec.request_file import RequestFile, load_request
 from synthward.spec.site import load_site
 from synthward.store.link_table import LinkStore
@@ -53,6 +58,8 @@ POLICY: dict[str, Any] = {
     "roles": ["data_engineer", "privacy_officer", "data_steward"],
     "max_request_days": 400,
     "allow_other_unit": False,
+    # Most tests are not about whose budget it is; `open_population` binds the scope to the request's tables.
+    "allow_unbound_scopes": True,
     "tiers": {
         "T0": {
             "title": "Inside",
@@ -103,6 +110,9 @@ REQUEST: dict[str, Any] = {
     "output": {"name": "visits", "rows": 200},
     "utility": {"max_out_of_domain_share": 1},
 }
+
+CSV: dict[str, Any] = {"format": "csv", "csv": {"records": "one_per_line"}}
+"""A source of CSV files; what a test is about is laid over it."""
 
 VISITS = "pid BIGINT, sex STRING, age INT"
 
@@ -237,6 +247,21 @@ def open_budget(ward: Ward, *, epsilon: str = "1000", scope: str = SCOPE, **term
     ward.open_scope(scope, max_epsilon=Decimal(epsilon), **given)
 
 
+def population(request: RequestFile, *, epsilon: str = "1000", delta: str = "1e-6", **changes: Any) -> Path:
+    """Writes a population file beside a request, about the people that it speaks of; None removes a key."""
+    people = people_of(request)
+    written = json.loads(canonical_json(people))
+    base = {"version": 1, "scope": request.request.population.scope, "title": "People of the tests", **written}
+    base |= {"declared_patients": request.request.population.declared_patients}
+    base |= {"budget": {"epsilon": epsilon, "delta": delta}}
+    return write_yaml(request.path.with_name(f"{base['scope']}.population.yaml"), merged(base, changes))
+
+
+def open_population(ward: Ward, request: RequestFile, **changes: Any) -> ScopeState:
+    """Opens a scope that is bound to the tables, key, path and ids of a request."""
+    return ward.open_population(ward.population(population(request, **changes)), by="sam")
+
+
 def approve(ward: Ward, request: RequestFile, runs: int = 1) -> None:
     """Has every role approve that the request's tier asks for."""
     people = {"privacy_officer": "lee", "data_steward": "kim"}
@@ -337,7 +362,7 @@ def exact_answers(spark: SparkSession, plan: Plan, pinned: PinnedSource | None =
     """What the curator would add noise to, by query label: the plan's first round over its source, without noise."""
     state = source.pin(spark, plan.file) if pinned is None else pinned
     curator = Curator(
-        rows=lambda: source.source_rows(spark, state, plan.file, codebooks(plan.domain)),
+        rows=lambda: source_rows(spark, state, plan.file, codebooks(plan.domain)),
         domain=plan.domain,
         unit=plan.task.unit,
         charge=plan.charge,

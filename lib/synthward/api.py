@@ -22,7 +22,9 @@ from synthward.config.instants import now
 from synthward.errors import BudgetError, ConfigError, LedgerCorrupt, PolicyRefused, SynthwardError, UsageError
 from synthward.governance.approvals import Approval, Verdict
 from synthward.governance.policy import Policy, load_policy
+from synthward.ledger.exposure import Exposure, exposure
 from synthward.ledger.ledger import Ledger
+from synthward.ledger.ownership import CLAIMS_KEY, Addition
 from synthward.ledger.scopes import HistoryLine, ScopeState
 from synthward.privacy.noise import NoiseSource, SecureNoise
 from synthward.release.manifest import Manifest
@@ -35,11 +37,13 @@ from synthward.run.environment import Environment
 from synthward.run.evidence import Evidence, evidence_of
 from synthward.run.main_job import MANIFEST, REPORT, MainJob, Outcome
 from synthward.run.opening import discard_copies
+from synthward.run.ownership import list_with_id, route_with_ids, with_ids
 from synthward.run.plan import Plan, make_plan
 from synthward.run.records import publishable_metrics
 from synthward.run.result import RunResult
 from synthward.run.runs import Runs
 from synthward.spec.apart import zone_problems
+from synthward.spec.population import OptOuts, PopulationFile, Route, Table, load_population
 from synthward.spec.request_file import RequestFile, load_request
 from synthward.spec.site import Site, load_site
 from synthward.store.chain import Chain
@@ -139,6 +143,18 @@ class Ward:
         """
         return load_request(Path(path), source_override=source)
 
+    def population(self, path: str | Path, *, source: str | None = None) -> PopulationFile:
+        """Reads a population file; no data.
+
+        Args:
+            path: The file.
+            source: Replaces the location of its first source.
+
+        Raises:
+            ConfigError: With every problem, by file and line.
+        """
+        return load_population(Path(path), source_override=source)
+
     def plan(self, request: RequestFile, *, run_key: str = "") -> Plan:
         """What a run would do and cost; reads no data and writes nothing.
 
@@ -205,6 +221,21 @@ class Ward:
         """Every decision recorded for a request, oldest first."""
         return self._decisions.of(request)
 
+    def require_people(self, plan: Plan) -> None:
+        """Refuses a plan about other people than its scope's, where that scope is open.
+
+        Raises:
+            PolicyRefused: With every reason.
+            LedgerCorrupt: The scope's chain is broken.
+        """
+        try:
+            state = self.ledger.state(plan.file.request.population.scope)
+        except LedgerCorrupt:
+            raise
+        except BudgetError:
+            return  # not open yet
+        plan.require_people(state)
+
     def verdict(self, plan: Plan) -> Verdict:
         """Whether the recorded approvals cover the plan's run; approvals of earlier versions are named as void."""
         return self._decisions.verdict(plan)
@@ -269,6 +300,33 @@ class Ward:
         if reasons:
             raise PolicyRefused(reasons)
 
+    def open_population(self, population: PopulationFile, *, by: str, note: str = "") -> ScopeState:
+        """Opens the budget of a population over its tables; the same again changes nothing.
+
+        Delta tables are asked for their ids; no row is read.
+
+        Raises:
+            BudgetError: The scope is open with other terms or for other people, or another scope owns a table.
+            PolicyRefused: Policy does not allow this privacy unit.
+            SourceError: A Delta table is not there.
+        """
+        given = population.population
+        if given.unit != "patient" and not self.policy.allow_other_unit:
+            reason = f"unit: found {given.unit}, policy allows the patient only (allow_other_unit); use `unit: patient`"
+            raise PolicyRefused([reason])
+        return self.ledger.open_scope(
+            given.scope,
+            max_epsilon=given.budget.epsilon,
+            max_delta=given.budget.delta,
+            declared_patients=given.declared_patients,
+            unit=given.unit,
+            by=by,
+            policy_digest=self.policy.digest,
+            site_digest=self.site.digest,
+            note=note,
+            people=with_ids(self.session, population.people),
+        )
+
     def open_scope(
         self,
         scope: str,
@@ -280,11 +338,18 @@ class Ward:
         unit: str = "patient",
         note: str = "",
     ) -> ScopeState:
-        """Opens the budget of a population; the same terms again change nothing.
+        """Opens a budget that is bound to no source, where policy allows that; the same terms again change nothing.
 
         Raises:
             BudgetError: The scope is open with other terms.
+            PolicyRefused: Policy wants every scope bound to its sources.
         """
+        if not self.policy.allow_unbound_scopes:
+            reason = (
+                f"scope '{scope}': policy wants it bound to its sources (allow_unbound_scopes is false); write a "
+                "population file and open that"
+            )
+            raise PolicyRefused([reason])
         return self.ledger.open_scope(
             scope,
             max_epsilon=max_epsilon,
@@ -296,6 +361,49 @@ class Ward:
             site_digest=self.site.digest,
             note=note,
         )
+
+    def add_source(self, scope: str, table: Table, *, by: str, reason: str, like: str | None = None) -> ScopeState:
+        """Adds a derived table or a clone to the population that owns a scope; it shares the budget.
+
+        Args:
+            scope: The scope.
+            table: The table, resolved.
+            by: Who adds it.
+            reason: Why it is about the same people.
+            like: Location of an owned source whose key and path the table has; without it the table carries the
+                population's key itself.
+
+        Raises:
+            BudgetError: The scope has no people, or another scope owns the table.
+            UsageError: The scope has no source `like`.
+            SourceError: A Delta table is not there.
+        """
+        route = Route(source=table)
+        if like is not None:
+            people = self.ledger.state(scope).people
+            known = [] if people is None else [item for item in people.sources if item.source.location == like]
+            if not known:
+                raise UsageError(f"scope '{scope}' has no source {like}; see `synthward budget show {scope}`")
+            route = Route(source=table, path=known[0].path, key=known[0].key)
+        return self.ledger.add(scope, Addition(route=route_with_ids(self.session, route), by=by, reason=reason))
+
+    def add_opt_outs(self, scope: str, table: Table, *, key: str, by: str, reason: str) -> ScopeState:
+        """Names the list of opt-outs of a scope that has none; from then on every request must name it too.
+
+        Raises:
+            BudgetError: The scope has no people or another list, or another scope owns the table as a source.
+            SourceError: A Delta table is not there.
+        """
+        excluded = list_with_id(self.session, OptOuts(source=table, key=key))
+        return self.ledger.add(scope, Addition(excluded=excluded, by=by, reason=reason))
+
+    def exposure(self, *, delta: Decimal | None = None) -> Exposure:
+        """What all scopes together can tell about one person.
+
+        Args:
+            delta: The delta at which to state it; None for the sum of the scopes' deltas.
+        """
+        return exposure(self.ledger.scopes(), delta)
 
     def budget(self, scope: str) -> ScopeState:
         """A scope's account."""
@@ -317,13 +425,15 @@ class Ward:
         """
         kept = self._evidence()
         named = sorted({*self.ledger.names(), *kept.receipts})
-        return {
+        found = {
             scope: [
                 *self.ledger.verify(scope, kept.receipts.get(scope, ()), kept.journals),
                 *kept.faults.get(scope, ()),
             ]
             for scope in named
         }
+        ownership = self.ledger.verify_ownership()
+        return {**found, CLAIMS_KEY: ownership} if ownership else found
 
     def manifest(self, release_id: str) -> Manifest:
         """The stored manifest of a release.

@@ -40,7 +40,7 @@ class SparkBench:
             "requester": {"role": "data_engineer"},
             "audience": "enclave",
             "expires": EXPIRES,
-            "source": {"path": "train.csv"},
+            "source": {"path": "train.csv", "csv": {"records": "one_per_line"}},
             "patient": {"_whole": True, **self._patient()},
             "population": population,
             "domain": "diabetes130_fidelity.yaml",

@@ -28,6 +28,7 @@ from synthward.run.environment import Places
 from synthward.run.journal import Journal
 from synthward.run.opening import open_source
 from trial import (
+    CSV,
     DOMAIN,
     REQUEST,
     VISITS,
@@ -232,7 +233,7 @@ SOURCES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "missing key": ({"patient": {"key": "patient"}}, ("column 'patient' is not in the source",)),
     "missing table": ({"source": {"path": "data/gone"}}, ("data/gone", "check the location")),
     "not Delta": ({"source": {"path": "data/files"}}, ("data/files", "cannot be pinned as a Delta table")),
-    "no files": ({"source": {"format": "csv", "path": "data/gone"}}, ("data/gone", "check the path")),
+    "no files": ({"source": {**CSV, "path": "data/gone"}}, ("data/gone", "check the path")),
     "empty folder": ({"source": {"format": "parquet", "path": "data/empty"}}, ("data/empty", "check the path")),
     "no such catalog table": ({"source": {"_whole": True, "table": "nowhere.t"}}, ("nowhere.t",)),
     "missing join column": (
@@ -241,16 +242,16 @@ SOURCES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "array as a number": ({"source": {"path": "data/odd"}}, ("column 'age'", "array")),
     "doubled header": (
-        {"source": {"format": "csv", "path": "data/doubled"}},
-        ("column 'sex' is not in the source", "more than once in the header", "sex1, sex2"),
+        {"source": {**CSV, "path": "data/doubled"}},
+        ("column 'sex' is more than once in the header of doubled/a.csv",),
     ),
     "header that differs by case": (
-        {"source": {"format": "csv", "path": "data/capitals"}},
-        ("column 'sex' is not in the source", "more than once in the header", "sex1, SEX2"),
+        {"source": {**CSV, "path": "data/capitals"}},
+        ("column 'sex' is more than once in the header of capitals/a.csv", "upper and lower case"),
     ),
     "columns that differ by case": (
         {"source": {"format": "parquet", "path": "data/twins"}},
-        ("data/twins", "COLUMN_ALREADY_EXISTS", "a name of its own"),
+        ("column 'sex' is more than once in twins/a.parquet", "a name of its own"),
     ),
     "view whose columns differ by case": (
         {"source": {"_whole": True, "format": "delta", "table": "twins", "snapshot": "materialize"}},

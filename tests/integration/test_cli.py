@@ -285,7 +285,12 @@ def test_a_draft_comes_from_the_schema_and_is_refused_until_filled(
     rows = [(*row, 61.5, "PLANTED") for row in visits()]
     site.write(spark, rows, f"{VISITS}, weight DOUBLE, ward STRING", format=kind, **options)
     out = tmp_path / "draft.yaml"
-    words = ("domain", "draft", str(site.data()), "--out", str(out))  # the format follows from the files
+    words = ["domain", "draft", str(site.data()), "--out", str(out)]  # the format follows from the files
+    if kind == "csv":
+        code, _, err = synthward(capsys, site, *words)
+        assert (code, out.exists()) == (2, False)
+        assert "give --header" in err
+        words.append("--header")
     assert synthward(capsys, site, *words)[0] == 0
     text = out.read_text(encoding="utf-8")
     assert "PLANTED" not in text

@@ -19,7 +19,19 @@ from synthward.sources import reading as source
 from synthward.spec.request_file import RequestFile
 from synthward.store.delta import exists
 from synthward.store.places import TableRef
-from trial import Clock, CountingNoise, NoNoise, Stopped, TestSite, charges, plan_of, ready, stop_after, visits
+from trial import (
+    Clock,
+    CountingNoise,
+    NoNoise,
+    Stopped,
+    TestSite,
+    charges,
+    open_budget,
+    plan_of,
+    ready,
+    stop_after,
+    visits,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -78,6 +90,7 @@ def test_no_row_is_read_when_a_run_opens(spark: SparkSession, site: TestSite) ->
     """A view that fails on a cell is opened, and its schema compared, without meeting that cell."""
     broken(spark)
     opened = site.open(spark)
+    open_budget(opened)
     plan, env = opened.plan(opened.request(site.request(source=SOURCE))), opened._environment()
     pinned = open_source(env, plan, Places.of(opened.site, plan), Journal(env.journal, plan.identity.run_id))
     assert pinned.unversioned == (0,)

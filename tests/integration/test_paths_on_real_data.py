@@ -6,7 +6,6 @@ import csv
 import datetime as dt
 import gzip
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from synthward.governance.policy import load_policy
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.run.plan import make_plan
 from synthward.spec.request_file import load_request
-from trial import Clock, TestSite, approve, exact_answers, open_budget
+from trial import Clock, TestSite, approve, exact_answers
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,6 +29,17 @@ NOW = dt.datetime(2026, 12, 1, tzinfo=dt.UTC)
 def rows(path: Path) -> Iterator[dict[str, str]]:
     with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
         yield from csv.DictReader(stream)
+
+
+def shipped_population(site: TestSite, root: Path, name: str, edits: dict[str, str]) -> Path:
+    """A shipped population with the places of its files."""
+    text = (root / "conf" / "populations" / f"{name}.yaml").read_text(encoding="utf-8")
+    for old, new in edits.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    path = site.root / f"{name}.population.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def shipped(site: TestSite, root: Path, name: str, edits: dict[str, str]) -> Path:
@@ -54,7 +64,8 @@ def test_synthea_encounters_to_patients(spark: SparkSession, tmp_path: Path, roo
     )
     opened = site.open(spark, clock=Clock(NOW))
     request = opened.request(path)
-    open_budget(opened, scope="synthea", epsilon="4", declared_patients=1100, max_delta=Decimal("1e-9"))
+    people = shipped_population(site, root, "synthea", {"path: ../requests/synthea/": f"path: {data}/"})
+    opened.open_population(opened.population(people), by="sam")
     approve(opened, request)
     exact = exact_answers(spark, opened.plan(request))
     known = {row["ID"] for row in rows(data / "patients.csv.gz")}
@@ -80,7 +91,8 @@ def test_mimic_laboratory_results_to_admissions_to_patients(
     # A hundred patients where the tier asks for a thousand: the noisy count says so, and nothing is published.
     opened = site.open(spark, clock=Clock(NOW))
     request = opened.request(path)
-    open_budget(opened, scope="mimic3", epsilon="4", declared_patients=46520, max_delta=Decimal("1e-9"))
+    people = shipped_population(site, root, "mimic3", {"path: ../requests/mimic3/": f"path: {data}/"})
+    opened.open_population(opened.population(people), by="sam")
     approve(opened, request)
     with pytest.raises(GateFailed, match="gate 'population' failed"):
         opened.run(request)

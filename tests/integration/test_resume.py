@@ -12,7 +12,7 @@ import pytest
 from synthward.api import Release, Ward
 from synthward.errors import SourceError
 from synthward.store.delta import version_of
-from trial import VISITS, CountingNoise, Stopped, TestSite, charges, ready, stop_after, visits
+from trial import CSV, VISITS, CountingNoise, Stopped, TestSite, charges, ready, stop_after, visits
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -131,7 +131,7 @@ def test_files_that_change_under_a_run_are_refused_without_a_seal(
 ) -> None:
     site = TestSite(tmp_path)
     site.write(spark, visits(), VISITS, format="csv", header=True)
-    request = ready(site.open(spark), site.request(source={"format": "csv"}))
+    request = ready(site.open(spark), site.request(source=CSV))
     noise = CountingNoise()
 
     def change(step: str) -> None:

@@ -21,6 +21,7 @@ from synthward.privacy.queries import Clique, Marginal, Population, Query, Score
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.run.plan import Plan
 from synthward.sources import reading as source
+from synthward.sources.patient import source_rows
 from trial import VISITS, MemorySeals, NoNoise, TestSite, plan_of, stepping, visits
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Drive:
 
         def rows() -> object:
             self.passes += 1
-            return source.source_rows(spark, pinned, plan.file, books)
+            return source_rows(spark, pinned, plan.file, books)
 
         most = calibrated(Population(), plan.task.unit, plan.domain, "gaussian", SHARE).charge
         self.curator = Curator(

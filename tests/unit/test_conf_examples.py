@@ -13,6 +13,7 @@ from synthward.domain.spec import Categorical, Domain, load_domain
 from synthward.governance.assess import Assessment
 from synthward.governance.policy import load_policy
 from synthward.run.plan import assessed as assessed_by
+from synthward.spec.population import differences, load_population
 from synthward.spec.request_file import RequestFile, load_request
 from synthward.spec.site import load_site
 
@@ -79,6 +80,22 @@ def test_policy_refuses_epsilon_50_for_the_public() -> None:
 
 def test_policy_refuses_rows_as_the_privacy_unit() -> None:
     assert "allow_other_unit" in assessed("diabetes130_fidelity").refusals[0]
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_request_is_about_the_people_of_its_population(name: str) -> None:
+    file = request(name)
+    population = load_population(CONF / "populations" / f"{file.request.population.scope}.yaml")
+    assert differences(population.population.scope, population.people, file) == []
+    assert population.population.declared_patients == file.request.population.declared_patients
+    assert population.population.unit == file.request.patient.unit
+
+
+def test_every_population_is_used_and_owns_tables_of_its_own() -> None:
+    found = [load_population(path).population for path in sorted((CONF / "populations").glob("*.yaml"))]
+    assert {population.scope for population in found} == {request(name).request.population.scope for name in REQUESTS}
+    owned = [table.address for population in found for table in population.owned]
+    assert len(set(owned)) == len(owned)
 
 
 def test_releases_have_names_of_their_own() -> None:

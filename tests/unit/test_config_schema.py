@@ -26,18 +26,35 @@ requester: {name: ada, role: data_engineer}
 purpose: {code: prototyping, text: Try the pipeline., ticket: EHR-123}
 audience: team
 expires: 2027-06-30
-source: {path: data/x.csv, format: csv, csv: {delimiter: ;}}
+source: {path: data/x.csv, format: csv, csv: {delimiter: ;, records: one_per_line}}
 patient:
   key: patient_nbr
+  id: {pattern: "[0-9]{1,9}"}
   max_rows_per_patient: 4
   path:
-    - {source: {format: csv, path: adm.csv}, on: {hadm_id: hadm_id}}
+    - {source: {format: csv, path: adm.csv, csv: {records: one_per_line}}, on: {hadm_id: hadm_id}}
 population: {scope: diabetes130, declared_patients: 70000, declared_rows: 100000}
 domain: ../domains/diabetes130.yaml
 columns: [race, gender, 00845]
 privacy: {mechanism: gaussian, epsilon: 1.0, delta: 1e-9}
 output: {name: diabetes130_synthetic, rows: 100000, keys: fresh, key_columns: [encounter_id]}
 utility: {max_out_of_domain_share: 0.2, max_mean_tvd: null}
+"""
+
+POPULATION = """\
+version: 1
+scope: diabetes130
+title: Inpatients
+key: patient_nbr
+id: {pattern: "[0-9]{1,9}", not: ["0", UNKNOWN]}
+declared_patients: 70000
+budget: {epsilon: 4, delta: 1e-9}
+sources:
+  - source: {format: csv, path: data/x.csv}
+    declared_rows: 100000
+    path:
+      - {source: {format: csv, path: adm.csv}, on: {hadm_id: hadm_id}}
+excluded: {source: {table: main.ehr.opt_outs, table_id: 0f8fad5b-d9cb-469f-a165-70867728950e}, key: patient_nbr}
 """
 
 DOMAIN = """\
@@ -51,7 +68,7 @@ attributes:
 
 def samples() -> dict[str, str]:
     site, policy = ((ROOT / "conf" / f"{name}.yaml").read_text(encoding="utf-8") for name in ("site", "policy"))
-    return {"site": site, "policy": policy, "request": REQUEST, "domain": DOMAIN}
+    return {"site": site, "policy": policy, "request": REQUEST, "domain": DOMAIN, "population": POPULATION}
 
 
 class Editor(yaml.SafeLoader):
@@ -80,7 +97,7 @@ def test_shipped_schemas_are_up_to_date() -> None:
 
 
 def test_missing_and_old_schemas_are_noticed(tmp_path: Path) -> None:
-    assert schemas.stale(tmp_path) == ["domain", "policy", "request", "site"]
+    assert schemas.stale(tmp_path) == ["domain", "policy", "population", "request", "site"]
     for name, text in schemas.schemas().items():
         (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
     (tmp_path / "site.json").write_text("{}", encoding="utf-8")

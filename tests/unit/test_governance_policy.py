@@ -17,6 +17,7 @@ from synthward.governance.assess import Assessment, assess, sensitive_columns
 from synthward.governance.policy import Policy, RaiseTierWhen, Tier, load_policy
 from synthward.spec.request import (
     AUDIENCES,
+    CsvOptions,
     Output,
     Patient,
     Population,
@@ -41,7 +42,7 @@ def request(**changes: object) -> Request:
         purpose=Purpose(code="prototyping", text="Try it", ticket="EHR-1"),
         audience="team",
         expires=dt.date(2027, 6, 30),
-        source=Source(format="csv", path="x.csv"),
+        source=Source(format="csv", path="x.csv", csv=CsvOptions(records="one_per_line")),
         patient=Patient(key="patient_nbr", max_rows_per_patient=4),
         population=Population(scope="diabetes130", declared_patients=70_000, declared_rows=100_000),
         domain="d.yaml",

@@ -22,6 +22,7 @@ expires: 2027-06-30
 source:
   format: csv
   path: data/x.csv
+  csv: {records: one_per_line}
 patient:
   key: patient_nbr
   max_rows_per_patient: 4
@@ -63,9 +64,15 @@ def test_defaults() -> None:
     assert request.patient.unit == "patient"
     assert request.privacy.delta == Decimal(0)
     assert request.source.snapshot == "pin"
-    assert request.source.csv is None
     assert request.source.csv_options == CsvOptions(
-        delimiter=",", quote='"', escape='"', encoding="UTF-8", header=True, multiline=False
+        delimiter=",",
+        quote='"',
+        escape='"',
+        encoding="UTF-8",
+        header=True,
+        names=(),
+        records="one_per_line",
+        multiline=False,
     )
     assert request.synthesizer == Synthesizer(name="moments")
     assert (request.output.keys, request.output.key_columns, request.output.sampling_seed) == ("omit", (), 1)
@@ -73,7 +80,9 @@ def test_defaults() -> None:
 
 
 def test_a_foreign_key_path_and_fresh_keys() -> None:
-    path = "\n  path:\n    - {source: {path: adm.csv, format: csv}, on: {hadm_id: HADM_ID}}"
+    path = (
+        "\n  path:\n    - {source: {path: adm.csv, format: csv, csv: {records: one_per_line}}, on: {hadm_id: HADM_ID}}"
+    )
     request = bind(
         edited(
             ("max_rows_per_patient: 4", "max_rows_per_patient: 4" + path),
@@ -86,75 +95,85 @@ def test_a_foreign_key_path_and_fresh_keys() -> None:
     assert request.linking_columns == {"patient_nbr", "hadm_id", "encounter_id"}
 
 
-STEP = "max_rows_per_patient: 4\n  path:\n    - {source: {path: a.csv, format: csv}, on: {hadm_id: ADM}}"
+BARE_LIST = "s: 100000, excluded: {source: {path: a.csv, format: csv}, key: pid}}\nd"
+BARE_STEP = "max_rows_per_patient: 4\n  path:\n    - {source: {path: a.csv, format: csv}, on: {hadm_id: ADM}}"
+STEP = BARE_STEP.replace("format: csv}", "format: csv, csv: {records: one_per_line}}")
 
 BAD = [
     ("no location", [("  path: data/x.csv\n", "")], 7, "source.path", "either `path` or `table`"),
     ("two locations", [("  path: data/x.csv", "  path: x\n  table: a.b")], 9, "source.path", "not both"),
     ("csv table", [("path: data/x.csv", "table: main.ehr.enc")], 8, "source.format", "delta or parquet"),
-    ("csv block", [("format: csv", "format: parquet\n  csv: {header: true}")], 9, "source.csv", "`format: csv` only"),
-    ("wide delimiter", [("format: csv", "format: csv\n  csv: {delimiter: ab}")], 9, "source.csv.delimiter", "matches"),
+    ("csv block", [("format: csv", "format: parquet")], 10, "source.csv", "`format: csv` only"),
+    ("wide delimiter", [("csv: {", "csv: {delimiter: ab, ")], 10, "source.csv.delimiter", "matches"),
     ("bad table", [("path: data/x.csv", "table: a b.c")], 9, "source.table", "matches"),
-    ("no key", [("  key: patient_nbr\n", "")], 10, "patient.key", "needs the column with the patient's id"),
+    ("line breaks", [("one_per_line", "one_per_line, multiline: true")], 10, "source.csv.multiline", "Delta table"),
+    ("no promise", [("  csv: {records: one_per_line}\n", "")], 7, "source", "records: one_per_line"),
+    ("promise left out", [("records: one_per_line", "header: true")], 10, "source.csv.records", "exporter's promise"),
+    ("no promise of a step", [("max_rows_per_patient: 4", BARE_STEP)], 15, "patient.path[0].source", "one_per_line"),
+    ("no promise of the opt-outs", [("s: 100000}\nd", BARE_LIST)], 14, "population.excluded.source", "one_per_line"),
+    ("no names", [("one_per_line", "one_per_line, header: false")], 10, "source.csv.names", "needs the names"),
+    ("needless names", [("one_per_line", "one_per_line, names: [a]")], 10, "source.csv.names", "header: false"),
+    ("quote as delimiter", [("csv: {", "csv: {delimiter: '\"', ")], 10, "source.csv.delimiter", "two characters"),
+    ("no key", [("  key: patient_nbr\n", "")], 11, "patient.key", "needs the column with the patient's id"),
     (
         "row with key",
         [("key: patient_nbr", "key: x\n  unit: row"), ("patient: 4", "patient: 1")],
-        11,
+        12,
         "patient.key",
         "unit row has no key",
     ),
-    ("row with K", [("key: patient_nbr", "unit: row")], 12, "patient.max_rows_per_patient", "unit row allows 1 only"),
-    ("K too small", [("patient: 4", "patient: 0")], 12, "patient.max_rows_per_patient", "1 or more"),
-    ("K too large", [("patient: 4", "patient: 1024")], 12, "patient.max_rows_per_patient", "1023 or less"),
-    ("empty join", [("max_rows_per_patient: 4", STEP), ("{hadm_id: ADM}", "{}")], 14, "patient.path[0].on", "pair"),
-    ("scope", [("scope: diabetes130", "scope: Diabetes")], 13, "population.scope", "matches"),
-    ("nobody", [("declared_patients: 70000", "declared_patients: 0")], 13, "population.declared_patients", "1 or more"),
+    ("row with K", [("key: patient_nbr", "unit: row")], 13, "patient.max_rows_per_patient", "unit row allows 1 only"),
+    ("K too small", [("patient: 4", "patient: 0")], 13, "patient.max_rows_per_patient", "1 or more"),
+    ("K too large", [("patient: 4", "patient: 1024")], 13, "patient.max_rows_per_patient", "1023 or less"),
+    ("empty join", [("max_rows_per_patient: 4", STEP), ("{hadm_id: ADM}", "{}")], 15, "patient.path[0].on", "pair"),
+    ("scope", [("scope: diabetes130", "scope: Diabetes")], 14, "population.scope", "matches"),
+    ("nobody", [("declared_patients: 70000", "declared_patients: 0")], 14, "population.declared_patients", "1 or more"),
     (
         "fewer rows than patients",
         [("declared_rows: 100000", "declared_rows: 69999")],
-        13,
+        14,
         "population.declared_rows",
         "below declared_patients",
     ),
-    ("too many rows", [("s: 100000}\nd", "s: 99999999999}\nd")], 13, "population.declared_rows", "or less"),
-    ("no columns", [("columns:\n  - race\n  - gender", "columns: []")], 15, "columns", "at least one column"),
-    ("a column twice", [("- gender", "- gender\n  - Race")], 18, "columns[2]", "listed again"),
-    ("the key as a column", [("- gender", "- Patient_NBR")], 17, "columns[1]", "never reproduced"),
-    ("a join key", [("- gender", "- adm"), ("max_rows_per_patient: 4", STEP)], 19, "columns[1]", "never reproduced"),
+    ("too many rows", [("s: 100000}\nd", "s: 99999999999}\nd")], 14, "population.declared_rows", "or less"),
+    ("no columns", [("columns:\n  - race\n  - gender", "columns: []")], 16, "columns", "at least one column"),
+    ("a column twice", [("- gender", "- gender\n  - Race")], 19, "columns[2]", "listed again"),
+    ("the key as a column", [("- gender", "- Patient_NBR")], 18, "columns[1]", "never reproduced"),
+    ("a join key", [("- gender", "- adm"), ("max_rows_per_patient: 4", STEP)], 20, "columns[1]", "never reproduced"),
     (
         "a fresh key as a column",
         [("rows: 100000}\nu", "rows: 1, keys: fresh, key_columns: [race]}\nu")],
-        16,
+        17,
         "columns[0]",
         "never reproduced",
     ),
-    ("fresh without columns", [("rows: 100000}\nu", "rows: 1, keys: fresh}\nu")], 19, "output.key_columns", "needs"),
+    ("fresh without columns", [("rows: 100000}\nu", "rows: 1, keys: fresh}\nu")], 20, "output.key_columns", "needs"),
     (
         "omit with columns",
         [("rows: 100000}\nu", "rows: 1, key_columns: [x]}\nu")],
-        19,
+        20,
         "output.key_columns",
         "remove them",
     ),
-    ("epsilon 0", [("epsilon: 1.0", "epsilon: 0")], 18, "privacy.epsilon", "more than 0"),
-    ("epsilon infinite", [("epsilon: 1.0", "epsilon: .inf")], 18, "privacy.epsilon", "finite"),
-    ("delta 1", [("laplace, epsilon: 1.0", "gaussian, epsilon: 1, delta: 1")], 18, "privacy.delta", "less than 1"),
-    ("delta negative", [("epsilon: 1.0", "epsilon: 1.0, delta: -1e-9")], 18, "privacy.delta", "0 or more"),
-    ("laplace with delta", [("epsilon: 1.0", "epsilon: 1.0, delta: 1e-9")], 18, "privacy.delta", "laplace is pure"),
-    ("gaussian without", [("laplace", "gaussian")], 18, "privacy.delta", "gaussian needs 1E-18 or more"),
-    ("delta below the unit", [("laplace,", "gaussian, delta: 1e-19,")], 18, "privacy.delta", "gaussian needs"),
+    ("epsilon 0", [("epsilon: 1.0", "epsilon: 0")], 19, "privacy.epsilon", "more than 0"),
+    ("epsilon infinite", [("epsilon: 1.0", "epsilon: .inf")], 19, "privacy.epsilon", "finite"),
+    ("delta 1", [("laplace, epsilon: 1.0", "gaussian, epsilon: 1, delta: 1")], 19, "privacy.delta", "less than 1"),
+    ("delta negative", [("epsilon: 1.0", "epsilon: 1.0, delta: -1e-9")], 19, "privacy.delta", "0 or more"),
+    ("laplace with delta", [("epsilon: 1.0", "epsilon: 1.0, delta: 1e-9")], 19, "privacy.delta", "laplace is pure"),
+    ("gaussian without", [("laplace", "gaussian")], 19, "privacy.delta", "gaussian needs 1E-18 or more"),
+    ("delta below the unit", [("laplace,", "gaussian, delta: 1e-19,")], 19, "privacy.delta", "gaussian needs"),
     (
         "a table of many columns",
         [("utility:", "synthesizer: {name: aim, workload: [{columns: [a, b, c, d, e, f, g, h, i]}]}\nutility:")],
-        20,
+        21,
         "synthesizer.workload[0].columns",
         "found 9 columns, allowed are 8 together",
     ),
-    ("no rows", [("rows: 100000}\nu", "rows: 0}\nu")], 19, "output.rows", "1 or more"),
-    ("too many rows out", [("rows: 100000}\nu", "rows: 10000000001}\nu")], 19, "output.rows", "or less"),
-    ("output name", [("name: diabetes130_synthetic", "name: a-b")], 19, "output.name", "matches"),
-    ("seed", [("rows: 100000}\nu", "rows: 1, sampling_seed: -1}\nu")], 19, "output.sampling_seed", "0 or more"),
-    ("share", [("share: 0.2", "share: 1.1")], 20, "utility.max_out_of_domain_share", "1 or less"),
+    ("no rows", [("rows: 100000}\nu", "rows: 0}\nu")], 20, "output.rows", "1 or more"),
+    ("too many rows out", [("rows: 100000}\nu", "rows: 10000000001}\nu")], 20, "output.rows", "or less"),
+    ("output name", [("name: diabetes130_synthetic", "name: a-b")], 20, "output.name", "matches"),
+    ("seed", [("rows: 100000}\nu", "rows: 1, sampling_seed: -1}\nu")], 20, "output.sampling_seed", "0 or more"),
+    ("share", [("share: 0.2", "share: 1.1")], 21, "utility.max_out_of_domain_share", "1 or less"),
     ("blank ticket", [("ticket: EHR-123", "ticket: ' '")], 4, "purpose.ticket", "matches"),
     ("audience", [("audience: team", "audience: teams")], 5, "audience", "did you mean 'team'?"),
     ("expires", [("expires: 2027-06-30", "expires: next year")], 6, "expires", "expected a date"),
@@ -186,7 +205,11 @@ def test_locations_resolve_against_the_folder_of_the_request(tmp_path: Path) -> 
     assert file.resolved(file.request.patient.path[0].source).path == f"{folder}/requests/a.csv"
     assert file.request.source.path == "data/x.csv"
     assert list(file.domain.attributes) == ["race", "gender"]
-    table = load_request(write(tmp_path, edited(("format: csv\n  path: data/x.csv", "table: main.ehr.enc"))))
+    table = load_request(
+        write(
+            tmp_path, edited(("format: csv\n  path: data/x.csv\n  csv: {records: one_per_line}", "table: main.ehr.enc"))
+        )
+    )
     assert table.resolved(table.request.source) == table.request.source
     assert table.request.source.location == "main.ehr.enc"
 
@@ -196,7 +219,7 @@ def test_columns_must_be_declared_in_the_domain(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_request(path)
     [problem] = caught.value.problems
-    assert (problem.file, problem.line, problem.path) == (path, 18, "columns[2]")
+    assert (problem.file, problem.line, problem.path) == (path, 19, "columns[2]")
     assert "not declared in the domain" in problem.message
 
 
@@ -285,7 +308,9 @@ def test_the_source_override_is_part_of_the_digest(tmp_path: Path) -> None:
 
 
 def test_the_source_override_replaces_like_by_like_and_is_checked(tmp_path: Path) -> None:
-    path = write(tmp_path, edited(("format: csv\n  path: data/x.csv", "table: main.ehr.enc")))
+    path = write(
+        tmp_path, edited(("format: csv\n  path: data/x.csv\n  csv: {records: one_per_line}", "table: main.ehr.enc"))
+    )
     assert load_request(path, source_override="main.ehr.other").request.source.table == "main.ehr.other"
     with pytest.raises(ConfigError, match=r"source\.table: found 'a table'"):
         load_request(path, source_override="a table")

@@ -74,8 +74,10 @@ def test_says_what_the_release_is(body: dict[str, Any]) -> None:
         body["request"]["title"],
         body["release_id"],
         "ε = 1 δ = 0",
-        "Privacy unit patient Neighbouring data",
-        "Claim unit: patient , property synthward.privacy_unit",
+        "Privacy unit patient Found by admissions.subject_id via hadm_id Neighbouring data",
+        "Whom it is about",
+        *body["guarantee"]["statements"],
+        "Claim unit: patient, by admissions.subject_id via hadm_id , property synthward.privacy_unit",
         "8 rows a patient",
         "factor of at most 2.72",
         "data steward",
@@ -92,6 +94,15 @@ def test_says_what_the_release_is(body: dict[str, Any]) -> None:
         assert phrase in text
     for word in ("compliant", "compliance", "anonym", "GDPR", "HIPAA"):
         assert word.lower() not in text.lower()
+
+
+def test_a_manifest_of_an_earlier_version_is_shown_without_what_it_does_not_say(body: dict[str, Any]) -> None:
+    for name in ("key", "path", "promises", "statements"):
+        del body["guarantee"][name]
+    body["guarantee"]["claim"] = "unit: patient"
+    text = page(body).text
+    assert "Privacy unit patient Neighbouring data" in text
+    assert "Whom it is about" not in text
 
 
 def test_says_what_an_attacker_can_learn(body: dict[str, Any]) -> None:

@@ -219,7 +219,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(api.Runs, "add", lambda *_: True)
     monkeypatch.setattr(module, "open_source", made.open)
     monkeypatch.setattr(module, "copy_source", made.copy)
-    monkeypatch.setattr(module.source, "source_rows", lambda *_: None)
+    monkeypatch.setattr(module, "source_rows", lambda *_: None)
     monkeypatch.setattr(module.source, "check_unchanged", lambda *_: None)
     monkeypatch.setattr(module, "stage_and_check", made.stage)
     monkeypatch.setattr(module, "publish", made.publish)

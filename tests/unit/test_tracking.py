@@ -86,7 +86,7 @@ def test_a_release_is_logged_completely_and_once(
     assert run.data.tags["synthetic"] == "true"
     assert run.data.tags["synthward.run_id"] == manifest.body["run_id"]
     assert run.data.tags["synthward.ledger_head"] == manifest.body["budget"]["ledger"]["head"]
-    assert run.data.tags["synthward.privacy_unit"] == "unit: patient"
+    assert run.data.tags["synthward.privacy_unit"] == "unit: patient, by admissions.subject_id via hadm_id"
     kept = Path(mlflow.download_artifacts(first, "manifest.json", str(tmp_path)))
     assert kept.read_text(encoding="utf-8") == manifest.text
     assert {entry.path for entry in mlflow.list_artifacts(first)} == {"manifest.json", "report.html"}

@@ -1,13 +1,22 @@
-"""`synthward budget open|show|history|verify`: the accounts of populations."""
+"""`synthward budget open|add|show|history|verify` and `synthward exposure`: the accounts of populations."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from synthward.cli.options import decimal
+from synthward.cli.options import decimal, site_path
+from synthward.cli.run import absolute_source
 from synthward.config.text import shown
+from synthward.errors import UsageError
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from synthward.ledger.scopes import ScopeState
+    from synthward.spec.population import Table
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -16,16 +25,33 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     actions = budget.add_subparsers(title="actions", required=True, metavar="ACTION")
 
     opening = actions.add_parser("open", parents=[common], help="open the budget of a population, once")
-    opening.add_argument("scope", help="name of the population")
-    opening.add_argument("--epsilon", type=decimal, required=True, help="cap of the scope's epsilon")
-    opening.add_argument("--delta", type=decimal, required=True, help="delta at which the cap is stated")
-    opening.add_argument("--patients", type=int, required=True, help="declared number of patients, public")
+    opening.add_argument(
+        "population",
+        help="population file; or, where policy allows it, the name of a scope that is bound to no source, with "
+        "--epsilon, --delta and --patients",
+    )
     opening.add_argument("--by", required=True, help="who opens it")
-    opening.add_argument("--unit", choices=("patient", "row"), default="patient", help="privacy unit (row: benchmarks)")
     opening.add_argument("--note", default="")
+    opening.add_argument("--source", default=None, help="replaces the location of the population's first source")
+    opening.add_argument("--epsilon", type=decimal, default=None, help="unbound scope: cap of its epsilon")
+    opening.add_argument("--delta", type=decimal, default=None, help="unbound scope: delta at which the cap is stated")
+    opening.add_argument("--patients", type=int, default=None, help="unbound scope: declared number of patients")
+    opening.add_argument(
+        "--unit", choices=("patient", "row"), default=None, help="unbound scope: privacy unit (row: benchmarks)"
+    )
     opening.set_defaults(command=open_scope)
 
-    show = actions.add_parser("show", parents=[common], help="accounts of one scope or of all")
+    adding = actions.add_parser("add", parents=[common], help="add a derived table or the list of opt-outs to a scope")
+    adding.add_argument("scope")
+    adding.add_argument("source", help="path or catalog name of the table")
+    adding.add_argument("--format", choices=("delta", "parquet", "csv"), default="delta")
+    adding.add_argument("--by", required=True, help="who adds it")
+    adding.add_argument("--reason", required=True, help="why it is about the same people")
+    adding.add_argument("--like", default=None, help="location of an owned source that has the same key and path")
+    adding.add_argument("--opt-outs", metavar="KEY", default=None, help="it is the list of opt-outs, with ids in KEY")
+    adding.set_defaults(command=add_source)
+
+    show = actions.add_parser("show", parents=[common], help="accounts of one scope, with its sources, or of all")
     show.add_argument("scope", nargs="?", default=None)
     show.set_defaults(command=show_scopes)
 
@@ -39,23 +65,98 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     verify.add_argument("scope", nargs="?", default=None)
     verify.set_defaults(command=verify_scopes)
 
+    exposure = commands.add_parser(
+        "exposure", parents=[common], help="what the releases of all scopes together can tell about one person"
+    )
+    exposure.add_argument(
+        "--delta", type=decimal, default=None, help="delta of the total (default: sum of the scopes')"
+    )
+    exposure.set_defaults(command=show_exposure)
+
 
 def open_scope(options: argparse.Namespace) -> int:
     """Opens a scope; the same terms again change nothing."""
+    unbound = {"--epsilon": options.epsilon, "--delta": options.delta, "--patients": options.patients}
+    given = [name for name, value in unbound.items() if value is not None]
+    if options.unit is not None and not given:
+        given = ["--unit"]
+    if not given:
+        return _report(options, _open_population(options))
+    missing = [name for name, value in unbound.items() if value is None]
+    if missing or options.source is not None:
+        extra = "--source belongs to a population file" if options.source is not None else ""
+        lacking = f"{', '.join(missing)} missing" if missing else ""
+        raise UsageError(
+            f"budget open: {', '.join(filter(None, [lacking, extra]))}; give a population file alone, or for a scope "
+            "that is bound to no source its name with --epsilon, --delta and --patients"
+        )
+    return _report(options, _open_unbound(options))
+
+
+def _open_population(options: argparse.Namespace) -> ScopeState:
+    from synthward.cli.sessions import ward
+    from synthward.spec.population import load_population
+
+    site_path(options)
+    population = load_population(Path(options.population), source_override=absolute_source(options.source))
+    with ward(options, "synthward budget open") as opened:
+        return opened.open_population(population, by=options.by, note=options.note)
+
+
+def _open_unbound(options: argparse.Namespace) -> ScopeState:
     from synthward.cli.sessions import ward
 
     with ward(options, "synthward budget open") as opened:
-        state = opened.open_scope(
-            options.scope,
+        return opened.open_scope(
+            options.population,
             max_epsilon=options.epsilon,
             max_delta=options.delta,
             declared_patients=options.patients,
-            unit=options.unit,
+            unit=options.unit or "patient",
             by=options.by,
             note=options.note,
         )
+
+
+def _report(options: argparse.Namespace, state: ScopeState) -> int:
     print(f"scope {state.scope}: {'opened' if state.is_new else 'was open already'}, epsilon left {state.remaining}")
+    if state.people is None and not options.quiet:
+        print(f"scope {state.scope}: bound to no source; every claim says so", file=sys.stderr)
     return 0
+
+
+def add_source(options: argparse.Namespace) -> int:
+    """Adds a table to a scope; the same one again changes nothing."""
+    from synthward.cli.sessions import ward
+
+    if options.like is not None and options.opt_outs is not None:
+        raise UsageError("budget add: --like is for a source, --opt-outs for the list of opt-outs; give one of them")
+    table = _table(options)
+    with ward(options, "synthward budget add") as opened:
+        if options.opt_outs is not None:
+            state = opened.add_opt_outs(
+                options.scope, table, key=options.opt_outs, by=options.by, reason=options.reason
+            )
+        else:
+            like = None if options.like is None else _located(options.like, options.format).location
+            state = opened.add_source(options.scope, table, by=options.by, reason=options.reason, like=like)
+    print(f"scope {state.scope}: {'added' if state.is_new else 'has already'} {table.location}")
+    return 0
+
+
+def _table(options: argparse.Namespace) -> Table:
+    return _located(options.source, options.format)
+
+
+def _located(location: str, form: str) -> Table:
+    """A table by what was typed: with a slash, or naming something on this machine, it is a path."""
+    from synthward.spec.population import Table
+
+    is_path = "/" in location or Path(location).exists()
+    if not is_path and form == "csv":
+        raise UsageError(f"source '{location}': CSV files are given by a path; check the folder the command runs in")
+    table = Table(format=form, path=location) if is_path else Table(format=form, table=location)  # type: ignore[arg-type]
+    return table.resolved(Path.cwd())
 
 
 def show_scopes(options: argparse.Namespace) -> int:
@@ -71,7 +172,55 @@ def show_scopes(options: argparse.Namespace) -> int:
             f"{state.scope:<24} {terms.unit:<8} {terms.max_epsilon:>10} {terms.max_delta!s:>8} "
             f"{state.epsilon_spent:>14} {state.remaining:>14} {len(state.charges)}"
         )
+    if options.scope:
+        print("\n".join(_owned(states[0])))
     return 0
+
+
+def _owned(state: ScopeState) -> list[str]:
+    """What a scope owns, a line each."""
+    from synthward.spec.patient_id import shape_words
+
+    people = state.people
+    if people is None:
+        return ["bound to no source"]
+    lines = []
+    for route in people.sources:
+        way = "".join(
+            f" -> {step.source.location} on {', '.join(f'{own} = {their}' for own, their in step.on.items())}"
+            for step in route.path
+        )
+        lines.append(f"source {route.source.location} ({route.source.format}){way}, key {people.key_of(route)}")
+    if people.unit == "patient":
+        lines.append(f"ids {shape_words(people.id)}")
+    if people.excluded is not None:
+        lines.append(f"opt-outs {people.excluded.source.location}, key {people.excluded.key}")
+    return lines
+
+
+def show_exposure(options: argparse.Namespace) -> int:
+    """Prints one person's total over all scopes."""
+    from synthward.cli.sessions import ward
+
+    with ward(options, "synthward exposure") as opened:
+        total = opened.exposure(delta=options.delta)
+    print(f"{'scope':<24} {'unit':<8} {'epsilon':>14} {'delta':>8} {'cap':>10}")
+    for scope in total.scopes:
+        print(f"{scope.scope:<24} {scope.unit:<8} {scope.epsilon:>14} {scope.delta!s:>8} {scope.cap:>10}")
+    print(
+        f"one person, all scopes: epsilon {total.epsilon} at delta {total.delta}; at most {total.cap} when all is spent"
+    )
+    for name in total.left_out:
+        print(f"scope {name} is not in the sum: its unit is not the patient", file=sys.stderr)
+    for scope in total.scopes:
+        if not scope.bound:
+            print(f"scope {scope.scope} is bound to no source: other scopes may be about its table", file=sys.stderr)
+    return 0
+
+
+def _plain(number: Decimal) -> str:
+    """A number without trailing zeros."""
+    return "more than delta allows" if number.is_infinite() else f"{number.normalize():f}"
 
 
 def show_history(options: argparse.Namespace) -> int:

@@ -41,6 +41,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
         default=None,
         help="format of a path (default: as its names say)",
     )
+    draft.add_argument("--header", action="store_true", help="of CSV files: the first line holds the columns' names")
     draft.add_argument("--out", type=Path, default=None, help="file to write (default: stdout)")
     draft.set_defaults(command=draft_domain)
 
@@ -117,7 +118,7 @@ def draft_domain(options: argparse.Namespace) -> int:
         require_writable(options.out, known_zones(options), "--out")
 
     with session(options, "synthward domain draft") as spark:
-        text = drafted(spark, options.table, options.format)
+        text = drafted(spark, options.table, options.format, header=options.header)
     if options.out is None:
         print(text, end="")
         return 0

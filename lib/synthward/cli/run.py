@@ -56,7 +56,8 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     check = commands.add_parser(
         "check", parents=[common], help="check configuration files, with --site against policy; starts no Spark"
     )
-    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="site, request, policy or domain files")
+    kinds = "site, request, population, policy or domain files"
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help=kinds)
     check.set_defaults(command=check_files)
 
 
@@ -126,6 +127,7 @@ def plan_request(options: argparse.Namespace) -> int:
         plan = opened.plan(file, run_key=options.run_key)
         print("\n".join(map(shown, opened.describe(plan).split("\n"))), file=sys.stderr)
         plan.require_policy()
+        opened.require_people(plan)
         print(json.dumps(_plan_line(opened, plan)))
     return 0
 
@@ -194,10 +196,10 @@ def load(options: argparse.Namespace) -> RequestFile:
     from synthward.spec.request_file import load_request
 
     site_path(options)
-    return load_request(options.request, source_override=_absolute(options.source))
+    return load_request(options.request, source_override=absolute_source(options.source))
 
 
-def _absolute(source: str | None) -> str | None:
+def absolute_source(source: str | None) -> str | None:
     """A path of this machine made absolute; catalog names and URIs stay as they are."""
     if source is None or "://" in source or not ("/" in source or Path(source).exists()):
         return source

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from synthward.api import Release, Ward
 from synthward.errors import PolicyRefused
 
 if TYPE_CHECKING:
+    from synthward.spec.population import PopulationFile
     from synthward.spec.request_file import RequestFile
 
 CAST = {"data_steward": "kim", "privacy_officer": "lee", "security_officer": "noor", "release_manager": "sam"}
@@ -27,33 +27,20 @@ class Stop:
 
     Attributes:
         request: The request to run.
-        epsilon: Cap of the scope that is opened for it.
-        delta: Delta at which the cap is stated.
+        people: The population that it is about.
         refused: A request that policy refuses, or None.
     """
 
     request: RequestFile
-    epsilon: Decimal
-    delta: Decimal
+    people: PopulationFile
     refused: RequestFile | None = None
 
 
 def guide(ward: Ward, stop: Stop) -> Release:
     """Runs one stop of the tour, telling on stderr what happens."""
-    request = stop.request.request
-    population = request.population
-    say(
-        f"1. budget: scope '{population.scope}', epsilon {stop.epsilon} at delta {stop.delta} for all releases together"
-    )
-    ward.open_scope(
-        population.scope,
-        max_epsilon=stop.epsilon,
-        max_delta=stop.delta,
-        declared_patients=population.declared_patients,
-        unit=request.patient.unit,
-        by=CAST["privacy_officer"],
-        note="opened by the tour",
-    )
+    scope, budget = stop.people.population.scope, stop.people.population.budget
+    say(f"1. budget: scope '{scope}', epsilon {budget.epsilon} at delta {budget.delta} for all releases together")
+    ward.open_population(stop.people, by=CAST["privacy_officer"], note="opened by the tour")
     plan = ward.plan(stop.request)
     say(f"2. plan: tier {plan.assessment.tier} ({plan.assessment.title}), epsilon {plan.epsilon} at delta {plan.delta}")
     for role in plan.assessment.approvals_needed:

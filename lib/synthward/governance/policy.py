@@ -99,6 +99,11 @@ class Policy:
     allow_other_unit: bool = key(
         False, doc="Allow privacy units other than the patient. For benchmarks on public data, never for patients."
     )
+    allow_unbound_scopes: bool = key(
+        False,
+        doc="Allow scopes that are bound to no source, as old ledgers and benchmarks have; every claim then says so. "
+        "Without it, a scope is opened with a population file, and requests read that population's tables only.",
+    )
     tiers: dict[str, Tier] = key(doc="Tiers T0, T1, ... from the lowest to the highest risk.")
     raise_tier_when: RaiseTierWhen = key(RaiseTierWhen(), doc="Conditions that raise the tier.")
 

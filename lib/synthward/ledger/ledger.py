@@ -15,9 +15,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from synthward.config.instants import now
+from synthward.config.names import SCOPE_NAME, SCOPE_RULE
 from synthward.errors import BudgetError, IntegrityError, LedgerCorrupt, StoreConflict, UsageError
 from synthward.ledger.charges import CHARGE, ChargeReceipt, charge_body, record_of
 from synthward.ledger.commitments import COMMIT, Commitment, CommitmentRecord, commitment_body, commitment_of, is_for
+from synthward.ledger.owners import Owners
+from synthward.ledger.ownership import Addition
 from synthward.ledger.scopes import (
     OPEN,
     HistoryLine,
@@ -35,9 +38,10 @@ from synthward.ledger.scopes import (
     verify_scope,
 )
 from synthward.privacy.accounting import Charge
+from synthward.spec.population import People
 from synthward.store import delta
 from synthward.store.chain import Chain, Followed, HeadMoved
-from synthward.store.link_table import KEY, DeltaLinks, LinkStore
+from synthward.store.link_table import DeltaLinks, LinkStore
 from synthward.store.links import Link
 from synthward.store.lock import lock_for
 from synthward.store.places import Zone
@@ -93,6 +97,7 @@ class Ledger:
         )
         self._genesis: Link | None = None
         self._followed: dict[str, Followed] = {}
+        self._owners = Owners(self._chain, self._genesis_hash, retries=retries, sleep=sleep)
 
     def _prepare(self) -> None:
         """Before the first write: the table is there with its safety properties, in a place that is safe."""
@@ -125,11 +130,14 @@ class Ledger:
         policy_digest: str,
         site_digest: str,
         note: str = "",
+        people: People | None = None,
     ) -> ScopeState:
         """Open a scope with a budget, or find it open with the same one.
 
+        A scope that was opened without people is bound to those given now, once; what it has spent stays spent.
+
         Args:
-            scope: Name of the population, `[a-z0-9.-][a-z0-9_.-]*`, 80 characters at most.
+            scope: Name of the population (see `config.names`).
             max_epsilon: Cap on the scope's epsilon.
             max_delta: The delta at which that cap is stated.
             declared_patients: Declared size of the population.
@@ -138,18 +146,23 @@ class Ledger:
             policy_digest: Digest of the policy in force.
             site_digest: Digest of the site configuration in force.
             note: Free text for the record.
+            people: Whose budget it is: tables, key, paths, id shape. Without them the scope is bound to no source.
 
         Returns:
             The state; `is_new` tells whether this call opened it.
 
         Raises:
-            BudgetError: The scope is open with another budget.
+            BudgetError: The scope is open with another budget or for other people; another scope owns a table.
             UsageError: The name or a number makes no sense.
         """
         _check_scope(scope)
-        terms = ScopeTerms(max_epsilon, max_delta, declared_patients, unit, by, policy_digest, site_digest, note)
+        terms = ScopeTerms(
+            max_epsilon, max_delta, declared_patients, unit, by, policy_digest, site_digest, note, people
+        )
         _check_terms(scope, terms)
         genesis = self.genesis().hash
+        if people is not None:
+            self._owners.claim_people(scope, terms, people)
         link, is_new = self._chain.get_or_append(
             scope,
             OPEN,
@@ -165,7 +178,13 @@ class Ledger:
                 f"{max_epsilon}, {max_delta}, {declared_patients}, {unit}. A budget is never changed: use these terms, "
                 "or open a scope under another name for another population"
             )
+        if people is not None:
+            state = self._owners.bound(scope, terms, people)
         return dataclasses.replace(state, is_new=is_new)
+
+    def add(self, scope: str, addition: Addition) -> ScopeState:
+        """Add a derived table, or the list of opt-outs, to a scope (see `Owners.add`)."""
+        return self._owners.add(scope, addition)
 
     def scopes(self) -> tuple[ScopeState, ...]:
         """All scopes by name, each verified.
@@ -193,7 +212,7 @@ class Ledger:
         if not links:
             raise BudgetError(
                 f"scope '{scope}': is not open in the ledger at {self._chain.ref}; a privacy officer opens it once: "
-                f"synthward budget open {scope} --epsilon ... --delta ... --patients ..."
+                f"synthward budget open POPULATION.yaml --by ..., with `scope: {scope}` in that file"
             )
         return fold(scope, links, self._genesis_hash(scope))
 
@@ -365,8 +384,13 @@ class Ledger:
         Returns:
             Problems, empty when all is well.
         """
-        _check_scope(scope)
+        if scope.startswith("_"):
+            raise UsageError(f"scope '{scope}': names that begin with '_' are chains of the ledger itself")
         return verify_scope(scope, self._chain.rows(scope), self._chain.rows(GENESIS_KEY), receipts, journals)
+
+    def verify_ownership(self) -> list[str]:
+        """Everything wrong with which scope owns which table; empty when all is well."""
+        return self._owners.verify()
 
 
 def _pays_for(link: Link, run_id: str, attempt: int) -> bool:
@@ -375,10 +399,8 @@ def _pays_for(link: Link, run_id: str, attempt: int) -> bool:
 
 
 def _check_scope(scope: str) -> None:
-    if not KEY.fullmatch(scope) or scope.startswith("_"):
-        raise UsageError(
-            f"scope '{scope}': only a-z, 0-9, '_', '.' and '-' are allowed, not '_' at the start, 80 at most"
-        )
+    if not SCOPE_NAME.fullmatch(scope):
+        raise UsageError(f"scope '{scope}': a name has {SCOPE_RULE}")
 
 
 def _check_terms(scope: str, terms: ScopeTerms) -> None:

@@ -1,7 +1,8 @@
 """Scopes: what was agreed, what is spent, whether a charge fits, whether the record is whole. Pure: no Spark.
 
 A scope is a population that owns a budget; tables derived from it share that budget. Its chain is one `open` link with
-the terms, then `charge` links, and behind each the commitments of its run. Nothing is ever refunded, edited or removed.
+the terms and the people, then `charge` links, behind each the commitments of its run, and links by which it comes to
+own further tables (`ledger.ownership`). Nothing is ever refunded, edited or removed.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any
 from synthward.errors import BudgetError, BudgetExceeded, IntegrityError, LedgerCorrupt, PolicyRefused
 from synthward.ledger.charges import CHARGE, ChargeRecord, record_of
 from synthward.ledger.commitments import COMMIT, CommitmentRecord, commitments_at
+from synthward.ledger.ownership import BIND, OWN, people_at, people_of_link
 from synthward.privacy import accounting
 from synthward.privacy.accounting import Charge
+from synthward.spec.population import People
 from synthward.store.links import Link, verify_chain, verify_times
 
 OPEN = "open"
@@ -35,6 +38,7 @@ class ScopeTerms:
         policy_digest: Digest of the policy in force.
         site_digest: Digest of the site configuration in force.
         note: Free text.
+        people: Whose budget it is; None for a scope that is bound to no source.
     """
 
     max_epsilon: Decimal
@@ -45,9 +49,10 @@ class ScopeTerms:
     policy_digest: str
     site_digest: str
     note: str = ""
+    people: People | None = None
 
     def same_budget(self, other: ScopeTerms) -> bool:
-        """Whether caps, population and unit are equal; people, notes and digests may change."""
+        """Whether caps, declared size and unit are equal; who opened it, notes and digests may change."""
         return self._budget() == other._budget()
 
     def _budget(self) -> tuple[Decimal, Decimal, int, str]:
@@ -65,6 +70,7 @@ class ScopeState:
         spent: Their sum.
         head: Last link of the chain.
         genesis_hash: Hash of the genesis of the ledger that the scope belongs to.
+        people: Whose budget it is, with all tables that were added; None for a scope that is bound to no source.
         is_new: True only in the answer of the call that opened the scope.
         commitments: What runs have committed, in order.
     """
@@ -75,6 +81,7 @@ class ScopeState:
     spent: Charge
     head: Link
     genesis_hash: str
+    people: People | None = None
     is_new: bool = False
     commitments: tuple[CommitmentRecord, ...] = ()
 
@@ -135,6 +142,8 @@ def terms_body(scope: str, terms: ScopeTerms, genesis_hash: str, single_writer: 
         "note": terms.note,
         "genesis": genesis_hash,
         "single_writer": single_writer,
+        "people": None if terms.people is None else terms.people.body,
+        "signature": None,
     }
 
 
@@ -155,13 +164,14 @@ def terms_of(link: Link) -> tuple[ScopeTerms, str]:
             policy_digest=facts["policy_digest"],
             site_digest=facts["site_digest"],
             note=facts["note"],
+            people=people_of_link(link),
         )
         return terms, facts["genesis"]
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise LedgerCorrupt(f"scope '{link.key}': link {link.seq} is not an opening this version can read") from error
 
 
-_LATER = frozenset({CHARGE, COMMIT})
+_LATER = frozenset({CHARGE, COMMIT, BIND, OWN})
 """Kinds of links that follow the opening."""
 
 
@@ -169,8 +179,8 @@ def fold(scope: str, links: Sequence[Link], genesis_hash: str) -> ScopeState:
     """State of a scope from its verified chain.
 
     Raises:
-        LedgerCorrupt: The scope was copied from another ledger, its links are not one opening and then charges and
-            commitments, or a step is committed twice.
+        LedgerCorrupt: The scope was copied from another ledger, its links are not one opening and then charges,
+            commitments and additions, or a step is committed twice.
     """
     terms, genesis = terms_of(links[0])
     if links[0].kind != OPEN or any(link.kind not in _LATER for link in links[1:]):
@@ -182,8 +192,16 @@ def fold(scope: str, links: Sequence[Link], genesis_hash: str) -> ScopeState:
         )
     charges = tuple(record_of(link) for link in links[1:] if link.kind == CHARGE)
     spent = accounting.total(charge.cost for charge in charges)
-    commitments = commitments_at(scope, links, CHARGE)
-    return ScopeState(scope, terms, charges, spent, links[-1], genesis_hash, commitments=commitments)
+    return ScopeState(
+        scope,
+        terms,
+        charges,
+        spent,
+        links[-1],
+        genesis_hash,
+        people=people_at(scope, links),
+        commitments=commitments_at(scope, links, CHARGE),
+    )
 
 
 def find(

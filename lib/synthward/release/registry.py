@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from synthward.errors import IntegrityError, UsageError
-from synthward.store.delta import append_if_absent, create_if_absent, exists, read
+from synthward.store.delta import add_columns, append_if_absent, create_if_absent, exists, read
 from synthward.store.places import TableRef, Zone, quoted
 
 RELEASES = "releases"
@@ -27,7 +27,7 @@ RELEASES_SCHEMA = """
     epsilon STRING, delta STRING, nano_epsilon BIGINT, nano_rho BIGINT, atto_delta BIGINT, bounds STRING,
     sampling_seed BIGINT, rows BIGINT, content STRING, domain_digest STRING, model_digest STRING,
     manifest_digest STRING, policy_digest STRING, site_digest STRING, ledger_seq BIGINT, ledger_head STRING,
-    ledger_genesis STRING, generated_at STRING, version STRING, release_table STRING
+    ledger_genesis STRING, generated_at STRING, version STRING, release_table STRING, unit_by STRING
 """
 ARTIFACTS_SCHEMA = "release_id STRING NOT NULL, name STRING NOT NULL, media_type STRING, sha256 STRING, content BINARY"
 
@@ -56,8 +56,12 @@ class Registry:
         self.artifacts: TableRef = zone.table(ARTIFACTS)
 
     def prepare(self) -> None:
-        """Creates both tables where they are absent; fails where the zone cannot be written."""
+        """Creates both tables where they are absent; fails where the zone cannot be written.
+
+        A table of an earlier version gets the columns that came later, which are NULL in its rows.
+        """
         create_if_absent(self._spark, self.releases, RELEASES_SCHEMA, properties={"delta.appendOnly": "true"})
+        add_columns(self._spark, self.releases, RELEASES_SCHEMA)
         create_if_absent(self._spark, self.artifacts, ARTIFACTS_SCHEMA, properties={"delta.appendOnly": "true"})
 
     def record(self, release_id: str, values: Mapping[str, Any]) -> bool:

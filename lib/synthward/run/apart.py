@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from synthward.config.places import CATALOG, place_of, relation
 from synthward.errors import SourceError, kind_of
-from synthward.sources.reading import Pinned, PinnedSource, open_table
+from synthward.sources.protocol import Pinned
+from synthward.sources.reading import PinnedSource
 from synthward.spec.apart import in_zone, met_zones
 from synthward.spec.site import ZONES, Site
 from synthward.store.delta import Identity, exists, identity
@@ -89,9 +90,10 @@ def _met(folders: Iterable[str], site: Site, known: Sequence[_Known]) -> set[str
 def _files(spark: SparkSession, table: Pinned) -> list[str]:
     """Files that a view, or a table without versions, reads as it stands."""
     try:
-        return list(open_table(spark, table).inputFiles())
-    except SourceError:
-        raise
+        source = table.source
+        reader = spark.read.format(source.format)
+        frame = reader.load(source.path) if source.path is not None else spark.read.table(str(source.table))
+        return list(frame.inputFiles())
     except Exception as error:  # noqa: BLE001  a classic session passes some errors on as py4j's own
         raise SourceError(
             f"source '{table.source.location}' cannot be asked which files it reads ({kind_of(error)}), so that it "

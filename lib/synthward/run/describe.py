@@ -11,6 +11,7 @@ from synthward.ledger.scopes import ScopeState
 from synthward.privacy.accounting import epsilon_of
 from synthward.run.cost import Cost
 from synthward.run.plan import Plan
+from synthward.spec.unit_words import EXCLUDED, id_words, unit_words
 
 WORST = 5
 """Columns whose expected noise is named."""
@@ -32,9 +33,11 @@ def describe_plan(plan: Plan, verdict: Verdict | None = None, account: ScopeStat
         f"tier       {assessment.tier} {assessment.title}; approvals: {', '.join(assessment.approvals_needed)}",
         *(f"control    {name}: will be shown by the gates {', '.join(gates)}" for name, gates in plan.evidence.items()),
         *([] if verdict is None else [f"approved   {_approved(verdict)}"]),
-        *(f"REFUSED    {reason}" for reason in assessment.refusals),
+        *(f"REFUSED    {reason}" for reason in (*assessment.refusals, *_other_people(plan, account))),
+        *([f"ids        {id_words(request)}"] if id_words(request) else []),
+        *([f"opt-outs   {EXCLUDED}"] if request.population.excluded is not None else []),
         (
-            f"guarantee  {plan.task.unit.claim}, epsilon {plan.epsilon} ({plan.accounting}), delta {plan.delta}, "
+            f"guarantee  unit: {unit_words(request)}, epsilon {plan.epsilon} ({plan.accounting}), delta {plan.delta}, "
             f"K {plan.task.unit.max_rows}"
         ),
         *([f"where      {_wanted(request.output.where)}"] if request.output.where else []),
@@ -58,7 +61,12 @@ def _account(plan: Plan, account: ScopeState | str) -> str:
     if isinstance(account, str):
         return account
     alone = epsilon_of(plan.charge, account.terms.max_delta)
-    return f"{account.remaining} of epsilon left; this run alone counts as {alone}"
+    bound = "" if account.people is not None else "; bound to no source"
+    return f"{account.remaining} of epsilon left; this run alone counts as {alone}{bound}"
+
+
+def _other_people(plan: Plan, account: ScopeState | str | None) -> list[str]:
+    return plan.other_people(account) if isinstance(account, ScopeState) else []
 
 
 def _wanted(where: Mapping[str, Mapping[str, Decimal]]) -> str:

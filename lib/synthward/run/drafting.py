@@ -1,4 +1,4 @@
-"""A first draft of a domain from a table, opened as a run opens its source; no row of it is read.
+"""A first draft of a domain from a table, from its schema alone; no row of it is read.
 
 Of a CSV file the names are in the header, so that its first line is read.
 """
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pyspark.sql import types as T
 
-from synthward.sources.reading import Pinned, open_table
+from synthward.errors import SourceError, UsageError, kind_of
 from synthward.spec.draft import draft
-from synthward.spec.request import Source
 from synthward.store.places import local_path
 
 if TYPE_CHECKING:
@@ -49,28 +48,51 @@ def _ending(name: str) -> str:
     return path.with_suffix("").suffix if path.suffix in _PACKED else path.suffix
 
 
-def draft_domain(spark: SparkSession, table: str, format: Format | None = None) -> str:  # noqa: A002 - as in a request
+def draft_domain(
+    spark: SparkSession,
+    table: str,
+    format: Format | None = None,  # noqa: A002 - as in a request
+    *,
+    header: bool = False,
+) -> str:
     """Drafts a domain from the schema of a table.
 
     Args:
         spark: Session.
         table: Name in the catalog, or path of files.
         format: Format of the files; default: `guessed_format`.
+        header: The first line of CSV files holds the columns' names. Somebody has to have looked, because the line of a
+            file without a header is a patient's.
 
     Returns:
         YAML text that loads once every TODO is replaced.
 
     Raises:
         SourceError: The table cannot be opened.
+        UsageError: CSV files without `header`.
     """
     is_path = "/" in table or Path(table).exists()
     if is_path:
         path = table if "/" in table else str(Path(table).absolute())
-        source = Source(format=format or guessed_format(path), path=path)
-    else:
-        source = Source(format="delta", table=table)
-    schema = open_table(spark, Pinned(source)).schema
+        kind = format or guessed_format(path)
+        if kind == "csv" and not header:
+            raise UsageError(
+                f"{table}: the draft of a CSV file takes its names from the first line, which may be a patient's; look "
+                "at it, and give --header if it holds names"
+            )
+    schema = _schema(spark, kind, path) if is_path else _schema(spark, None, table)
     return draft(PurePosixPath(table.rstrip("/")).name if is_path else table, list(_flat("", schema)))
+
+
+def _schema(spark: SparkSession, kind: Format | None, location: str) -> T.StructType:
+    reader = spark.read.option("header", True)
+    try:
+        return (reader.table(location) if kind is None else reader.format(kind).load(location)).schema
+    except Exception as error:  # noqa: BLE001  a classic session passes some errors on as py4j's own
+        raise SourceError(
+            f"'{location}' cannot be opened{'' if kind is None else f' as {kind}'} ({kind_of(error)}); check the "
+            "location, the format and the permissions"
+        ) from None
 
 
 def _flat(prefix: str, data_type: T.DataType) -> Iterator[tuple[str, str]]:

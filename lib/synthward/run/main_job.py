@@ -46,6 +46,7 @@ from synthward.run.staging import Origin, stage_and_check
 from synthward.run.steps import Steps
 from synthward.sample.model_file import ModelFile
 from synthward.sources import reading as source
+from synthward.sources.patient import source_rows
 from synthward.sources.reading import PinnedSource
 from synthward.store.delta import drop
 from synthward.store.links import Link
@@ -253,7 +254,7 @@ class MainJob:
             spark, plan = self._env.spark, self._plan
             books = codebooks(learning.declared.restricted_to(tuple(item.query.column for item in categories.asked)))
             discovery = Discovery(
-                rows=lambda: source.source_rows(spark, pinned, plan.file, books),
+                rows=lambda: source_rows(spark, pinned, plan.file, books),
                 unit=plan.task.unit,
                 charge=categories.charge,
                 seals=CommittedSeals(committed),
@@ -280,7 +281,7 @@ class MainJob:
         spark, plan = self._env.spark, self._plan
         books = codebooks(domain)
         return Curator(
-            rows=lambda: source.source_rows(spark, pinned, plan.file, books),
+            rows=lambda: source_rows(spark, pinned, plan.file, books),
             domain=domain,
             unit=plan.task.unit,
             charge=charge,

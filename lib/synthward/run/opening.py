@@ -20,9 +20,11 @@ from synthward.run.apart import refuse_zones
 from synthward.run.committed import CommittedJournal
 from synthward.run.environment import Environment, Places
 from synthward.run.journal import COPIED, OPENED, SEALED, Journal
+from synthward.run.ownership import require_same_tables
 from synthward.run.plan import Plan
 from synthward.sources import copying
 from synthward.sources import reading as source
+from synthward.sources.patient import source_rows
 from synthward.sources.reading import PinnedSource
 from synthward.store.places import TableRef
 
@@ -50,7 +52,9 @@ def open_source(env: Environment, plan: Plan, places: Places, journal: Journal) 
 def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
     pinned = source.pin(env.spark, plan.file)
     refuse_zones(env.spark, env.site, pinned)
-    source.source_rows(env.spark, pinned, plan.file, codebooks(plan.domain))
+    scope = env.ledger.state(plan.file.request.population.scope)
+    require_same_tables(env.spark, scope.scope, scope.people, plan.file, pinned)
+    source_rows(env.spark, pinned, plan.file, codebooks(plan.domain))
     return {
         "source": pinned.record(),
         "copies": [str(places.copy_of_source(place)) for place in pinned.unversioned],
@@ -127,8 +131,7 @@ def discard_copies(env: Environment, plan: Plan) -> None:
     Not once something is sealed: the rest of the run needs this very state. It never raises, since what the run was
     refused for is what has to be told.
     """
-    sources = (plan.file.request.source, *(step.source for step in plan.file.request.patient.path))
-    if all(entry.snapshot != "materialize" for entry in sources):
+    if all(entry.snapshot != "materialize" for entry in plan.file.request.sources):
         return
     journal = Journal(env.journal, plan.identity.run_id)
     try:
@@ -143,14 +146,14 @@ def discard_copies(env: Environment, plan: Plan) -> None:
 
 def _types(spark: SparkSession, plan: Plan, pinned: PinnedSource) -> T.StructType:
     """Types of the release: those of the source's schema, or of the attributes where the source is text."""
-    first = source.open_table(spark, pinned.tables[0])
-    text_only = pinned.tables[0].source.format == "csv"
     keys = plan.file.request.output.key_columns
+    first = source.open_table(spark, pinned.tables[0], [*plan.domain.attributes, *keys]).schema
+    text_only = pinned.tables[0].source.format == "csv"
     found: dict[str, T.DataType | None] = {
-        name: None if text_only else source.resolve_column(first, name)[1] for name in plan.domain.attributes
+        name: None if text_only else first[name].dataType for name in plan.domain.attributes
     }
     types = release_types(codebooks(plan.domain), found)
-    key_types = {name: source.resolve_column(first, name)[1] for name in keys}
+    key_types = {name: first[name].dataType for name in keys}
     return T.StructType([T.StructField(name, data_type) for name, data_type in (key_types | types).items()])
 
 

@@ -43,6 +43,7 @@ from synthward.run.learning import (
     part_of,
     widest_domain,
 )
+from synthward.spec.population import differences
 from synthward.spec.request import Request
 from synthward.spec.request_file import RequestFile
 
@@ -96,6 +97,7 @@ class Plan:
         joint_forecast: Expected mean distance of joint tables, likewise; None where none is measured.
         warnings: What to know of the expected quality before approving, from public numbers.
         tasks: Partitions of the pass over the source.
+        unbound_allowed: Whether policy allows a scope that is bound to no source.
     """
 
     file: RequestFile
@@ -114,6 +116,7 @@ class Plan:
     joint_forecast: float | None
     warnings: tuple[str, ...]
     tasks: int
+    unbound_allowed: bool
 
     @property
     def domain(self) -> Domain:
@@ -153,22 +156,48 @@ class Plan:
             PolicyRefused: The approvals do not cover one more run, or the scope was opened for other people or another
                 unit.
         """
-        declared, request = scope.terms.declared_patients, self.file.request
-        if scope.terms.unit != request.patient.unit:
-            raise PolicyRefused(
-                [f"scope '{scope.scope}' protects unit {scope.terms.unit}, the request {request.patient.unit}"]
-            )
-        if declared != request.population.declared_patients:
-            reason = (
-                f"scope '{scope.scope}' was opened for {declared} declared patients, the request declares "
-                f"{request.population.declared_patients}; a population is declared once, use the same number"
-            )
-            raise PolicyRefused([reason])
+        self.require_people(scope)
         if any(charge.run_id == self.identity.run_id for charge in scope.charges):
             return
         refuse_extra_run(scope, self.file.digest, runs_allowed)
         refuse_overspending(scope, self.charge)
         refuse_beyond_tier(scope, self.charge, self.tier_cap)
+
+    def require_people(self, scope: ScopeState) -> None:
+        """Refuses a request about other people than those whose budget it would be charged to.
+
+        Raises:
+            PolicyRefused: With every reason of `other_people`.
+        """
+        reasons = self.other_people(scope)
+        if reasons:
+            raise PolicyRefused(reasons)
+
+    def other_people(self, scope: ScopeState) -> list[str]:
+        """Why the request is not about the people of a scope; empty when it is.
+
+        It compares unit, declared size, sources, key, path, id shape and opt-outs; without people to compare with,
+        policy decides.
+        """
+        declared, request = scope.terms.declared_patients, self.file.request
+        reasons = []
+        if scope.terms.unit != request.patient.unit:
+            reasons.append(
+                f"scope '{scope.scope}' protects unit {scope.terms.unit}, the request {request.patient.unit}"
+            )
+        if declared != request.population.declared_patients:
+            reasons.append(
+                f"scope '{scope.scope}' was opened for {declared} declared patients, the request declares "
+                f"{request.population.declared_patients}; a population is declared once, use the same number"
+            )
+        if scope.people is not None:
+            reasons += differences(scope.scope, scope.people, self.file)
+        elif not self.unbound_allowed:
+            reasons.append(
+                f"scope '{scope.scope}' is bound to no source, and policy does not allow that (allow_unbound_scopes); "
+                "the privacy officer binds it with its population file: synthward budget open POPULATION.yaml --by ..."
+            )
+        return reasons
 
 
 def assessed(request: Request, policy: Policy, today: dt.date) -> Assessment:
@@ -247,6 +276,7 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         joint_forecast=chosen.joint_forecast(task),
         warnings=tuple(warnings),
         tasks=public_tasks(request.population.declared_rows),
+        unbound_allowed=policy.allow_unbound_scopes,
     )
 
 

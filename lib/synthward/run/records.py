@@ -28,6 +28,7 @@ from synthward.release.table import Fingerprint, Lineage
 from synthward.run.learning import Learned
 from synthward.run.plan import Plan
 from synthward.spec.request import Output
+from synthward.spec.unit_words import EXCLUDED, UNBOUND, id_words, unit_words
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def manifest_of(facts: Facts) -> Manifest:
             }
             for entry in facts.approvals
         ],
-        "guarantee": _guarantee(plan),
+        "guarantee": _guarantee(plan, facts.scope),
         "budget": {
             "scope": facts.scope.scope,
             "declared_patients": cap.declared_patients,
@@ -147,12 +148,21 @@ def manifest_of(facts: Facts) -> Manifest:
     return Manifest(body)
 
 
-def _guarantee(plan: Plan) -> dict[str, Any]:
-    unit = plan.task.unit
+def _guarantee(plan: Plan, scope: ScopeState) -> dict[str, Any]:
+    unit, request = plan.task.unit, plan.file.request
+    statements = [
+        *([id_words(request)] if id_words(request) else []),
+        *([EXCLUDED] if request.population.excluded is not None else []),
+        *([UNBOUND] if scope.people is None else []),
+    ]
     return {
         "unit": unit.name,
-        "claim": unit.claim,
+        "claim": f"unit: {unit_words(request)}",
+        "key": request.patient.key,
+        "path": [", ".join(f"{own} = {their}" for own, their in step.on.items()) for step in request.patient.path],
+        "statements": statements,
         "neighbours": "add or remove one row" if unit.name == "row" else "add or remove one patient with all rows",
+        "promises": list(plan.file.request.promises),
         "max_rows_per_unit": unit.max_rows,
         "mechanism": plan.task.mechanism,
         "epsilon": str(plan.epsilon),
@@ -305,6 +315,8 @@ def registry_row(manifest: Manifest) -> dict[str, Any]:
         "scope": body["budget"]["scope"],
         "source_ref": body["source_ref"],
         "unit": guarantee["unit"],
+        # A manifest of an earlier version does not say it; its row must stay equal when its run is resumed.
+        "unit_by": guarantee["claim"].removeprefix("unit: ") if "key" in guarantee else None,
         "max_rows_per_unit": guarantee["max_rows_per_unit"],
         "mechanism": guarantee["mechanism"],
         "epsilon": guarantee["epsilon"],
@@ -348,8 +360,9 @@ def table_properties(manifest: Manifest) -> dict[str, str]:
 def tracked_parameters(manifest: Manifest) -> dict[str, str]:
     """Parameters for MLflow."""
     row = registry_row(manifest)
-    names = ("request_digest", "purpose", "audience", "tier", "scope", "unit", "max_rows_per_unit", "mechanism", "rows")
-    chosen = {name: str(row[name]) for name in (*names, "sampling_seed", "domain_digest", "model_digest")}
+    names = ("request_digest", "purpose", "audience", "tier", "scope", "unit", "unit_by", "max_rows_per_unit")
+    more = ("mechanism", "rows", "sampling_seed", "domain_digest", "model_digest")
+    chosen = {name: str(row[name]) for name in (*names, *more) if row[name] is not None}
     return {**chosen, "synthesizer": manifest.body["model"]["synthesizer"]}
 
 

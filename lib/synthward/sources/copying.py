@@ -9,14 +9,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from synthward.errors import SourceError, kind_of
-from synthward.sources.reading import Pinned, PinnedSource, carried_column, open_table
+from synthward.sources import delta
+from synthward.sources.patient import needed_columns
+from synthward.sources.protocol import Pinned
+from synthward.sources.reading import PinnedSource, open_table
 from synthward.spec.request import Source
 from synthward.spec.request_file import RequestFile
 from synthward.store.delta import drop, exists, version_of
-from synthward.store.places import TableRef
+from synthward.store.places import TableRef, quoted
 
 logger = logging.getLogger(__name__)
 
@@ -26,16 +30,6 @@ PROPERTIES = {
     # Statistics are values of cells, in a transaction log that may outlive the data files.
     "delta.dataSkippingNumIndexedCols": "0",
 }
-
-
-def needed_columns(file: RequestFile, place: int) -> list[str]:
-    """The only columns that are read of the table at `place` on the path to the patient."""
-    patient = file.request.patient
-    arriving = list(patient.path[place - 1].on.values()) if place else list(file.request.columns)
-    if patient.unit == "row":
-        return arriving
-    leaving = list(patient.path[place].on) if place < len(patient.path) else [str(patient.key)]
-    return list(dict.fromkeys([*arriving, *leaving]))
 
 
 def copy_tables(
@@ -64,7 +58,7 @@ def copy_tables(
 
 def _copy(spark: SparkSession, table: Pinned, columns: list[str], target: TableRef) -> Pinned:
     try:
-        writer = _chosen(open_table(spark, table), columns).writeTo(target.sql).using("delta")
+        writer = open_table(spark, table, columns).writeTo(target.sql).using("delta")
         for name, value in PROPERTIES.items():
             writer = writer.tableProperty(name, value)
         writer.createOrReplace()
@@ -82,17 +76,13 @@ def _copy(spark: SparkSession, table: Pinned, columns: list[str], target: TableR
     return Pinned(located, version=version)
 
 
-def _chosen(frame: DataFrame, columns: list[str]) -> DataFrame:
-    return frame.select(*(carried_column(frame, name, name) for name in columns))
-
-
 def is_whole(spark: SparkSession, pinned: PinnedSource, places: Iterable[int]) -> bool:
     """Whether the copies at these places can still be read; the log of a dropped one may be there without its files."""
     try:
         for place in places:
-            frame = open_table(spark, pinned.tables[place])
+            frame = delta.frame_of(spark, pinned.tables[place])
             # Of a constant Spark would not open any file.
-            frame.select(carried_column(frame, frame.columns[0], "any").isNull()).limit(1).collect()
+            frame.select(F.col(quoted(frame.columns[0])).isNull()).limit(1).collect()
     except Exception:  # noqa: BLE001  whatever it is, that copy is of no use
         return False
     return True

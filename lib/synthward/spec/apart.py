@@ -46,3 +46,5 @@ def _sources(file: RequestFile) -> Iterator[tuple[str, Source]]:
     yield "source", file.request.source
     for place, step in enumerate(file.request.patient.path):
         yield f"patient.path.{place}.source", step.source
+    if file.request.population.excluded is not None:
+        yield "population.excluded.source", file.request.population.excluded.source

@@ -11,8 +11,10 @@ from decimal import Decimal
 from typing import Literal
 
 from synthward.config.fields import Findings, key
+from synthward.config.names import SCOPE_NAME
 from synthward.config.text import LINE, PARAGRAPH
 from synthward.spec.learn import Learn
+from synthward.spec.patient_id import IdShape
 
 Audience = Literal["enclave", "team", "organisation", "partner", "public"]
 AUDIENCES: tuple[Audience, ...] = ("enclave", "team", "organisation", "partner", "public")
@@ -29,9 +31,9 @@ SMALLEST_DELTA = Decimal("1e-18")
 """Delta is charged in these units."""
 
 NOT_BLANK = r"[\s\S]*\S[\s\S]*"
-SCOPE = r"[a-z0-9][a-z0-9_.-]{0,63}"
+SCOPE = SCOPE_NAME.pattern
 _NAME = r"[a-z][a-z0-9_]{0,99}"
-_TABLE = r"[^.`\s]+(\.[^.`\s]+){0,2}"
+TABLE = r"[^.`\s]+(\.[^.`\s]+){0,2}"
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,31 @@ class CsvOptions:
     encoding: Literal["UTF-8", "US-ASCII", "ISO-8859-1", "UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32"] = key(
         "UTF-8", doc="Character encoding."
     )
-    header: bool = key(True, doc="Whether the first line names the columns.")
-    multiline: bool = key(False, doc="Whether a quoted text may hold line breaks.")
+    header: bool = key(True, doc="Whether the first line of every file names its columns.")
+    names: tuple[str, ...] = key(
+        (), pattern=NOT_BLANK, doc="Names of all columns, in order, of files without a header; their number is checked."
+    )
+    records: Literal["one_per_line"] | None = key(
+        None,
+        doc="The exporter's promise that no text holds a line break, so that every line is one record; required for "
+        "unit patient, and printed with the guarantee.",
+    )
+    multiline: bool = key(False, doc="Always false: a quoted text may hold no line breaks.")
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if self.multiline:
+            fix = "write the file to a Delta table first, or replace line breaks in the export, and remove this"
+            yield "multiline", f"found true, but a quoted text with line breaks can swallow the records after it; {fix}"
+        if len({self.delimiter, self.quote} | {"\n", "\r"}) < 4:
+            yield "delimiter", "delimiter and quote must be two characters, neither of them a line break"
+        elif self.quote and self.escape in ("\n", "\r", self.delimiter):
+            yield "escape", "found the delimiter or a line break; use the quote itself, or a backslash"
+        if self.header and self.names:
+            yield "names", "applies to `header: false` only; with a header each file's first line names its columns"
+        if not self.header and not self.names:
+            yield "names", "`header: false` needs the names of all columns, for instance `names: [patient_id, sex]`"
+        yield from _repeated("names", self.names)
 
 
 @dataclass(frozen=True)
@@ -74,7 +99,7 @@ class Source:
     format: Literal["csv", "parquet", "delta"] = key("delta", doc="Format of the files or of the table.")
     path: str | None = key(None, pattern=NOT_BLANK, doc="Folder or file; relative to the request's folder.")
     table: str | None = key(
-        None, pattern=_TABLE, doc="Name in the catalog, of one to three parts.", example="main.ehr.encounters"
+        None, pattern=TABLE, doc="Name in the catalog, of one to three parts.", example="main.ehr.encounters"
     )
     snapshot: Literal["pin", "materialize"] = key(
         "pin", doc="pin: read one version; materialize: copy into the protected zone first (views, filtered tables)."
@@ -127,6 +152,9 @@ class Patient:
         maximum=MAX_ROWS_PER_PATIENT,
         doc="Contribution bound K: rows of a patient beyond it are weighed down. A public choice, never from data.",
     )
+    id: IdShape | None = key(
+        None, doc="What an id looks like and what is none; what does not fit has no patient and is left out."
+    )
     # Last, because from here on the name is the field and no longer the function.
     key: str | None = key(
         None,
@@ -143,8 +171,19 @@ class Patient:
                 yield "key", "unit row has no key; remove it, or use `unit: patient`"
             if self.path:
                 yield "path", "unit row has no path; remove it, or use `unit: patient`"
+            if self.id is not None:
+                yield "id", "unit row has no ids; remove it, or use `unit: patient`"
             if self.max_rows_per_patient != 1:
                 yield "max_rows_per_patient", f"found {self.max_rows_per_patient}, but unit row allows 1 only"
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """The site's list of people who opted out: they are removed before anything is counted."""
+
+    source: Source = key(doc="The table with the ids.")
+    # Last, because from here on the name is the field and no longer the function.
+    key: str = key(pattern=NOT_BLANK, doc="Column of that table with the patient's id, the same id as `patient.key`.")
 
 
 @dataclass(frozen=True)
@@ -157,6 +196,9 @@ class Population:
     )
     declared_rows: int = key(
         minimum=1, maximum=MAX_ROWS, doc="Number of rows, as publicly known; round it, do not count."
+    )
+    excluded: Excluded | None = key(
+        None, doc="People who opted out, by their ids; must be the list of the scope's population."
     )
 
     def problems(self) -> Findings:
@@ -329,6 +371,13 @@ class Request:
     utility: Utility = key(doc="Thresholds, declared before anything is measured.")
 
     @property
+    def sources(self) -> tuple[Source, ...]:
+        """Every table that is read: the one with the columns, those of the path in order, the list of opt-outs."""
+        excluded = self.population.excluded
+        steps = tuple(step.source for step in self.patient.path)
+        return (self.source, *steps, *([excluded.source] if excluded is not None else []))
+
+    @property
     def linking_columns(self) -> frozenset[str]:
         """Lower-case names of every key of the request: they are read or made afresh, never reproduced."""
         names = {*self.output.key_columns, *([self.patient.key] if self.patient.key is not None else [])}
@@ -336,10 +385,22 @@ class Request:
             names |= {*step.on.keys(), *step.on.values()}
         return frozenset(name.lower() for name in names)
 
+    @property
+    def promises(self) -> tuple[str, ...]:
+        """What exporters of the sources promise and the guarantee depends on, in sentences; part of every claim."""
+        promised = [one for one in self.sources if one.format == "csv" and one.csv_options.records == "one_per_line"]
+        return tuple(
+            f"CSV source '{one.location}': no text holds a line break, so that every line is one record; a line that "
+            "is no well-formed record counts for nobody"
+            for one in promised
+        )
+
     def problems(self) -> Findings:
         """Cross-field checks for the loader."""
         if not self.columns:
             yield "columns", "name at least one column"
+        if self.patient.unit == "row" and self.population.excluded is not None:
+            yield "population.excluded", "unit row has no ids by which people could be left out; use `unit: patient`"
         yield from _repeated("columns", self.columns)
         for index, column in enumerate(self.columns):
             if column.lower() in self.linking_columns:
@@ -347,6 +408,25 @@ class Request:
                     f"columns[{index}]",
                     f"{column!r} is a key of this request; keys are never reproduced (see `output.keys: fresh`)",
                 )
+        if self.patient.unit == "patient":
+            yield from _unpromised("source", self.source)
+            for place, step in enumerate(self.patient.path):
+                yield from _unpromised(f"patient.path[{place}].source", step.source)
+            if self.population.excluded is not None:
+                yield from _unpromised("population.excluded.source", self.population.excluded.source)
+
+
+_PROMISE = (
+    "the exporter's promise that no text holds a line break: a record that is cut into lines could become several "
+    "patients. Where texts may hold line breaks, let the site write the file to a Delta table and name that"
+)
+
+
+def _unpromised(path: str, source: Source) -> Findings:
+    """A CSV source of patients without the promise that a record is a line."""
+    if source.format == "csv" and source.csv_options.records is None:
+        where = f"{path}.csv.records" if source.csv is not None else path
+        yield where, f"a CSV source of patients needs `csv: {{records: one_per_line}}`, {_PROMISE}"
 
 
 def _repeated(path: str, names: tuple[str, ...]) -> Findings:

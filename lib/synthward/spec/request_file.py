@@ -88,8 +88,7 @@ def request_digest(request: Request, domain_digest: str, folder: Path) -> str:
 
     A relative path is another table in another folder, so that it is approved for the folder it counts from.
     """
-    sources = (request.source, *(step.source for step in request.patient.path))
-    reads = [source.table if source.path is None else resolve(folder, source.path) for source in sources]
+    reads = [source.table if source.path is None else resolve(folder, source.path) for source in request.sources]
     return digest({"request": request, "domain": domain_digest, "reads": reads})
 
 

@@ -165,6 +165,31 @@ def create_if_absent(
         time.sleep(pause(attempt))
 
 
+def add_columns(spark: SparkSession, ref: TableRef, schema_ddl: str) -> None:
+    """Add to a table the columns of a schema that it lacks, at its end; rows that are there have NULL in them.
+
+    Args:
+        spark: The session.
+        ref: The table.
+        schema_ddl: All columns, as given to `create_if_absent`.
+    """
+    wanted = spark.createDataFrame([], schema_ddl).schema
+    for attempt in range(RETRIES + 1):
+        there = set(read(spark, ref).schema.names)
+        lacking = [field for field in wanted.fields if field.name not in there]
+        if not lacking:
+            return
+        columns = ", ".join(f"{quoted(field.name)} {field.dataType.simpleString()}" for field in lacking)
+        try:
+            spark.sql(f"ALTER TABLE {ref.sql} ADD COLUMNS ({columns})").collect()
+            return
+        except Exception as error:
+            # Another driver may have added them; then nothing is lacking at the next look.
+            if attempt == RETRIES or not (is_conflict(error) or condition_of(error).startswith(("FIELD", "COLUMN"))):
+                raise
+        time.sleep(pause(attempt))
+
+
 def _text(value: str) -> str:
     """A string literal that reads the same whatever `escapedStringLiterals` says."""
     if "'" in value or "\\" in value:
