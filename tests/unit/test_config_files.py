@@ -31,6 +31,7 @@ expires: 2027-06-30
 source:
   format: csv
   path: data/x.csv
+  csv: {records: one_per_line}
 patient:
   key: patient_nbr
   max_rows_per_patient: 4

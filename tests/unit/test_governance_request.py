@@ -263,7 +263,7 @@ def test_wishes_that_fit_are_part_of_what_is_approved(tmp_path: Path) -> None:
 
 def test_a_missing_domain_is_named(tmp_path: Path) -> None:
     path = write(tmp_path, edited(("diabetes130.yaml", "none.yaml")))
-    with pytest.raises(ConfigError, match=r"r\.yaml:14: domain: .*none\.yaml' no such file"):
+    with pytest.raises(ConfigError, match=r"r\.yaml:15: domain: .*none\.yaml' no such file"):
         load_request(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -173,7 +174,10 @@ def test_an_opening_that_is_not_of_the_request_is_refused(world: World, change: 
 def test_what_a_charge_says_of_an_opening_cannot_be_guessed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hash of the link stands in the ledger; equal openings differ by a number that is never published."""
     monkeypatch.setattr(opening.source, "pin", lambda *_: world.pinned)
-    monkeypatch.setattr(opening.source, "source_rows", lambda *_: None)
+    monkeypatch.setattr(opening, "source_rows", lambda *_: None)
+    monkeypatch.setattr(opening, "require_same_tables", lambda *_: None)
+    scope = SimpleNamespace(scope="clinic", people=None)
+    monkeypatch.setattr(world.env, "ledger", SimpleNamespace(state=lambda _: scope), raising=False)
     monkeypatch.setattr(opening, "refuse_zones", lambda *_: None)
     monkeypatch.setattr(opening, "_types", lambda *_: T.StructType())
     one, two = (opening._opening(world.env, world.plan, world.places) for _ in range(2))

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from store_doubles import MemoryLinks
-from synthward.cli.check import check_file
 from synthward.errors import ConfigError, PolicyRefused
 from synthward.ledger.ledger import Ledger
 from synthward.ledger.scopes import ScopeState
+from synthward.run.documents import kind_of_file
 from synthward.spec.population import People, PopulationFile, differences, load_population
 from synthward.spec.request_file import load_request
 from synthward.spec.unit_words import id_words, unit_words
@@ -51,7 +51,7 @@ def test_a_population_loads_with_resolved_locations(tmp_path: Path) -> None:
     assert found.people.excluded is not None
     assert found.people.excluded.source.path == str(tmp_path / "data" / "opt_outs")
     assert People.from_body(found.people.body) == found.people
-    assert check_file(found.path) == "population"
+    assert kind_of_file(found.path) == "population"
 
 
 def test_another_source_replaces_the_first_one(tmp_path: Path) -> None:

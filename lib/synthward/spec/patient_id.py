@@ -25,7 +25,8 @@ class IdShape:
     never: tuple[str, ...] = key(
         (),
         yaml="not",
-        doc="Keys that stand for nobody, for instance ['0', UNKNOWN]: texts exactly as written, numbers by value.",
+        doc="Keys that stand for nobody: texts exactly as written, numbers by value.",
+        example='["0", UNKNOWN]',
     )
 
     def problems(self) -> Iterator[tuple[str, str]]:

@@ -35,11 +35,14 @@ class Table:
 
     format: Literal["csv", "parquet", "delta"] = key("delta", doc="Format of the files or of the table.")
     path: str | None = key(None, pattern=NOT_BLANK, doc="Folder or file; relative to this file's folder.")
-    table: str | None = key(None, pattern=TABLE, doc="Name in the catalog, for instance main.ehr.encounters.")
+    table: str | None = key(
+        None, pattern=TABLE, doc="Name in the catalog, of one to three parts.", example="main.ehr.encounters"
+    )
     table_id: str | None = key(
         None,
         pattern=_TABLE_ID,
         doc="Delta's id of the table (DESCRIBE DETAIL); without it, the id that a Delta table has when it is opened.",
+        example="0f1d2c3b-4a59-4687-9798-a6b5c4d3e2f1",
     )
 
     csv: CsvOptions | None = key(
@@ -109,7 +112,10 @@ class Route:
     )
     # Last, because from here on the name is the field and no longer the function.
     key: str | None = key(
-        None, pattern=NOT_BLANK, doc="Column with the id where it has another name than the population's `key`."
+        None,
+        pattern=NOT_BLANK,
+        doc="Column with the id where it has another name than the population's `key`.",
+        example="patient_id",
     )
 
     @property
@@ -124,7 +130,7 @@ class OptOuts:
 
     source: Table = key(doc="The table with the ids.")
     # Last, because from here on the name is the field and no longer the function.
-    key: str = key(pattern=NOT_BLANK, doc="Column of that table with the patient's id.")
+    key: str = key(pattern=NOT_BLANK, doc="Column of that table with the patient's id.", example="patient_id")
 
 
 @dataclass(frozen=True)
@@ -313,8 +319,8 @@ def differences(scope: str, people: People, file: RequestFile) -> list[str]:
     else:
         if route.source.reading != asked.sources[0].source.reading:
             found.append(
-                f"source.csv: scope '{scope}' was opened for files that are written in another way; give the options of "
-                "its population file"
+                f"source.csv: scope '{scope}' was opened for files that are written in another way; give the options "
+                "of its population file"
             )
         found += _route_differences(scope, people, route, asked)
     if not same_shape(people.id, asked.id):

@@ -67,7 +67,10 @@ class CsvOptions:
     )
     header: bool = key(True, doc="Whether the first line of every file names its columns.")
     names: tuple[str, ...] = key(
-        (), pattern=NOT_BLANK, doc="Names of all columns, in order, of files without a header; their number is checked."
+        (),
+        pattern=NOT_BLANK,
+        doc="Names of all columns, in order, of files without a header; their number is checked.",
+        example="[patient_id, sex, age]",
     )
     records: Literal["one_per_line"] | None = key(
         None,
@@ -183,7 +186,11 @@ class Excluded:
 
     source: Source = key(doc="The table with the ids.")
     # Last, because from here on the name is the field and no longer the function.
-    key: str = key(pattern=NOT_BLANK, doc="Column of that table with the patient's id, the same id as `patient.key`.")
+    key: str = key(
+        pattern=NOT_BLANK,
+        doc="Column of that table with the patient's id, the same id as `patient.key`.",
+        example="patient_id",
+    )
 
 
 @dataclass(frozen=True)
