@@ -136,7 +136,7 @@ def test_the_set_of_a_request(tmp_path: Path, patients: Path) -> None:
     for written in ("../policy.yaml", str(tmp_path / "domains" / "diabetes130.yaml"), "../data/patients.csv"):
         request.write_text(edited(("../domains/diabetes130.yaml", written)), encoding="utf-8")
         text = refusal(request)
-        assert f"{request}:14: domain: '" in text
+        assert f"{request}:15: domain: '" in text
         assert "a domain lies in the folder of its request or below" in text
     other = tmp_path / "lab"
     other.mkdir()

@@ -47,7 +47,9 @@ class World:
     @property
     def env(self) -> Any:
         """Stands for an `Environment`."""
-        return cast("Any", type("Env", (), {"spark": None, "site": None, "journal": self.chain}))
+        scope = SimpleNamespace(scope="clinic", people=None)
+        ledger = SimpleNamespace(state=lambda _: scope)
+        return cast("Any", type("Env", (), {"spark": None, "site": None, "journal": self.chain, "ledger": ledger}))
 
     def journal(self) -> Journal:
         """As a new driver sees it."""
@@ -176,8 +178,6 @@ def test_what_a_charge_says_of_an_opening_cannot_be_guessed(world: World, monkey
     monkeypatch.setattr(opening.source, "pin", lambda *_: world.pinned)
     monkeypatch.setattr(opening, "source_rows", lambda *_: None)
     monkeypatch.setattr(opening, "require_same_tables", lambda *_: None)
-    scope = SimpleNamespace(scope="clinic", people=None)
-    monkeypatch.setattr(world.env, "ledger", SimpleNamespace(state=lambda _: scope), raising=False)
     monkeypatch.setattr(opening, "refuse_zones", lambda *_: None)
     monkeypatch.setattr(opening, "_types", lambda *_: T.StructType())
     one, two = (opening._opening(world.env, world.plan, world.places) for _ in range(2))
