@@ -324,7 +324,7 @@ def test_an_edit_after_approval_voids_it(spark: SparkSession, tmp_path: Path, wh
         policy = site.root / "policy.yaml"
         policy.write_text(policy.read_text(encoding="utf-8").replace("max_request_days: 400", "max_request_days: 399"))
     again = site.open(spark)
-    with pytest.raises(PolicyRefused, match="approval is missing from: privacy_officer") as refused:
+    with pytest.raises(PolicyRefused, match="does not count any more, from: privacy_officer") as refused:
         again.run(again.request(tmp_path / "request.yaml"))
     if what == "policy":
         assert "the policy was edited after approval" in str(refused.value)

@@ -146,9 +146,9 @@ def test_the_manifest_names_promise_people_and_gates(manifest: dict[str, Any], s
     ]
     assert all(gate["passed"] for gate in manifest["gates"])
     assert [entry["signed"] for entry in manifest["approvals"]] == [False] * len(manifest["approvals"])
-    shown = {entry["control"]: set(entry["gates"]) for entry in manifest["policy"]["evidence"]}
-    assert set(shown) == set(manifest["policy"]["controls"])
-    assert set().union(*shown.values()) <= {gate["gate"] for gate in manifest["gates"]}
+    evidence = {entry["control"]: set(entry["gates"]) for entry in manifest["policy"]["evidence"]}
+    assert set(evidence) == set(manifest["policy"]["controls"])
+    assert set().union(*evidence.values()) <= {gate["gate"] for gate in manifest["gates"]}
     assert manifest["budget"]["charges"] == 1
     assert manifest["budget"]["alone_epsilon"] == manifest["budget"]["spent_epsilon"]
     assert manifest["rows"] == RELEASE_ROWS
