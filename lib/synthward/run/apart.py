@@ -11,8 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F
-
 from synthward.config.places import CATALOG, place_of, relation
 from synthward.errors import SourceError, kind_of
 from synthward.sources.protocol import Pinned
@@ -89,15 +87,26 @@ def _met(folders: Iterable[str], site: Site, known: Sequence[_Known]) -> set[str
     return zones
 
 
+def _is_of_a_cell(error: Exception) -> bool:
+    """Return True for a data exception (SQLSTATE class 22): rows written in the view itself cannot be computed.
+
+    Over Connect such rows are computed when the view is planned. The same plan is made for the copy, so a view that
+    ends here ends there as well: nothing of it is ever read.
+    """
+    state = getattr(error, "getSqlState", None)
+    return callable(state) and str(state() or "").startswith("22")
+
+
 def _files(spark: SparkSession, table: Pinned) -> list[str]:
     """Files that a view, or a table without versions, reads as it stands."""
     try:
         source = table.source
         reader = spark.read.format(source.format)
         frame = reader.load(source.path) if source.path is not None else spark.read.table(str(source.table))
-        # Of a constant only: the plan keeps its files, and no expression of the view is looked at.
-        return list(frame.select(F.lit(1)).inputFiles())
+        return list(frame.inputFiles())
     except Exception as error:  # noqa: BLE001  a classic session passes some errors on as py4j's own
+        if _is_of_a_cell(error):
+            return []
         raise SourceError(
             f"source '{table.source.location}' cannot be asked which files it reads ({kind_of(error)}), so that it "
             "cannot be told from the site's own tables; check that the view is readable"
