@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import re
 import zoneinfo
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 
@@ -20,21 +20,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from synthward.domain import matching
+from synthward.domain.matching import MISSING
 from synthward.domain.spec import EPOCH, Attribute, Boolean, Categorical, Date, Domain, Numeric
+from synthward.domain.texts import (
+    EXCEL_EPOCH,
+    EXCEL_FALSE_DAY,
+    EXCEL_LAST,
+    date_regex,
+    number_regex,
+    tidied,
+)
+
+__all__ = ["MISSING", "OTHER", "CodeBook", "codebooks", "date_at", "square_of"]
 
 OTHER = -1
-MISSING = -2
-"""Places that are no grid index: `place_of` returns an index of at least 0, or one of these."""
-
-_SPACES = "".join(map(chr, range(33)))
-"""What the JVM trims around a number; around a date it trims DEL as well."""
-
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[dDfF]?\Z")
-_HEX_NUMBER = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?\d+[dDfF]?\Z")
-_NAN = re.compile(r"(?i:nan)\Z|[+-]NaN\Z")
-_ISO_DATE = re.compile(r"([+-]?[0-9]{4,7})(?:-([0-9]{1,2})(?:-([0-9]{1,2})(?:[ T].*)?)?)?\Z", re.DOTALL)
-_CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
-"""The Gregorian calendar repeats after 400 years."""
+"""Place of what is present but not declared: `place_of` returns an index of at least 0, this, or `MISSING`."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,26 @@ class CodeBook:
         return self.attribute.size + 2
 
     @cached_property
-    def _positions(self) -> dict[str, int]:
-        if isinstance(self.attribute, Categorical):
-            return {value: code for code, value in enumerate(self.attribute.values)}
-        if isinstance(self.attribute, Boolean):
-            texts = {text.lower(): 0 for text in self.attribute.false}
-            return texts | {text.lower(): 1 for text in self.attribute.true}
+    def _texts(self) -> dict[str, int]:
+        """Places by tidied text, those of missing texts included."""
+        attribute = self.attribute
+        if isinstance(attribute, Categorical):
+            return matching.by_text(attribute)
+        if isinstance(attribute, Boolean):
+            return {text.lower(): place for text, place in matching.declared(attribute) if place >= 0}
         return {}
+
+    @cached_property
+    def _numbers(self) -> dict[Decimal, int]:
+        return matching.by_number(self.attribute) if isinstance(self.attribute, Categorical | Boolean) else {}
+
+    @cached_property
+    def _doubles(self) -> dict[float, int]:
+        return matching.by_double(self.attribute) if isinstance(self.attribute, Categorical | Boolean) else {}
+
+    @cached_property
+    def _truths(self) -> Mapping[bool, int]:
+        return matching.by_truth(self.attribute) if isinstance(self.attribute, Categorical) else {}
 
     def labels(self) -> tuple[str, ...]:
         """A short text for each code, for reports."""
@@ -101,18 +115,27 @@ class CodeBook:
     def place_of(self, value: object) -> int:
         """Where a source value stands: grid index or declared code, or `OTHER` or `MISSING`. Never fails."""
         attribute = self.attribute
-        if value is None or (isinstance(value, str) and value in attribute.missing):
+        if value is None:
             return MISSING
         if isinstance(attribute, Numeric):
             return _numeric_place(attribute, value)
         if isinstance(attribute, Date):
             return _date_place(attribute, value)
-        if isinstance(attribute, Boolean) and isinstance(value, bool):
-            return int(value)
-        text = _text(value)
-        if text in attribute.missing or (isinstance(attribute, Boolean) and not text.strip(" ")):
+        if isinstance(value, bool):
+            return int(value) if isinstance(attribute, Boolean) else self._truths.get(value, OTHER)
+        if isinstance(value, float):
+            return MISSING if math.isnan(value) else self._doubles.get(value, OTHER)
+        if isinstance(value, int | Decimal):
+            return self._numbers.get(Decimal(value), OTHER)
+        return self._text_place(str(value))
+
+    def _text_place(self, text: str) -> int:
+        attribute = self.attribute
+        if isinstance(attribute, Categorical):
+            return self._texts.get(tidied(text, trim=attribute.trim, fold=attribute.case == "fold"), OTHER)
+        if text in attribute.missing or not text.strip(" "):
             return MISSING
-        return self._positions.get(text.strip(" ").lower() if isinstance(attribute, Boolean) else text, OTHER)
+        return self._texts.get(text.strip(" ").lower(), OTHER)
 
     def code_of_place(self, place: int) -> int:
         """Code of a place: the bin of a grid index, the index itself of a category."""
@@ -136,7 +159,7 @@ class CodeBook:
         """
         attribute = self.attribute
         if isinstance(attribute, Numeric):
-            number = _finite(value) if self.place_of(value) >= 0 else None
+            number = _finite(attribute, value) if self.place_of(value) >= 0 else None
         elif isinstance(attribute, Date):
             number = float(attribute.grid.low + place) if (place := self.place_of(value)) >= 0 else None
         else:
@@ -181,45 +204,20 @@ def date_at(attribute: Date, index: int) -> date:
     return date(EPOCH.year + ordinal // 12, ordinal % 12 + 1, 1)
 
 
-def _text(value: object) -> str:
-    """The text that a cell of any plain type casts to."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return _float_text(value)
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
-
-
-def _float_text(value: float) -> str:
-    """A double as the JVM writes it: 1.0, 1.0E7, Infinity."""
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
-    if value == 0 or 1e-3 <= abs(value) < 1e7:
-        return repr(value)
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    shown = "".join(map(str, digits))
-    return f"{'-' if sign else ''}{shown[0]}.{shown[1:] or '0'}E{int(exponent) + len(shown) - 1}"
-
-
-def _finite(value: object) -> float | None:
+def _finite(attribute: Numeric, value: object) -> float | None:
     """A number as a double; NaN stays NaN, text that is no number is None."""
     if isinstance(value, bool | int | float | Decimal):
         return float(value)
-    text = str(value).strip(_SPACES)
-    if _NAN.match(text):
-        return math.nan
-    if _HEX_NUMBER.match(text):  # what the JVM takes for a double, so does the reference
-        try:
-            return float.fromhex(text.rstrip("dDfF"))
-        except OverflowError:
-            return -math.inf if text.startswith("-") else math.inf
-    return float(text.rstrip("dDfF")) if _NUMBER.match(text) else None
+    text = str(value)
+    if not re.fullmatch(number_regex(attribute.decimal), text):
+        return None
+    return float(text.replace(attribute.decimal, "."))
 
 
 def _numeric_place(attribute: Numeric, value: object) -> int:
-    if isinstance(value, str) and not value.strip(" "):
+    if isinstance(value, str) and (value in attribute.missing or not value.strip(" ")):
         return MISSING
-    number = _finite(value)
+    number = _finite(attribute, value)
     if number is None:
         return OTHER
     if math.isnan(number) or number in {float(sentinel) for sentinel in attribute.sentinels}:
@@ -232,7 +230,9 @@ def _numeric_place(attribute: Numeric, value: object) -> int:
 
 
 def _date_place(attribute: Date, value: object) -> int:
-    if isinstance(value, str) and not value.strip(" "):
+    if isinstance(value, str) and (value in attribute.missing or not value.strip(" ")):
+        return MISSING
+    if isinstance(value, float) and math.isnan(value):
         return MISSING
     day = _day(attribute, value)
     if day is None:
@@ -249,7 +249,7 @@ def _date_place(attribute: Date, value: object) -> int:
 
 
 def _day(attribute: Date, value: object) -> date | float | None:
-    """The date of a cell, None where it is none, -inf or inf where the engine's calendar reaches beyond Python's."""
+    """The date of a cell, None where it is none, -inf or inf where an instant lies beyond Python's calendar."""
     if isinstance(value, datetime):
         if value.tzinfo is None:
             return value.date()  # only an instant needs the declared zone to have a date
@@ -259,25 +259,53 @@ def _day(attribute: Date, value: object) -> date | float | None:
             return -math.inf if value.year == 1 else math.inf
     if isinstance(value, date):
         return value
-    if not isinstance(value, str):
+    if isinstance(value, bool):
         return None
-    text = value.strip(_SPACES + "\x7f")
+    if attribute.serial:
+        return _day_of_serial(value)
+    if isinstance(value, int | float | Decimal):
+        return _day_of_digits(attribute, value)
+    return _day_of_text(attribute, value) if isinstance(value, str) else None
+
+
+def _day_of_serial(value: object) -> date | None:
+    """Excel's serial number; its fraction is the time of day."""
+    if isinstance(value, str):
+        if not re.fullmatch(number_regex("."), value):
+            return None
+        number = float(value)
+    elif isinstance(value, int | float | Decimal):
+        number = float(value)
+    else:
+        return None
+    if not 1 <= number < EXCEL_LAST + 1:
+        return None
+    serial = math.floor(number)
+    if serial == EXCEL_FALSE_DAY:
+        return None
+    return EPOCH + timedelta(days=EXCEL_EPOCH + serial + (serial < EXCEL_FALSE_DAY))
+
+
+def _day_of_digits(attribute: Date, value: float | Decimal) -> date | None:
+    """A number whose digits are the date, such as 20240131."""
+    pattern = attribute.pattern
+    if pattern is None or pattern.width is None or not 0 <= value < 10**pattern.width or value != int(value):
+        return None
+    return _day_of_text(attribute, f"{int(value):0{pattern.width}}")
+
+
+def _day_of_text(attribute: Date, text: str) -> date | None:
     if attribute.pattern is not None:
-        found = re.fullmatch(attribute.pattern.regex, value.strip(" "))
-        text = "-".join(found[group] if group else "1" for group in attribute.pattern.groups) if found else ""
-    found = _ISO_DATE.match(text)
-    return None if found is None else _calendar_day(int(found[1]), int(found[2] or 1), int(found[3] or 1))
-
-
-def _calendar_day(year: int, month: int, day: int) -> date | float | None:
-    cycles, within = divmod(year - EPOCH.year, _CYCLE_YEARS)
+        found = re.fullmatch(attribute.pattern.regex, text.strip(" "))
+        if found is None:
+            return None
+        parts = [int(found[group]) if group else 1 for group in attribute.pattern.groups]
+    elif re.fullmatch(date_regex(attribute.granularity), text, re.DOTALL):
+        written = text.strip(" ")[:10].split("-")
+        parts = [int(part) for part in (*written, "1", "1")[:3]]
+    else:
+        return None
     try:
-        found = date(EPOCH.year + within, month, day)
+        return date(*parts)
     except ValueError:
         return None
-    if 1 <= year <= 9999:
-        return found.replace(year=year)
-    epoch_day = (found - EPOCH).days + cycles * _CYCLE_DAYS
-    if not -(2**31) <= epoch_day < 2**31:
-        return None
-    return -math.inf if year < 1 else math.inf

@@ -23,10 +23,12 @@ from synthward.config.canonical import digest
 from synthward.config.fields import key
 from synthward.config.loader import load
 from synthward.domain.grid import FixedPoint, Grid
+from synthward.domain.texts import EXCEL, EXCEL_EPOCH, EXCEL_FALSE_DAY, forms, tidied
 from synthward.errors import ConfigError, Problem
 
 Findings = Iterator[tuple[str, str]]
 EPOCH = date(1970, 1, 1)
+EXCEL_FIRST = date(1900, 1, 1)
 MAX_VALUES = 2**20
 
 
@@ -50,6 +52,7 @@ class Numeric(_Common):
     edges: tuple[Decimal, ...] = key((), doc="Lower edges of the second and later bins, instead of `bins`.")
     sentinels: tuple[Decimal, ...] = key((), doc="Numbers that mean 'missing', such as -9 or 999.")
     outside: Literal["clip", "missing"] = key("clip", doc="What a finite number beyond the bounds becomes.")
+    decimal: Literal[".", ","] = key(".", doc="Decimal mark of numbers in text columns.")
 
     @cached_property
     def grid(self) -> Grid:
@@ -91,6 +94,9 @@ class Categorical(_Common):
     codebook: str | None = key(None, doc="CSV file with one value a row, relative to the domain file.")
     codebook_column: str | None = key(None, doc="Column of the code book (default: its first).")
     other: str | None = key(None, doc="Label that undeclared values get in the release; without it they become NULL.")
+    trim: bool = key(False, doc="Spaces around a text do not count.")
+    case: Literal["exact", "fold"] = key("exact", doc="fold: upper and lower case are one.")
+    normalise: bool = key(False, doc="A text also matches in its composed (NFC) and decomposed (NFD) Unicode form.")
 
     @property
     def size(self) -> int:
@@ -108,8 +114,21 @@ class Categorical(_Common):
         both = sorted(set(self.values) & set(self.missing))
         if both:
             yield "missing", f"also declared as a value: {', '.join(both[:5])}"
+        alike = self._alike() if self.trim or self.case == "fold" or self.normalise else None
+        if alike is not None and not both:
+            yield "values", f"'{alike[0]}' and '{alike[1]}' are one text under `trim`, `case` and `normalise`"
         if self.other is not None and self.other in set(self.values):
             yield "other", f"'{self.other}' is a declared value; undeclared values need a label of their own"
+
+    def _alike(self) -> tuple[str, str] | None:
+        """Two declared texts that a cell could match both."""
+        owner: dict[str, str] = {}
+        for text in dict.fromkeys((*self.values, *self.missing)):
+            for form in forms(text, normalise=self.normalise):
+                first = owner.setdefault(tidied(form, trim=self.trim, fold=self.case == "fold"), text)
+                if first != text:
+                    return first, text
+        return None
 
 
 @dataclass(frozen=True)
@@ -136,7 +155,7 @@ class Boolean(_Common):
 
 _DATE_PART = re.compile(r"([A-Za-z])\1*|[^A-Za-z]")
 _DATE_PARTS = {
-    "yyyy": "([0-9]{4})",
+    "yyyy": "((?!0000)[0-9]{4})",
     "MM": "([0-9]{2})",
     "M": "([0-9]{1,2})",
     "dd": "([0-9]{2})",
@@ -154,10 +173,13 @@ class DatePattern:
     Attributes:
         regex: Of the whole text.
         groups: Group of year, month and day; 0 where the format has no such part, which then counts as 1.
+        width: Number of digits of a format that has nothing but digits, such as yyyyMMdd, else None: such dates are
+            read from columns of numbers too.
     """
 
     regex: str
     groups: tuple[int, int, int]
+    width: int | None = None
 
     @classmethod
     def of(cls, text: str) -> DatePattern:
@@ -167,7 +189,8 @@ class DatePattern:
             ValueError: It has other parts than these, no year, or one part twice.
         """
         regex, seen = "", ""
-        for part in (found[0] for found in _DATE_PART.finditer(text)):
+        parts = [found[0] for found in _DATE_PART.finditer(text)]
+        for part in parts:
             if part in _DATE_PARTS:
                 regex += _DATE_PARTS[part]
                 seen += part[0]
@@ -179,7 +202,9 @@ class DatePattern:
             raise ValueError("needs yyyy, and no part twice")
         dated = [part for part in seen if part in "yMd"]
         year, month, day = (dated.index(part) + 1 if part in dated else 0 for part in "yMd")
-        return cls(regex, (year, month, day))
+        whole = "".join(parts)
+        fixed = whole.isalpha() and all(len(part) > 1 for part in parts)
+        return cls(regex, (year, month, day), len(whole) if fixed else None)
 
 
 @dataclass(frozen=True)
@@ -190,7 +215,11 @@ class Date(_Common):
     bounds: tuple[date, date] = key(doc="First and last date; public, never taken from data.")
     granularity: Literal["day", "month", "year"] = key("day", doc="The release holds the first day of each period.")
     time_zone: str = key("UTC", doc="Zone in which an instant (TIMESTAMP) becomes a date.")
-    format: str | None = key(None, doc="Pattern of a text column, such as MM/dd/yyyy; default ISO 8601.")
+    format: str | None = key(
+        None,
+        doc="How a date is written in text or as a number: MM/dd/yyyy, yyyyMMdd, or `excel` for Excel's serial "
+        "numbers; default ISO 8601.",
+    )
     bins: int | None = key(None, minimum=1, maximum=100_000, doc="Number of equal bins for marginals (default 32).")
     sentinels: tuple[date, ...] = key((), doc="Dates that mean 'missing', such as 1900-01-01.")
     outside: Literal["clip", "missing"] = key("clip", doc="What a date beyond the bounds becomes.")
@@ -204,8 +233,27 @@ class Date(_Common):
 
     @cached_property
     def pattern(self) -> DatePattern | None:
-        """The format, read."""
-        return None if self.format is None else DatePattern.of(self.format)
+        """The format, read; None for ISO 8601 and for serial numbers."""
+        return None if self.format is None or self.serial else DatePattern.of(self.format)
+
+    @property
+    def serial(self) -> bool:
+        """Whether dates are Excel's serial numbers."""
+        return self.format == EXCEL
+
+    def number_of(self, day: date) -> int:
+        """A date as columns of numbers hold it: its digits, or Excel's serial number.
+
+        Raises:
+            ValueError: The format is neither.
+        """
+        if self.serial:
+            serial = (day - EPOCH).days - EXCEL_EPOCH
+            return serial - (serial <= EXCEL_FALSE_DAY)
+        if self.pattern is None or self.pattern.width is None or self.format is None:
+            raise ValueError(f"the format '{self.format}' is no number")
+        parts = {"yyyy": f"{day.year:04}", "MM": f"{day.month:02}", "dd": f"{day.day:02}"}
+        return int("".join(parts.get(found[0], "00") for found in _DATE_PART.finditer(self.format)))
 
     @cached_property
     def grid(self) -> Grid:
@@ -236,6 +284,8 @@ class Date(_Common):
             _ = self.pattern
         except ValueError as error:
             yield "format", f"'{self.format}': {error}"
+        if self.serial and first < EXCEL_FIRST:
+            yield "bounds", f"Excel's serial numbers begin with {EXCEL_FIRST}, found {first}"
 
 
 Attribute = Numeric | Categorical | Boolean | Date

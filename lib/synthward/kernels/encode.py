@@ -18,7 +18,17 @@ from pyspark.sql import types as T
 
 from synthward.domain.cells import Packing
 from synthward.domain.codes import MISSING, OTHER, CodeBook
-from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, Graded, Numeric
+from synthward.domain.matching import Coded, by_double, by_number, by_text, by_truth, compared_texts
+from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, DatePattern, Graded, Numeric
+from synthward.domain.texts import (
+    EXCEL_EPOCH,
+    EXCEL_FALSE_DAY,
+    EXCEL_LAST,
+    date_regex,
+    folded_letters,
+    number_regex,
+)
+from synthward.kernels.supported import fits_decimal, fits_long
 
 UNIT = "unit"
 """Column that holds the id of the privacy unit; absent where the unit is the row."""
@@ -69,8 +79,9 @@ def encode(rows: DataFrame, books: Mapping[str, CodeBook], packing: Packing) -> 
         *keep, *(column for place, book in numbered for column in _place(place, book, schema[f"c{place}"]))
     )
     for place, book in numbered:
-        if isinstance(book.attribute, Categorical) and book.attribute.size > LOOKUP_VALUES:
-            placed = _join_codebook(placed, place, book.attribute)
+        attribute = book.attribute
+        if isinstance(attribute, Categorical) and _is_joined(attribute, schema[f"c{place}"]):
+            placed = _join_codebook(placed, place, attribute, schema[f"c{place}"])
     coded = placed.select(*keep, *(column for place, book in numbered for column in _code(place, book)))
     places = {name: place for place, name in enumerate(books)}
     words = [
@@ -86,20 +97,6 @@ def encode(rows: DataFrame, books: Mapping[str, CodeBook], packing: Packing) -> 
         for name in (quantum_column(place), present_column(place))
     ]
     return coded.select(*keep, *words, *sums)
-
-
-def unsupported(book: CodeBook, data_type: T.DataType) -> str | None:
-    """Why an attribute cannot be read from a column of this type, or None. Types are metadata, not data."""
-    name, attribute = data_type.simpleString(), book.attribute
-    scalar = isinstance(data_type, T.StringType | T.NumericType | T.BooleanType)
-    temporal = isinstance(data_type, T.StringType | T.DateType | T.TimestampType | T.TimestampNTZType)
-    if isinstance(attribute, Date):
-        return None if temporal else f"a date is read from DATE, TIMESTAMP or STRING, not from {name}"
-    if isinstance(attribute, Categorical) and isinstance(data_type, T.DateType):
-        return None
-    if not isinstance(attribute, Numeric) and isinstance(data_type, T.DecimalType) and data_type.scale > 6:
-        return f"the text of {name} depends on session settings; give a {attribute.TAG} attribute a STRING column"
-    return None if scalar else f"a {attribute.TAG} attribute is read from a plain column, not from {name}"
 
 
 def _sum(parts: list[Column]) -> Column:
@@ -129,24 +126,51 @@ def _parse(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
         value, missing = _parse_number(raw, attribute, data_type)
     elif isinstance(attribute, Date):
         value, missing = _parse_date(raw, attribute, data_type)
-    else:
+    elif isinstance(data_type, T.BooleanType | T.NumericType):
+        value, missing = _parse_coded_number(raw, attribute, data_type)
+    elif isinstance(attribute, Boolean):
         text = plain_text(raw, data_type)
-        missing = raw.isNull() | _listed(text, attribute.missing)
-        value = text
-        if isinstance(attribute, Boolean) and isinstance(data_type, T.BooleanType):
-            value, missing = raw, raw.isNull()  # a column that is boolean already needs no texts
-        elif isinstance(attribute, Boolean):
-            missing = missing | (F.trim(text) == "")
-            value = F.lower(F.trim(text))
+        missing = raw.isNull() | _listed(text, attribute.missing) | (F.trim(text) == "")
+        value = F.lower(F.trim(text))
+    else:
+        value = _tidied(plain_text(raw, data_type), attribute)
+        texts = [form for text in attribute.missing for form in compared_texts(attribute, text)]
+        missing = raw.isNull() | _listed(value, tuple(dict.fromkeys(texts)))
     return [value.alias(f"v{place}"), missing.alias(f"m{place}")]
+
+
+def _tidied(text: Column, attribute: Categorical) -> Column:
+    if attribute.trim:
+        text = F.trim(text)
+    return F.translate(text, *folded_letters()) if attribute.case == "fold" else text
+
+
+def _parse_coded_number(raw: Column, attribute: Coded, data_type: T.DataType) -> tuple[Column, Column]:
+    """The cell as the type in which `_keys` writes declared numbers."""
+    keys = _keys(attribute, data_type)
+    gone = [key for key, place in keys if place == MISSING]
+    if isinstance(data_type, T.IntegralType):
+        value = raw.cast("long")
+    elif isinstance(data_type, T.FractionalType) and not isinstance(data_type, T.DecimalType):
+        value = raw.cast("double")
+        return value, raw.isNull() | F.isnan(value) | (value.isin(*gone) if gone else F.lit(False))
+    else:
+        value = raw
+    return value, raw.isNull() | (value.isin(*gone) if gone else F.lit(False))
 
 
 def _parse_number(raw: Column, attribute: Numeric, data_type: T.DataType) -> tuple[Column, Column]:
     if isinstance(data_type, T.StringType):
         text = plain_text(raw, data_type)
         missing = raw.isNull() | _listed(text, attribute.missing) | (F.trim(text) == "")
-        return text.try_cast("double"), missing
+        pointed = F.translate(text, ",", ".") if attribute.decimal == "," else text
+        return F.when(_whole(text, number_regex(attribute.decimal)), pointed.try_cast("double")), missing
     return raw.cast("double"), raw.isNull()
+
+
+def _whole(text: Column, regex: str) -> Column:
+    """Whether a whole text matches, line breaks at its end included, which `$` would overlook."""
+    return text.rlike(f"^(?:{regex})\\z")
 
 
 def _parse_date(raw: Column, attribute: Date, data_type: T.DataType) -> tuple[Column, Column]:
@@ -154,14 +178,16 @@ def _parse_date(raw: Column, attribute: Date, data_type: T.DataType) -> tuple[Co
     if isinstance(data_type, T.StringType):
         text = plain_text(raw, data_type)
         missing = missing | _listed(text, attribute.missing) | (F.trim(text) == "")
+        if attribute.serial:
+            return _day_of_serial(F.when(_whole(text, number_regex(".")), text.try_cast("double"))), missing
         if attribute.pattern is None:
-            return text.try_cast("date"), missing
-        # Rewritten to ISO 8601: the engine's parsing by pattern goes through an instant in the session's zone.
-        whole = f"^{attribute.pattern.regex}\\z"
-        iso = "-".join(f"${group}" if group else "1" for group in attribute.pattern.groups)
-        trimmed = F.trim(text)
-        rewritten = F.when(trimmed.rlike(whole), F.regexp_replace(trimmed, whole, iso))
-        return rewritten.try_cast("date"), missing
+            return F.when(_whole(text, date_regex(attribute.granularity)), text.try_cast("date")), missing
+        return _day_by_pattern(F.trim(text), attribute.pattern), missing
+    if isinstance(data_type, T.NumericType):
+        number = raw.cast("double")
+        if isinstance(data_type, T.FractionalType):
+            missing = missing | F.coalesce(F.isnan(number), F.lit(False))
+        return (_day_of_serial(number) if attribute.serial else _day_of_digits(number, attribute)), missing
     if isinstance(data_type, T.TimestampType):
         # Independent of the session's time zone: the instant shifted into the declared zone, then whole days.
         # Clipped first, since shifting the last instants that fit 64 bits would overflow.
@@ -173,6 +199,32 @@ def _parse_date(raw: Column, attribute: Date, data_type: T.DataType) -> tuple[Co
     return raw.cast("date"), missing
 
 
+def _day_by_pattern(trimmed: Column, pattern: DatePattern) -> Column:
+    # Rewritten to ISO 8601: the engine's parsing by pattern goes through an instant in the session's zone.
+    whole = f"^{pattern.regex}\\z"
+    iso = "-".join(f"${group}" if group else "1" for group in pattern.groups)
+    return F.when(trimmed.rlike(whole), F.regexp_replace(trimmed, whole, iso)).try_cast("date")
+
+
+def _day_of_serial(number: Column) -> Column:
+    """Excel's serial number; clipped before the casts, which are then safe wherever an engine evaluates them."""
+    serial = F.floor(F.greatest(F.lit(0.0), F.least(F.lit(float(EXCEL_LAST)), number))).cast("int")
+    shifted = serial + F.lit(EXCEL_EPOCH) + (serial < EXCEL_FALSE_DAY).cast("int")
+    valid = (number >= 1) & (number < EXCEL_LAST + 1) & (serial != EXCEL_FALSE_DAY)
+    return F.when(valid, F.date_from_unix_date(shifted))
+
+
+def _day_of_digits(number: Column, attribute: Date) -> Column:
+    """A number whose digits are the date, such as 20240131; at most 14 digits, which a double holds exactly."""
+    pattern = attribute.pattern
+    assert pattern is not None
+    assert pattern.width is not None
+    near = F.greatest(F.lit(0.0), F.least(F.lit(float(10**pattern.width - 1)), number))
+    whole = (near == number) & (F.rint(near) == near)
+    text = F.lpad(near.cast("long").cast("string"), pattern.width, "0")
+    return F.when(whole, _day_by_pattern(text, pattern))
+
+
 # Stage 2: `s<place>`, the grid index, declared code or text's position; OTHER or MISSING where there is none. Graded
 # attributes also get `p<place>`, whether a value is present: their sums need that and no index.
 
@@ -181,19 +233,56 @@ def _place(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
     value, missing, attribute = F.col(f"v{place}"), F.col(f"m{place}"), book.attribute
     if isinstance(attribute, Numeric | Date):
         return [*_graded_place(place, missing, attribute, data_type), value]
-    if isinstance(attribute, Categorical) and attribute.size > LOOKUP_VALUES:
+    if isinstance(attribute, Categorical) and _is_joined(attribute, data_type):
         return [F.when(missing, MISSING).otherwise(OTHER).cast("long").alias(f"s{place}"), value]
-    if isinstance(attribute, Boolean) and isinstance(data_type, T.BooleanType):
-        position = value.cast("long")
-    elif isinstance(attribute, Boolean):
+    if isinstance(data_type, T.BooleanType):
+        truths = {False: 0, True: 1} if isinstance(attribute, Boolean) else by_truth(attribute)
+        false, true = (F.lit(truths.get(truth, OTHER)) for truth in (False, True))
+        position = F.when(value, true).otherwise(false)
+    elif isinstance(attribute, Boolean) and not isinstance(data_type, T.NumericType):
         found = F.when(value.isin(*(t.lower() for t in attribute.true)), 1).when(
             value.isin(*(t.lower() for t in attribute.false)), 0
         )
         position = found.otherwise(OTHER).cast("long")
     else:
-        # One compact expression whatever the length: chains of `when` outgrow what the JVM compiles.
-        position = F.array_position(F.array(*(F.lit(text) for text in attribute.values)), value) - 1
+        position = _found(value, attribute, data_type)
     return [F.when(missing, MISSING).otherwise(position).cast("long").alias(f"s{place}")]
+
+
+def _is_joined(attribute: Categorical, data_type: T.DataType) -> bool:
+    return attribute.size > LOOKUP_VALUES and not isinstance(data_type, T.BooleanType)
+
+
+def _keys(attribute: Coded, data_type: T.DataType) -> list[tuple[str | int | float, int]]:
+    """What the cells of a column are equal to, and the places of these keys; texts for DECIMAL, whose type they get."""
+    if isinstance(data_type, T.IntegralType):
+        return [(int(number), place) for number, place in by_number(attribute).items() if fits_long(number)]
+    if isinstance(data_type, T.DecimalType):
+        found = by_number(attribute).items()
+        return [(format(number, "f"), place) for number, place in found if fits_decimal(number, data_type)]
+    if isinstance(data_type, T.NumericType):
+        return list(by_double(attribute).items())
+    assert isinstance(attribute, Categorical)
+    return list(by_text(attribute).items())
+
+
+def _found(value: Column, attribute: Coded, data_type: T.DataType) -> Column:
+    """Place of a cell among the declared values.
+
+    One compact expression whatever the length: chains of `when` outgrow what the JVM compiles.
+    """
+    keys = [(key, place) for key, place in _keys(attribute, data_type) if place != MISSING]
+    if not keys:
+        return F.lit(OTHER)
+    literals = [F.lit(key) for key, _ in keys]
+    if isinstance(data_type, T.DecimalType):
+        literals = [literal.cast(data_type) for literal in literals]
+    where = F.array_position(F.array(*literals), value)
+    places = [place for _, place in keys]
+    if places == list(range(len(places))):
+        return where - 1
+    # The first entry answers for what is not found: `array_position` counts from 1.
+    return F.get(F.array(F.lit(OTHER), *map(F.lit, places)), where.cast("int"))
 
 
 def _graded_place(place: int, missing: Column, attribute: Graded, data_type: T.DataType) -> list[Column]:
@@ -260,12 +349,16 @@ def _date_index(value: Column, attribute: Date) -> Column:
     return F.greatest(first, F.least(last, ordinal - grid.low))
 
 
-def _join_codebook(placed: DataFrame, place: int, attribute: Categorical) -> DataFrame:
-    """Looks a long code list up by a broadcast join; values are unique, so no row is multiplied."""
-    session = placed.sparkSession
-    listed = session.createDataFrame(
-        [(value, code) for code, value in enumerate(attribute.values)], f"b{place} string, n{place} long"
-    )
+def _join_codebook(placed: DataFrame, place: int, attribute: Categorical, data_type: T.DataType) -> DataFrame:
+    """Looks a long code list up by a broadcast join; keys are unique, so no row is multiplied."""
+    keys = [(key, code) for key, code in _keys(attribute, data_type) if code != MISSING]
+    if isinstance(data_type, T.IntegralType):
+        kind = "long"
+    else:
+        kind = "double" if isinstance(data_type, T.FloatType | T.DoubleType) else "string"
+    listed = placed.sparkSession.createDataFrame(keys, f"b{place} {kind}, n{place} long")
+    if isinstance(data_type, T.DecimalType):
+        listed = listed.withColumn(f"b{place}", F.col(f"b{place}").cast(data_type))
     joined = placed.join(F.broadcast(listed), F.col(f"v{place}") == F.col(f"b{place}"), "left")
     found = F.when(F.col(f"s{place}") == MISSING, MISSING).otherwise(F.coalesce(F.col(f"n{place}"), F.lit(OTHER)))
     kept = [F.col(name) for name in placed.columns if name not in (f"s{place}", f"v{place}")]

@@ -7,6 +7,7 @@ from the declared grid.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -14,6 +15,8 @@ from pyspark.sql import types as T
 
 from synthward.domain.codes import OTHER, CodeBook
 from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, Numeric
+from synthward.domain.texts import EXCEL_EPOCH, EXCEL_FALSE_DAY
+from synthward.kernels.supported import value_fault
 
 
 def release_type(book: CodeBook, source_type: T.DataType | None) -> T.DataType:
@@ -63,11 +66,20 @@ def decode_all(books: Mapping[str, CodeBook], types: Mapping[str, T.DataType]) -
 def _boolean(attribute: Boolean, place: Column, target: T.DataType) -> Column:
     if isinstance(target, T.StringType):
         return F.when(place == 1, attribute.true[0]).otherwise(attribute.false[0])
-    return (place == 1).cast(target)
+    if isinstance(target, T.BooleanType):
+        return place == 1
+    # The numbers that stand for true and false in the source.
+    false, true = (
+        next(F.lit(text).cast(target) for text in texts if value_fault(text, target) is None)
+        for texts in (attribute.false, attribute.true)
+    )
+    return F.when(place == 1, true).otherwise(false)
 
 
 def _number(attribute: Numeric, place: Column, target: T.DataType) -> Column:
     grid = attribute.grid
+    if isinstance(target, T.StringType) and attribute.decimal == ",":
+        return F.translate(_number(replace(attribute, decimal="."), place, target), ".", ",")
     # LONG: a place fits 32 bits, the numerator need not.
     numerator = place.cast("long") * F.lit(grid.step) + F.lit(grid.low)
     if grid.denominator == 1:
@@ -90,8 +102,11 @@ def _date(attribute: Date, place: Column, target: T.DataType) -> Column:
     else:
         months = ordinal if attribute.granularity == "month" else ordinal * 12
         value = F.add_months(F.lit(EPOCH), months.cast("int"))
-    if isinstance(target, T.StringType):
-        return F.date_format(value, attribute.format) if attribute.format is not None else value.cast("string")
+    if attribute.serial and isinstance(target, T.StringType | T.NumericType):
+        serial = F.unix_date(value) - EXCEL_EPOCH
+        return (serial - (serial <= EXCEL_FALSE_DAY).cast("int")).cast(target)
+    if isinstance(target, T.StringType | T.NumericType):
+        return F.date_format(value, attribute.format).cast(target) if attribute.format else value.cast(target)
     if isinstance(target, T.TimestampType):
         # Midnight in the declared zone, whatever the session's zone: days since the epoch, shifted back to UTC.
         midnight = F.timestamp_micros(F.unix_date(value).cast("long") * F.lit(86_400_000_000))

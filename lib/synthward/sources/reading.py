@@ -19,8 +19,9 @@ from pyspark.sql import types as T
 
 from synthward.domain.codes import CodeBook
 from synthward.errors import SourceError, conditions_of, kind_of
-from synthward.kernels.encode import UNIT, unsupported
+from synthward.kernels.encode import UNIT
 from synthward.kernels.patients import key_problem, unit_key
+from synthward.kernels.supported import unsupported
 from synthward.sources.csv_files import open_csv
 from synthward.spec.request import PathStep, Source
 from synthward.spec.request_file import RequestFile
