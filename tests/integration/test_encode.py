@@ -416,7 +416,7 @@ def test_spark_encodes_as_the_code_book(spark: SparkSession, tmp_path: Path, ses
             if isinstance(case.attribute, Numeric | Date):
                 q = table.column(quantum_column(place))[row].as_py()
                 present = table.column(present_column(place))[row].as_py()
-                if (q, present) != (book.quantum_of(cell), int(book.place_of(cell) >= 0)):
+                if (q, present) != (book.quantum_of(cell), int(book.is_present(cell))):
                     wrong.append((name, cell, (q, present), book.quantum_of(cell)))
     assert not wrong, "\n".join(map(str, wrong))
 
@@ -475,7 +475,7 @@ def test_every_code_is_reached() -> None:
 def test_the_last_dates_and_instants_of_the_engine(
     spark: SparkSession, tmp_path: Path, session_zone: str, ansi: str
 ) -> None:
-    """Days at the ends of 32 bits, microseconds at the ends of 64: clipped to the near bound, never an error."""
+    """Days at the ends of 32 bits, microseconds at the ends of 64: below and above, never an error."""
     day_ends, instant_ends = (-(2**31), 2**31 - 1), (-(2**63), 2**63 - 1)
     books = {
         f"{granularity} {kind}": CodeBook("x", days(low, high, granularity=granularity, time_zone="Asia/Kolkata"))
@@ -493,7 +493,7 @@ def test_the_last_dates_and_instants_of_the_engine(
     pq.write_table(pa.table([*arrays, pa.array([0, 1])], names=names), tmp_path / "x.parquet")
     codes, _ = encoded(spark.read.parquet(str(tmp_path / "x.parquet")), books)
     for name, book in books.items():
-        assert codes[name].tolist() == [0, book.attribute.size - 1], name
+        assert codes[name].tolist() == [book.below, book.above], name
 
 
 def test_the_integer_clip_holds_by_itself(spark: SparkSession, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthward.domain.codes import MISSING, OTHER, CodeBook
+from synthward.domain.codes import ABOVE, BELOW, MISSING, OTHER, CodeBook
 from synthward.domain.spec import Attribute, Boolean, Categorical, Date, DatePattern, Numeric
 
 ATTRIBUTES: tuple[Attribute, ...] = (
@@ -46,7 +47,7 @@ def test_every_conceivable_cell_has_a_code(attribute: Attribute, cell: object) -
     assert 0 <= book.code_of(cell) < book.cells
     if isinstance(attribute, Numeric | Date):
         assert abs(book.quantum_of(cell)) <= attribute.fixed_point.limit
-        if book.place_of(cell) < 0:
+        if not book.is_present(cell):
             assert book.quantum_of(cell) == 0
 
 
@@ -76,10 +77,12 @@ def test_every_conceivable_cell_has_a_code(attribute: Attribute, cell: object) -
         ("1e999", OTHER),
         ("abc", OTHER),
         ("3E03317", OTHER),
-        ("00845", 100),
-        (10.04, 100),
+        ("00845", ABOVE),
+        (10.04, ABOVE),
+        (10.0, 100),
+        ("-0.001", BELOW),
         (-0.0, 0),
-        (-1e308, 0),
+        (-1e308, BELOW),
         (Decimal("0.25"), 2),
         ("0x1p99999", OTHER),
         ("٣", OTHER),
@@ -267,7 +270,9 @@ def test_booleans(cell: object, place: int) -> None:
         ("43831", OTHER),
         ("0000-01-01", OTHER),
         ("1900-01-01", MISSING),
-        ("1899-01-01", 0),
+        ("1899-01-01", BELOW),
+        ("2020-01-02", ABOVE),
+        ("2020-01-01", 7305),
         ("2021-02-29", OTHER),
         ("+12345-01-01", OTHER),
         ("-0001-01-01", OTHER),
@@ -286,7 +291,7 @@ def test_an_instant_has_a_date_in_the_declared_zone_and_a_local_time_its_own() -
     book = CodeBook("x", Date(bounds=(date(2000, 1, 1), date(2000, 1, 9)), time_zone="Pacific/Auckland"))
     assert book.place_of(datetime(2000, 1, 2, 12, tzinfo=UTC)) == 2
     assert book.place_of(datetime(2000, 1, 2, 12)) == 1  # noqa: DTZ001 - a TIMESTAMP_NTZ cell
-    assert book.place_of(datetime(9999, 12, 31, 23, tzinfo=UTC)) == 8
+    assert book.place_of(datetime(9999, 12, 31, 23, tzinfo=UTC)) == ABOVE
 
 
 @pytest.mark.parametrize(
@@ -323,3 +328,35 @@ def test_labels_and_columns() -> None:
     book = CodeBook("x", Boolean())
     assert book.labels() == ("false", "true", "(other)", "(missing)")
     assert book.encode([True, None, "x"]).tolist() == [1, 3, 2]
+
+
+def test_clipped_values_have_codes_of_their_own_and_count_as_the_bound_in_sums() -> None:
+    clip = CodeBook("x", Numeric(bounds=(Decimal(34), Decimal(43)), resolution=Decimal("0.1"), bins=9))
+    size = clip.attribute.size
+    assert (clip.below, clip.above, clip.other, clip.missing) == (size, size + 1, size + 2, size + 3)
+    assert [clip.code_of(cell) for cell in (33.9, 34, 43, 98.6, math.inf, None)] == [
+        *(clip.below, 0, size - 1, clip.above, clip.other, clip.missing)
+    ]
+    assert clip.quantum_of(98.6) == clip.quantum_of(43.0) == -clip.quantum_of(-5.0)
+    assert clip.labels()[-4:] == ("(below 34)", "(above 43)", "(other)", "(missing)")
+    gone = CodeBook("x", replace(clip.attribute, outside="missing"))  # type: ignore[type-var]
+    assert (gone.cells, gone.code_of(98.6), gone.quantum_of(98.6)) == (size + 2, gone.other, 0)
+    with pytest.raises(TypeError, match="clips nothing"):
+        _ = gone.below
+
+
+def test_clipped_dates_count_as_the_first_and_last_period() -> None:
+    months = CodeBook("x", Date(bounds=(date(2000, 1, 5), date(2000, 3, 9)), granularity="month"))
+    assert [months.code_of(date(2000, 1, day)) for day in (4, 5)] == [months.below, 0]
+    assert [months.code_of(date(2000, 3, day)) for day in (9, 10)] == [2, months.above]
+    assert months.quantum_of(date(1990, 1, 1)) == months.quantum_of(date(2000, 1, 5))
+    assert months.quantum_of(date(2010, 1, 1)) == months.quantum_of(date(2000, 3, 9))
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 1_000_000 + "x", " " * 1_000_000 + "x", "1." + "1" * 1_000_000 + " x", "1e" + "1" * 10**6]
+)
+def test_the_longest_texts_are_read_in_linear_time(text: str) -> None:
+    """Two repetitions that could share the digits would need some 10^11 steps here."""
+    for attribute in ATTRIBUTES:
+        assert CodeBook("x", attribute).place_of(text) == OTHER

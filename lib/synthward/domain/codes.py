@@ -1,8 +1,9 @@
 """Value <-> code: the reference of how a cell is understood, in plain Python, numpy and Arrow.
 
 `kernels/encode.py` says the same in native Spark expressions; tests hold the two together on every code. A code book
-has codes `0 .. size - 1` for the declared values (a category, false and true, or a bin of the grid), then `other` for
-what is present but not declared, then `missing`.
+has codes `0 .. size - 1` for the declared values (a category, false and true, or a bin of the grid), then, where values
+beyond the bounds are clipped, one for those `below` and one for those `above`, then `other` for what is present but not
+declared, then `missing`. The place of a value is finer than its code: an index of the grid instead of a bin.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ from synthward.domain.texts import (
     tidied,
 )
 
-__all__ = ["MISSING", "OTHER", "CodeBook", "codebooks", "date_at", "square_of"]
+__all__ = ["ABOVE", "BELOW", "MISSING", "OTHER", "CodeBook", "codebooks", "date_at", "square_of"]
 
 OTHER = -1
-"""Place of what is present but not declared: `place_of` returns an index of at least 0, this, or `MISSING`."""
+"""Place of what is present but not declared."""
+
+BELOW, ABOVE = -3, -4
+"""Places of what is clipped: in a sum the value counts as the bound, in a marginal it has a cell of its own."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +55,40 @@ class CodeBook:
     attribute: Attribute
 
     @property
+    def clips(self) -> bool:
+        """Whether values beyond the bounds are clipped, and have codes of their own."""
+        return isinstance(self.attribute, Numeric | Date) and self.attribute.outside == "clip"
+
+    @property
+    def below(self) -> int:
+        """Code of values below the bounds.
+
+        Raises:
+            TypeError: The attribute clips nothing.
+        """
+        if not self.clips:
+            raise TypeError(f"'{self.name}' clips nothing")
+        return self.attribute.size
+
+    @property
+    def above(self) -> int:
+        """Code of values above the bounds; see `below`."""
+        return self.below + 1
+
+    @property
     def other(self) -> int:
         """Code of what is present but outside the domain."""
-        return self.attribute.size
+        return self.attribute.size + 2 * self.clips
 
     @property
     def missing(self) -> int:
         """Code of what is missing."""
-        return self.attribute.size + 1
+        return self.other + 1
 
     @property
     def cells(self) -> int:
         """Number of codes in all."""
-        return self.attribute.size + 2
+        return self.other + 2
 
     @cached_property
     def _texts(self) -> dict[str, int]:
@@ -96,6 +121,9 @@ class CodeBook:
             declared = ("false", "true")
         else:
             declared = tuple(self.format_place(start) for start in attribute.grid.starts)
+            if self.clips:
+                first, last = (self.format_place(place) for place in (0, attribute.grid.count - 1))
+                declared = (*declared, f"(below {first})", f"(above {last})")
         return (*declared, "(other)", "(missing)")
 
     def format_place(self, index: int) -> str:
@@ -113,7 +141,7 @@ class CodeBook:
         raise TypeError(f"'{self.name}' is {attribute.TAG} and has no grid")
 
     def place_of(self, value: object) -> int:
-        """Where a source value stands: grid index or declared code, or `OTHER` or `MISSING`. Never fails."""
+        """Where a source value stands: grid index or declared code, or one of the negative places. Never fails."""
         attribute = self.attribute
         if value is None:
             return MISSING
@@ -143,6 +171,8 @@ class CodeBook:
             return self.other
         if place == MISSING:
             return self.missing
+        if place in (BELOW, ABOVE):
+            return self.below if place == BELOW else self.above
         if isinstance(self.attribute, Numeric | Date):
             return int(np.searchsorted(self.attribute.grid.starts, place, side="right")) - 1
         return place
@@ -150,6 +180,10 @@ class CodeBook:
     def code_of(self, value: object) -> int:
         """Code of one source value."""
         return self.code_of_place(self.place_of(value))
+
+    def is_present(self, value: object) -> bool:
+        """Whether a value counts in sums of a graded attribute: it is declared, or clipped to a bound."""
+        return self.place_of(value) not in (OTHER, MISSING)
 
     def quantum_of(self, value: object) -> int:
         """The fixed-point integer `q` that a value adds to a sum; 0 where nothing is present.
@@ -159,9 +193,10 @@ class CodeBook:
         """
         attribute = self.attribute
         if isinstance(attribute, Numeric):
-            number = _finite(attribute, value) if self.place_of(value) >= 0 else None
+            number = _finite(attribute, value) if self.is_present(value) else None
         elif isinstance(attribute, Date):
-            number = float(attribute.grid.low + place) if (place := self.place_of(value)) >= 0 else None
+            place = {BELOW: 0, ABOVE: attribute.grid.count - 1}.get(place := self.place_of(value), place)
+            number = float(attribute.grid.low + place) if place >= 0 else None
         else:
             raise TypeError(f"'{self.name}' is {attribute.TAG} and has no sum")
         if number is None:
@@ -223,10 +258,11 @@ def _numeric_place(attribute: Numeric, value: object) -> int:
     if math.isnan(number) or number in {float(sentinel) for sentinel in attribute.sentinels}:
         return MISSING
     grid = attribute.grid
-    if math.isinf(number) or (attribute.outside == "missing" and not grid.low_float <= number <= grid.high_float):
+    if math.isinf(number):
         return OTHER
-    clipped = min(max(number, grid.low_float), grid.high_float)
-    return int(np.rint((clipped - grid.low_float) * grid.per_unit))
+    if not grid.low_float <= number <= grid.high_float:
+        return OTHER if attribute.outside == "missing" else (BELOW if number < grid.low_float else ABOVE)
+    return int(np.rint((number - grid.low_float) * grid.per_unit))
 
 
 def _date_place(attribute: Date, value: object) -> int:
@@ -237,15 +273,16 @@ def _date_place(attribute: Date, value: object) -> int:
     day = _day(attribute, value)
     if day is None:
         return OTHER
-    grid = attribute.grid
-    if not isinstance(day, date):  # before or after everything that can be declared
-        return OTHER if attribute.outside == "missing" else (0 if day < 0 else grid.count - 1)
-    if day in attribute.sentinels:
-        return MISSING
-    index = attribute.ordinal(day) - grid.low
-    if attribute.outside == "missing" and not attribute.bounds[0] <= day <= attribute.bounds[1]:
-        return OTHER
-    return min(max(index, 0), grid.count - 1)
+    if isinstance(day, date):
+        first, last = attribute.bounds
+        if day in attribute.sentinels:
+            return MISSING
+        if first <= day <= last:
+            return attribute.ordinal(day) - attribute.grid.low
+        below = day < first
+    else:
+        below = day < 0  # before or after everything that can be declared
+    return OTHER if attribute.outside == "missing" else (BELOW if below else ABOVE)
 
 
 def _day(attribute: Date, value: object) -> date | float | None:

@@ -32,7 +32,8 @@ EXCEL_FALSE_DAY = 60
 EXCEL_LAST = 2_958_465
 """9999-12-31."""
 
-_DIGITS = r"[+-]?(?:[0-9]+{point}?[0-9]*|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+# No two neighbouring repetitions can match the same characters: a text of a million digits is refused in linear time.
+_DIGITS = r"[+-]?(?:[0-9]+(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _YEAR = r"(?!0000)[0-9]{4}"
 _TIME = (
     r"(?:[ T](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9})?)?"

@@ -43,6 +43,7 @@ class Thresholds:
         rows: Requested rows.
         min_patients: The tier's smallest population.
         max_out_of_domain_share: Largest share of undeclared values in any column.
+        max_clipped_share: Largest share of values beyond the bounds in any column.
         max_mean_tvd: Largest mean distance to the noisy marginals, None for no such gate.
         max_mean_pair_tvd: Largest mean distance of the measured pairs, None for no such gate.
     """
@@ -50,6 +51,7 @@ class Thresholds:
     rows: int
     min_patients: int
     max_out_of_domain_share: Decimal
+    max_clipped_share: Decimal
     max_mean_tvd: Decimal | None
     max_mean_pair_tvd: Decimal | None
 
@@ -71,6 +73,7 @@ def run_gates(
         _lineage(found),
         _population(population, thresholds),
         _out_of_domain(quality, thresholds),
+        _clipped(quality, thresholds),
         *_distance(quality, thresholds),
         *_pair_distance(relations, thresholds),
     )
@@ -126,6 +129,21 @@ def _out_of_domain(quality: Mapping[str, ColumnQuality], thresholds: Thresholds)
         False,
         f"more than {limit:.1%} of the source's values are undeclared in: {', '.join(worst)}; is it the right file, "
         "and does the domain say how its values are written?",
+    )
+
+
+def _clipped(quality: Mapping[str, ColumnQuality], thresholds: Thresholds) -> GateResult:
+    """Another unit, such as Fahrenheit where Celsius is declared, is nothing but values beyond the bounds."""
+    limit = float(thresholds.max_clipped_share)
+    worst = [c for c in quality.values() if c.clipped - SLACK * c.clipped_error > limit]
+    if not worst:
+        return GateResult("clipped", True, f"noisy share of values beyond the bounds at most {limit:.1%} everywhere")
+    named = ", ".join(f"{c.name} ({'below' if c.below > c.above else 'above'})" for c in worst)
+    return GateResult(
+        "clipped",
+        False,
+        f"more than {limit:.1%} of the source's values lie beyond the bounds in: {named}; is it the declared unit and "
+        "kind of column? Where the bounds are meant to cut a long tail, raise `max_clipped_share`",
     )
 
 

@@ -166,4 +166,7 @@ def _as_source_cells(counts: Integers, columns: Columns, books: Mapping[str, Cod
     for axis, name in enumerate(columns):
         if has_label(books[name]):
             counts = np.delete(counts, counts.shape[axis] - 2, axis)
+        if books[name].clips:  # a release holds nothing beyond the bounds
+            size = books[name].attribute.size
+            counts = np.insert(counts, [size, size], 0, axis)
     return counts

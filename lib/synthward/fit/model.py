@@ -20,8 +20,11 @@ import numpy.typing as npt
 
 from synthward.errors import IntegrityError
 
-FORMAT = 2
-"""Version of the text. Format 1 knew independent columns only."""
+FORMAT = 3
+"""Version of the text. Format 1 knew independent columns only, format 2 no cells of clipped values; a model without
+such cells is still written as format 2, whose digest is then what it was."""
+
+UNCLIPPED_FORMAT = 2
 
 MAX_CELLS = 2**23
 """Public cap on the probabilities of a model in all: 64 MiB, which every sampling task receives."""
@@ -37,9 +40,10 @@ class ColumnModel:
     Attributes:
         name: Column.
         probabilities: Shape (cells,) without parents, else (product of the parents' groups, cells), row-major over the
-            parents in their order. Cells are declared codes, or runs of the grid, then `other` and `missing`. Every
-            row sums to 1, also that of a combination of parents which has probability 0.
-        starts: For graded columns the grid index at which each run starts, shape (cells - 2,), the first one 0; values
+            parents in their order. Cells are declared codes, or runs of the grid and perhaps what is clipped to its
+            first and to its last value (`clipped`), then `other` and `missing`. Every row sums to 1, also that of a
+            combination of parents which has probability 0.
+        starts: For graded columns the grid index at which each run starts, shape (runs,), the first one 0; values
             are uniform inside a run. Of a column with parents or children the runs are the attribute's bins, or
             parts of them that share the bin's group. None for codes.
         count: Grid length of graded columns, else 0.
@@ -60,6 +64,11 @@ class ColumnModel:
     def cells(self) -> int:
         """Number of cells of the column itself."""
         return int(self.probabilities.shape[-1])
+
+    @property
+    def clipped(self) -> bool:
+        """Whether two cells, after the runs, are values beyond the bounds: they are drawn as the bounds."""
+        return self.starts is not None and self.cells == len(self.starts) + 4
 
     @property
     def group_count(self) -> int:
@@ -113,7 +122,7 @@ class Model:
     def body(self) -> dict[str, Any]:
         """The model as plain JSON values; arrays are base64 of little-endian bytes."""
         return {
-            "format": FORMAT,
+            "format": FORMAT if any(column.clipped for column in self.columns) else UNCLIPPED_FORMAT,
             "synthesizer": self.synthesizer,
             "domain_digest": self.domain_digest,
             "order": list(self.order),
@@ -163,8 +172,9 @@ class Model:
             IntegrityError: The format is unknown, or the parts do not fit together.
         """
         found = body.get("format")
-        if found != FORMAT:
-            raise IntegrityError(f"model format {found} is unknown; this version reads format {FORMAT}")
+        if found not in (UNCLIPPED_FORMAT, FORMAT):
+            known = f"{UNCLIPPED_FORMAT} and {FORMAT}"
+            raise IntegrityError(f"model format {found} is unknown; this version reads formats {known}")
         try:
             columns = tuple(_column(part) for part in body["columns"])
             return cls(body["synthesizer"], body["domain_digest"], columns, tuple(body["order"]))
@@ -187,7 +197,8 @@ def _check_column(column: ColumnModel, groups: Mapping[str, int]) -> None:
     starts = column.starts
     if starts is None:
         return
-    if starts.shape != (column.cells - 2,) or starts[0] != 0 or np.any(np.diff(starts, append=column.count) < 1):
+    runs = (column.cells - 4,) if column.clipped else (column.cells - 2,)
+    if starts.shape != runs or starts[0] != 0 or np.any(np.diff(starts, append=column.count) < 1):
         raise ValueError(f"column '{column.name}' has runs that are not ascending from 0 to {column.count - 1}")
 
 

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from synthward.domain.cells import Packing
-from synthward.domain.codes import MISSING, OTHER, CodeBook
+from synthward.domain.codes import ABOVE, BELOW, MISSING, OTHER, CodeBook
 from synthward.domain.matching import Coded, by_double, by_number, by_text, by_truth, compared_texts
 from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, DatePattern, Graded, Numeric
 from synthward.domain.texts import (
@@ -225,8 +225,8 @@ def _day_of_digits(number: Column, attribute: Date) -> Column:
     return F.when(whole, _day_by_pattern(text, pattern))
 
 
-# Stage 2: `s<place>`, the grid index, declared code or text's position; OTHER or MISSING where there is none. Graded
-# attributes also get `p<place>`, whether a value is present: their sums need that and no index.
+# Stage 2: `s<place>`, the grid index, declared code or text's position; where there is none, one of the negative
+# places. Graded attributes also get `p<place>`, whether a value is present: their sums need that and no index.
 
 
 def _place(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
@@ -290,11 +290,17 @@ def _graded_place(place: int, missing: Column, attribute: Graded, data_type: T.D
     if isinstance(attribute, Numeric):
         gone, outside = _number_faults(value, missing, attribute, data_type)
         index = _number_index(value, attribute)
+        below, above = value < F.lit(attribute.grid.low_float), value > F.lit(attribute.grid.high_float)
     else:
         gone, outside = _date_faults(value, missing, attribute)
         index = _date_index(value, attribute)
+        first, last = ((bound - EPOCH).days for bound in attribute.bounds)
+        below, above = F.unix_date(value) < first, F.unix_date(value) > last
+    where = F.when(gone, MISSING).when(outside, OTHER)
+    if attribute.outside == "clip":
+        where = where.when(below, BELOW).when(above, ABOVE)
     return [
-        F.when(gone, MISSING).when(outside, OTHER).otherwise(index).cast("long").alias(f"s{place}"),
+        where.otherwise(index).cast("long").alias(f"s{place}"),
         (~gone & ~outside).alias(present_column(place)),
     ]
 
@@ -374,7 +380,10 @@ def _code(place: int, book: CodeBook) -> list[Column]:
     special = F.when(where == OTHER, book.other).otherwise(book.missing)
     if not isinstance(attribute, Numeric | Date):
         return [F.when(inside, where).otherwise(special).cast("long").alias(f"k{place}")]
-    code = F.when(inside, _bin(where, attribute)).otherwise(special).cast("long")
+    code = F.when(inside, _bin(where, attribute))
+    if book.clips:
+        code = code.when(where == BELOW, book.below).when(where == ABOVE, book.above)
+    code = code.otherwise(special).cast("long")
     present = F.col(present_column(place))
     return [
         code.alias(f"k{place}"),
@@ -396,7 +405,9 @@ def _quantum(place: int, attribute: Graded) -> Column:
     """Clipped as a double, centred, scaled by a power of two, rounded, and clipped again as an integer."""
     scale = attribute.fixed_point
     if isinstance(attribute, Date):
-        value = F.col(f"s{place}").cast("double") + F.lit(float(attribute.grid.low))
+        where, last = F.col(f"s{place}"), F.lit(attribute.grid.count - 1).cast("long")
+        clipped = F.when(where == ABOVE, last).otherwise(F.greatest(F.lit(0).cast("long"), where))
+        value = clipped.cast("double") + F.lit(float(attribute.grid.low))
     else:
         value = _clipped(F.col(f"v{place}"), attribute)
     rounded = F.rint((value - F.lit(scale.centre)) * F.lit(scale.per_unit)).cast("long")

@@ -115,6 +115,7 @@ def stage_and_check(
         rows=request.output.rows,
         min_patients=plan.assessment.min_declared_patients,
         max_out_of_domain_share=request.utility.max_out_of_domain_share,
+        max_clipped_share=request.utility.max_clipped_share,
         max_mean_tvd=request.utility.max_mean_tvd,
         max_mean_pair_tvd=request.utility.max_mean_pair_tvd,
     )

@@ -280,6 +280,12 @@ class Utility:
     max_out_of_domain_share: Decimal = key(
         minimum=0, maximum=1, doc="Largest noisy share of values outside of the declared domain."
     )
+    max_clipped_share: Decimal = key(
+        Decimal("0.1"),
+        minimum=0,
+        maximum=1,
+        doc="Largest noisy share of values beyond a column's bounds (`outside: clip`).",
+    )
     max_mean_tvd: Decimal | None = key(
         None, minimum=0, maximum=1, doc="Largest mean total variation distance to the noisy marginals; null for none."
     )
