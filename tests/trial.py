@@ -95,7 +95,7 @@ REQUEST: dict[str, Any] = {
     "columns": ["sex", "age"],
     "privacy": {"mechanism": "laplace", "epsilon": 60},
     "output": {"name": "visits", "rows": 200},
-    "utility": {"max_out_of_domain_share": 1},
+    "utility": {"max_out_of_domain_share": 1, "max_clipped_share": 1},
 }
 
 VISITS = "pid BIGINT, sex STRING, age INT"
