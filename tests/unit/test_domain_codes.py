@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -354,9 +355,11 @@ def test_clipped_dates_count_as_the_first_and_last_period() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1" * 1_000_000 + "x", " " * 1_000_000 + "x", "1." + "1" * 1_000_000 + " x", "1e" + "1" * 10**6]
+    "text", ["1" * 60_000 + "x", " " * 60_000 + "x", "1." + "1" * 60_000 + " x", "1e" + "1" * 60_000]
 )
-def test_the_longest_texts_are_read_in_linear_time(text: str) -> None:
-    """Two repetitions that could share the digits would need some 10^11 steps here."""
+def test_long_texts_are_read_in_linear_time(text: str) -> None:
+    """Two repetitions that could share the digits would take some 10^9 steps here, and hours for longer cells."""
+    started = time.process_time()
     for attribute in ATTRIBUTES:
         assert CodeBook("x", attribute).place_of(text) == OTHER
+    assert time.process_time() - started < 2
