@@ -355,11 +355,11 @@ def test_clipped_dates_count_as_the_first_and_last_period() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1" * 60_000 + "x", " " * 60_000 + "x", "1." + "1" * 60_000 + " x", "1e" + "1" * 60_000]
+    "text", ["1" * 20_000 + "x", " " * 20_000 + "x", "1." + "1" * 20_000 + " x", "1e" + "1" * 20_000]
 )
 def test_long_texts_are_read_in_linear_time(text: str) -> None:
-    """Two repetitions that could share the digits would take some 10^9 steps here, and hours for longer cells."""
+    """Two repetitions that could share the digits would take some 10^8 steps here, and hours for longer cells."""
     started = time.process_time()
     for attribute in ATTRIBUTES:
         assert CodeBook("x", attribute).place_of(text) == OTHER
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 1

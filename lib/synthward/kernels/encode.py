@@ -126,7 +126,9 @@ def _parse(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
         value, missing = _parse_number(raw, attribute, data_type)
     elif isinstance(attribute, Date):
         value, missing = _parse_date(raw, attribute, data_type)
-    elif isinstance(data_type, T.BooleanType | T.NumericType):
+    elif isinstance(data_type, T.BooleanType):
+        value, missing = raw, raw.isNull()  # both truths have their places in stage 2
+    elif isinstance(data_type, T.NumericType):
         value, missing = _parse_coded_number(raw, attribute, data_type)
     elif isinstance(attribute, Boolean):
         text = plain_text(raw, data_type)
