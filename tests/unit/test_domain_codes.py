@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -347,9 +348,10 @@ def test_clipped_values_have_codes_of_their_own_and_count_as_the_bound_in_sums()
 
 
 def test_clipped_dates_count_as_the_first_and_last_period() -> None:
+    """A month is declared as a whole: the release holds its first day, which may lie before the bound."""
     months = CodeBook("x", Date(bounds=(date(2000, 1, 5), date(2000, 3, 9)), granularity="month"))
-    assert [months.code_of(date(2000, 1, day)) for day in (4, 5)] == [months.below, 0]
-    assert [months.code_of(date(2000, 3, day)) for day in (9, 10)] == [2, months.above]
+    assert [months.code_of(day) for day in (date(1999, 12, 31), date(2000, 1, 1))] == [months.below, 0]
+    assert [months.code_of(day) for day in (date(2000, 3, 31), date(2000, 4, 1))] == [2, months.above]
     assert months.quantum_of(date(1990, 1, 1)) == months.quantum_of(date(2000, 1, 5))
     assert months.quantum_of(date(2010, 1, 1)) == months.quantum_of(date(2000, 3, 9))
 
@@ -363,3 +365,14 @@ def test_long_texts_are_read_in_linear_time(text: str) -> None:
     for attribute in ATTRIBUTES:
         assert CodeBook("x", attribute).place_of(text) == OTHER
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("outside", ["clip", "missing"])
+def test_a_bound_is_within_the_bounds_as_a_float_column_holds_it(outside: Any) -> None:
+    """0.7 is 0.699999988 and 30.1 is 30.1000004 there: neither is clipped, and neither is undeclared."""
+    book = CodeBook("x", Numeric(bounds=(Decimal("0.7"), Decimal("30.1")), resolution=Decimal("0.1"), outside=outside))
+    assert book.place_of(float(np.float32(0.7))) == 0
+    assert book.place_of(float(np.float32(30.1))) == 294
+    assert book.place_of(0.6999) == (BELOW if outside == "clip" else OTHER)
+    wide = Numeric(bounds=(Decimal(0), Decimal(10) ** 60), resolution=Decimal(10) ** 58, outside=outside)
+    assert CodeBook("x", wide).place_of(1.001e60) == (ABOVE if outside == "clip" else OTHER)

@@ -260,9 +260,11 @@ def _numeric_place(attribute: Numeric, value: object) -> int:
     grid = attribute.grid
     if math.isinf(number):
         return OTHER
-    if not grid.low_float <= number <= grid.high_float:
-        return OTHER if attribute.outside == "missing" else (BELOW if number < grid.low_float else ABOVE)
-    return int(np.rint((number - grid.low_float) * grid.per_unit))
+    low, high = attribute.limits
+    if not low <= number <= high:
+        return OTHER if attribute.outside == "missing" else (BELOW if number < low else ABOVE)
+    clipped = min(max(number, grid.low_float), grid.high_float)
+    return int(np.rint((clipped - grid.low_float) * grid.per_unit))
 
 
 def _date_place(attribute: Date, value: object) -> int:
@@ -274,12 +276,12 @@ def _date_place(attribute: Date, value: object) -> int:
     if day is None:
         return OTHER
     if isinstance(day, date):
-        first, last = attribute.bounds
         if day in attribute.sentinels:
             return MISSING
-        if first <= day <= last:
-            return attribute.ordinal(day) - attribute.grid.low
-        below = day < first
+        index = attribute.ordinal(day) - attribute.grid.low
+        if 0 <= index < attribute.grid.count:
+            return index
+        below = index < 0
     else:
         below = day < 0  # before or after everything that can be declared
     return OTHER if attribute.outside == "missing" else (BELOW if below else ABOVE)
@@ -325,10 +327,10 @@ def _day_of_serial(value: object) -> date | None:
 
 def _day_of_digits(attribute: Date, value: float | Decimal) -> date | None:
     """A number whose digits are the date, such as 20240131."""
-    pattern = attribute.pattern
-    if pattern is None or pattern.width is None or not 0 <= value < 10**pattern.width or value != int(value):
+    pattern, number = attribute.pattern, float(value)
+    if pattern is None or pattern.width is None or not 0 <= number < 10**pattern.width or number != int(number):
         return None
-    return _day_of_text(attribute, f"{int(value):0{pattern.width}}")
+    return _day_of_text(attribute, f"{int(number):0{pattern.width}}")
 
 
 def _day_of_text(attribute: Date, text: str) -> date | None:

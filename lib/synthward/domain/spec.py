@@ -19,6 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from synthward.config.canonical import digest
 from synthward.config.fields import key
 from synthward.config.loader import load
@@ -30,6 +32,7 @@ Findings = Iterator[tuple[str, str]]
 EPOCH = date(1970, 1, 1)
 EXCEL_FIRST = date(1900, 1, 1)
 MAX_VALUES = 2**20
+LARGEST_FLOAT = 3.4e38
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,14 @@ class Numeric(_Common):
     def fixed_point(self) -> FixedPoint:
         """Scale of the sums."""
         return FixedPoint.of(self.grid.low_float, self.grid.high_float)
+
+    @cached_property
+    def limits(self) -> tuple[float, float]:
+        """Smallest and largest double within the bounds, each bound also as a FLOAT column holds it."""
+        low, high = self.grid.low_float, self.grid.high_float
+        if max(abs(low), abs(high)) > LARGEST_FLOAT:
+            return low, high
+        return min(low, float(np.float32(low))), max(high, float(np.float32(high)))
 
     @property
     def size(self) -> int:

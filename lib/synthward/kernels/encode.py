@@ -150,7 +150,7 @@ def _tidied(text: Column, attribute: Categorical) -> Column:
 def _parse_coded_number(raw: Column, attribute: Coded, data_type: T.DataType) -> tuple[Column, Column]:
     """The cell as the type in which `_keys` writes declared numbers."""
     keys = _keys(attribute, data_type)
-    gone = [key for key, place in keys if place == MISSING]
+    gone = [_key(key, data_type) for key, place in keys if place == MISSING]
     if isinstance(data_type, T.IntegralType):
         value = raw.cast("long")
     elif isinstance(data_type, T.FractionalType) and not isinstance(data_type, T.DecimalType):
@@ -268,6 +268,13 @@ def _keys(attribute: Coded, data_type: T.DataType) -> list[tuple[str | int | flo
     return list(by_text(attribute).items())
 
 
+def _key(key: str | float, data_type: T.DataType) -> Column:
+    """A key as a literal of exactly the type of the cells."""
+    if isinstance(data_type, T.DecimalType):
+        return F.lit(key).cast(data_type)
+    return F.lit(key).cast("long") if isinstance(data_type, T.IntegralType) else F.lit(key)
+
+
 def _found(value: Column, attribute: Coded, data_type: T.DataType) -> Column:
     """Place of a cell among the declared values.
 
@@ -276,10 +283,7 @@ def _found(value: Column, attribute: Coded, data_type: T.DataType) -> Column:
     keys = [(key, place) for key, place in _keys(attribute, data_type) if place != MISSING]
     if not keys:
         return F.lit(OTHER)
-    literals = [F.lit(key) for key, _ in keys]
-    if isinstance(data_type, T.DecimalType):
-        literals = [literal.cast(data_type) for literal in literals]
-    where = F.array_position(F.array(*literals), value)
+    where = F.array_position(F.array(*(_key(key, data_type) for key, _ in keys)), value)
     places = [place for _, place in keys]
     if places == list(range(len(places))):
         return where - 1
@@ -292,12 +296,12 @@ def _graded_place(place: int, missing: Column, attribute: Graded, data_type: T.D
     if isinstance(attribute, Numeric):
         gone, outside = _number_faults(value, missing, attribute, data_type)
         index = _number_index(value, attribute)
-        below, above = value < F.lit(attribute.grid.low_float), value > F.lit(attribute.grid.high_float)
+        low, high = (F.lit(limit) for limit in attribute.limits)
+        below, above = value < low, value > high
     else:
         gone, outside = _date_faults(value, missing, attribute)
         index = _date_index(value, attribute)
-        first, last = ((bound - EPOCH).days for bound in attribute.bounds)
-        below, above = F.unix_date(value) < first, F.unix_date(value) > last
+        below, above = _date_beyond(value, attribute)
     where = F.when(gone, MISSING).when(outside, OTHER)
     if attribute.outside == "clip":
         where = where.when(below, BELOW).when(above, ABOVE)
@@ -309,7 +313,6 @@ def _graded_place(place: int, missing: Column, attribute: Graded, data_type: T.D
 
 def _number_faults(value: Column, missing: Column, attribute: Numeric, data_type: T.DataType) -> tuple[Column, Column]:
     """(missing, outside of the domain); neither is ever NULL where it decides."""
-    grid = attribute.grid
     sentinels = [float(sentinel) for sentinel in attribute.sentinels]
     gone, outside = missing, value.isNull()
     if not isinstance(data_type, T.IntegralType | T.DecimalType | T.BooleanType):
@@ -318,7 +321,8 @@ def _number_faults(value: Column, missing: Column, attribute: Numeric, data_type
     if sentinels:
         gone = gone | F.coalesce(value.isin(*sentinels), F.lit(False))
     if attribute.outside == "missing":
-        outside = outside | (value < F.lit(grid.low_float)) | (value > F.lit(grid.high_float))
+        low, high = attribute.limits
+        outside = outside | (value < F.lit(low)) | (value > F.lit(high))
     return gone, outside
 
 
@@ -335,24 +339,34 @@ def _number_index(value: Column, attribute: Numeric) -> Column:
 def _date_faults(value: Column, missing: Column, attribute: Date) -> tuple[Column, Column]:
     """As `_number_faults`; compared as day numbers, since a date literal goes through the JVM's own calendar."""
     day, gone, outside = F.unix_date(value), missing, value.isNull()
-    first, last = ((bound - EPOCH).days for bound in attribute.bounds)
     sentinels = [(sentinel - EPOCH).days for sentinel in attribute.sentinels]
     if sentinels:
         gone = gone | F.coalesce(day.isin(*sentinels), F.lit(False))
     if attribute.outside == "missing":
-        outside = outside | (day < first) | (day > last)
+        below, above = _date_beyond(value, attribute)
+        outside = outside | below | above
     return gone, outside
 
 
-def _date_index(value: Column, attribute: Date) -> Column:
-    # LONG throughout: the last days that fit 32 bits, less a lower bound, would overflow.
-    grid = attribute.grid
+def _date_beyond(value: Column, attribute: Date) -> tuple[Column, Column]:
+    """Whether a date lies in a period before the first one, or after the last one."""
+    ordinal, grid = _date_ordinal(value, attribute), attribute.grid
+    return ordinal < F.lit(grid.low), ordinal > F.lit(grid.low + grid.count - 1)
+
+
+def _date_ordinal(value: Column, attribute: Date) -> Column:
+    """Days, months or years since 1970-01-01 as LONG: the last days that fit 32 bits, less a bound, would overflow."""
     if attribute.granularity == "day":
         ordinal = F.unix_date(value).cast("long")
     elif attribute.granularity == "year":
         ordinal = F.year(value).cast("long") - EPOCH.year
     else:
         ordinal = (F.year(value).cast("long") - EPOCH.year) * 12 + F.month(value) - 1
+    return ordinal
+
+
+def _date_index(value: Column, attribute: Date) -> Column:
+    grid, ordinal = attribute.grid, _date_ordinal(value, attribute)
     first, last = F.lit(0).cast("long"), F.lit(grid.count - 1).cast("long")
     return F.greatest(first, F.least(last, ordinal - grid.low))
 
