@@ -195,7 +195,8 @@ class CodeBook:
         if isinstance(attribute, Numeric):
             number = _finite(attribute, value) if self.is_present(value) else None
         elif isinstance(attribute, Date):
-            place = {BELOW: 0, ABOVE: attribute.grid.count - 1}.get(place := self.place_of(value), place)
+            place = self.place_of(value)
+            place = {BELOW: 0, ABOVE: attribute.grid.count - 1}.get(place, place)
             number = float(attribute.grid.low + place) if place >= 0 else None
         else:
             raise TypeError(f"'{self.name}' is {attribute.TAG} and has no sum")
