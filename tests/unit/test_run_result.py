@@ -27,6 +27,7 @@ from synthward.cli import result as result_module
 from synthward.cli.logs import JsonLines, Terminated, terminable
 from synthward.cli.main import main, run_job
 from synthward.cli.result import ResultFile
+from synthward.conditions import Outlook
 from synthward.errors import (
     BudgetExceeded,
     EnvironmentProblem,
@@ -65,11 +66,25 @@ class SparkSays(Exception):
         (StoreConflict("lost"), ("failed", 1, True, "StoreConflict", "lost")),
         (
             SparkSays("'Jane Doe' cannot be cast"),
-            ("failed", 1, True, "SparkSays", f"unexpected, condition CAST_INVALID_INPUT; {WITHHELD}"),
+            (
+                "failed",
+                1,
+                False,
+                "SparkSays",
+                f"unexpected, condition CAST_INVALID_INPUT; {Outlook.DETERMINISTIC.value}; {WITHHELD}",
+            ),
         ),
         (
             ValueError("Jane Doe"),
-            ("failed", 1, True, "ValueError", f"unexpected; {WITHHELD}"),
+            ("failed", 1, False, "ValueError", f"unexpected; {Outlook.DETERMINISTIC.value}; {WITHHELD}"),
+        ),
+        (
+            ConnectionResetError("Jane Doe"),
+            ("failed", 1, True, "ConnectionResetError", f"unexpected; {Outlook.TRANSIENT.value}; {WITHHELD}"),
+        ),
+        (
+            RuntimeError("Jane Doe"),
+            ("failed", 1, False, "RuntimeError", f"unexpected; {Outlook.UNKNOWN.value}; {WITHHELD}"),
         ),
         (
             KeyboardInterrupt(),
@@ -222,7 +237,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("broken")
 def test_an_unexpected_error_is_told_by_class_and_condition_only(capfd: pytest.CaptureFixture[str]) -> None:
     words = ["check", "file.yaml"]
-    told = f"SparkSays: unexpected, condition CAST_INVALID_INPUT; {WITHHELD}"
+    told = f"SparkSays: unexpected, condition CAST_INVALID_INPUT; {Outlook.DETERMINISTIC.value}; {WITHHELD}"
     with heard():
         assert main(words) == 1
         assert capfd.readouterr() == ("", f"synthward: {told}\n")
@@ -242,7 +257,9 @@ def test_an_unexpected_error_of_a_job_carries_its_code_and_no_text(
             run_job(["check", "file.yaml"])
         assert left.value.code == 1
         monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
-        with pytest.raises(JobFailed, match=r"^exit code 1 \(SparkSays; try again\): unexpected, condition ") as failed:
+        with pytest.raises(
+            JobFailed, match=r"^exit code 1 \(SparkSays; trying again unchanged will not help\): un"
+        ) as failed:
             run_job(["check", "file.yaml", "--log-format", "json"])
     shown = "".join(traceback.format_exception(failed.value))
     out, err = capfd.readouterr()

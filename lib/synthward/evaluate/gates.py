@@ -15,7 +15,7 @@ from synthward.evaluate.inspect import Inspection
 from synthward.evaluate.metrics import ColumnQuality
 from synthward.evaluate.relations import CliqueQuality, pair_summary
 from synthward.privacy.measurement import Measurement
-from synthward.release.table import LINEAGE
+from synthward.release.names import LINEAGE
 
 SLACK = 3.0
 

@@ -19,6 +19,7 @@ from pyspark.sql import types as T
 from synthward.domain.cells import Packing
 from synthward.domain.codes import MISSING, OTHER, CodeBook
 from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, Graded, Numeric
+from synthward.kernels.held import limits_in, spellings
 
 UNIT = "unit"
 """Column that holds the id of the privacy unit; absent where the unit is the row."""
@@ -212,8 +213,7 @@ def _graded_place(place: int, missing: Column, attribute: Graded, data_type: T.D
 
 def _number_faults(value: Column, missing: Column, attribute: Numeric, data_type: T.DataType) -> tuple[Column, Column]:
     """(missing, outside of the domain); neither is ever NULL where it decides."""
-    grid = attribute.grid
-    sentinels = [float(sentinel) for sentinel in attribute.sentinels]
+    sentinels = [n for sentinel in attribute.sentinels for n in spellings(float(sentinel), data_type)]
     gone, outside = missing, value.isNull()
     if not isinstance(data_type, T.IntegralType | T.DecimalType | T.BooleanType):
         gone = gone | F.coalesce(F.isnan(value), F.lit(False))
@@ -221,7 +221,8 @@ def _number_faults(value: Column, missing: Column, attribute: Numeric, data_type
     if sentinels:
         gone = gone | F.coalesce(value.isin(*sentinels), F.lit(False))
     if attribute.outside == "missing":
-        outside = outside | (value < F.lit(grid.low_float)) | (value > F.lit(grid.high_float))
+        low, high = limits_in(attribute.grid, data_type)
+        outside = outside | (value < F.lit(low)) | (value > F.lit(high))
     return gone, outside
 
 

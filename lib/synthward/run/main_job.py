@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from synthward import tracking
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
-from synthward.errors import GateFailed, IntegrityError
+from synthward.errors import GateFailed, IntegrityError, after_seal
 from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
@@ -50,6 +51,7 @@ from synthward.store.places import TableRef, Zone
 from synthward.tracking import LoggedModel
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MANIFEST, REPORT, MODEL = "manifest.json", "report.html", "model.json"
 
@@ -131,11 +133,20 @@ class MainJob:
         if pinned.unversioned:
             pinned = self._steps.run("copy", functools.partial(self._copy, pinned))
         measured = self._measure(pinned, receipt)
-        manifest = self._steps.run("validate", lambda: self._validate(measured, receipt))
+        manifest = self._sealed("validate", lambda: self._validate(measured, receipt))
         report = render(manifest)
-        self._steps.run("register", lambda: self._register(manifest, report, measured))
-        is_new = self._steps.run("publish", lambda: self._publish(manifest))
-        return self._steps.run("track", lambda: self._outcome(manifest, report, is_new=is_new))
+        self._sealed("register", lambda: self._register(manifest, report, measured))
+        is_new = self._sealed("publish", lambda: self._publish(manifest))
+        return self._sealed("track", lambda: self._outcome(manifest, report, is_new=is_new))
+
+    def _sealed(self, step: str, action: Callable[[], T]) -> T:
+        """Runs a step that comes after the last seal, where an error may be quoted."""
+
+        def quotable() -> T:
+            with after_seal(step):
+                return action()
+
+        return self._steps.run(step, quotable)
 
     def _preflight(self) -> None:
         preflight.check_executors(self._env.spark)

@@ -7,13 +7,18 @@ from the declared grid.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from synthward.domain.codes import OTHER, CodeBook
+from synthward.domain.grid import Grid
 from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, Numeric
+
+PLAIN_PLACES = 18
+"""Decimal places of a number that is written as text; finer numbers are written as doubles are."""
 
 
 def release_type(book: CodeBook, source_type: T.DataType | None) -> T.DataType:
@@ -73,14 +78,26 @@ def _number(attribute: Numeric, place: Column, target: T.DataType) -> Column:
     if grid.denominator == 1:
         return numerator.cast(target)
     if isinstance(target, T.DecimalType):
-        wide = T.DecimalType(38, target.scale)
-        return (
-            (numerator.cast(T.DecimalType(19, 0)) / F.lit(grid.denominator).cast(T.DecimalType(19, 0)))
-            .cast(wide)
-            .cast(target)
-        )
+        return _decimal(numerator, grid, target.scale).cast(target)
+    if isinstance(target, T.StringType) and (scale := _plain_scale(grid)) is not None:
+        return _decimal(numerator, grid, scale).cast(target)
     # One correctly rounded division of two exact integers: 0.3 comes out as 0.3, not as 0.30000000000000004.
-    return (numerator.cast("double") / F.lit(float(grid.denominator))).cast(target)
+    value = numerator.cast("double") / F.lit(float(grid.denominator))
+    # A cast to an integer cuts; what such a column cannot hold is refused before the charge (`release.fitting`).
+    return F.rint(value).cast(target) if isinstance(target, T.IntegralType) else value.cast(target)
+
+
+def _decimal(numerator: Column, grid: Grid, scale: int) -> Column:
+    """The number with so many decimal places, rounded half up where the grid is finer."""
+    exact = numerator.cast(T.DecimalType(19, 0)) / F.lit(grid.denominator).cast(T.DecimalType(19, 0))
+    return exact.cast(T.DecimalType(38, scale))
+
+
+def _plain_scale(grid: Grid) -> int | None:
+    """Decimal places with which a text shows every number exactly, where a double would be written as 1.0E7."""
+    largest = max(abs(grid.value(0)), abs(grid.value(grid.count - 1)))
+    scale = next((places for places in range(PLAIN_PLACES + 1) if 10**places % grid.denominator == 0), None)
+    return scale if largest >= 10**7 or Fraction(grid.step, grid.denominator) < Fraction(1, 1000) else None
 
 
 def _date(attribute: Date, place: Column, target: T.DataType) -> Column:
