@@ -17,8 +17,8 @@ from pyspark.sql import types as T
 from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Attribute, Boolean, Categorical, Date, Numeric
 from synthward.kernels.held import limits_in, spellings
-from synthward.release.fitting import key_types, misfits, name_faults
-from synthward.release.names import LINEAGE
+from synthward.release.fitting import key_types, misfits
+from synthward.release.names import LINEAGE, name_faults
 from synthward.release.table import constraints_by_column
 from synthward.run.rehearsal import Script, rehearsed_places
 

@@ -38,6 +38,7 @@ from synthward.errors import (
     SynthwardError,
     UsageError,
 )
+from synthward.evaluate.gates import remedies
 from synthward.run.journal import advice
 from synthward.run.plan import RunIdentity
 from synthward.run.result import RunResult
@@ -407,6 +408,35 @@ def link(kind: str, **facts: Any) -> Link:
 def test_every_state_says_what_it_means(links: list[Link], charged: bool, words: tuple[str, ...]) -> None:
     text = advice(links, charged=charged)
     assert all(word in text for word in words)
+
+
+@pytest.mark.parametrize(
+    "last", [link("sealed"), link("fitted"), link("repaired"), link("validated", passed=True), link("opened")]
+)
+def test_a_run_that_fails_in_the_same_way_again_is_not_to_be_repeated(last: Link) -> None:
+    """A scheduler would repeat it for ever; the advice says to stop that, and how the run may be finished."""
+    text = advice([last], charged=True, repeats=True)
+    assert "stop the schedule" in text
+    assert ("--repair" in text) == (last.kind not in ("opened", "sealed"))
+    assert "stop the schedule" not in advice([last], charged=True)
+    assert "stop the schedule" not in advice([link("published")], charged=True, repeats=True)
+
+
+@pytest.mark.parametrize(
+    ("failed", "words", "charged"),
+    [
+        (["types", "domain"], ("without a new charge", "--repair"), False),
+        (["out of domain"], ("max_out_of_domain_share", "new run, which is charged anew"), True),
+        (["row count", "distance"], ("larger epsilon", "charged anew"), True),
+        (["population"], ("population", "charged anew"), True),
+    ],
+)
+def test_a_quarantined_release_says_what_to_change_and_what_that_costs(
+    failed: list[str], words: tuple[str, ...], charged: bool
+) -> None:
+    text = remedies(failed)
+    assert all(word in text for word in words)
+    assert ("--repair" in text) != charged
 
 
 def test_errors_say_whether_a_retry_helps() -> None:

@@ -19,7 +19,7 @@ from synthward.domain.codes import CodeBook
 from synthward.domain.grid import Grid
 from synthward.domain.spec import Attribute, Boolean, Categorical, Date, Numeric
 from synthward.kernels.held import held
-from synthward.release.names import LINEAGE, is_lineage
+from synthward.release.names import name_faults
 
 _INTEGERS: dict[type[T.DataType], int] = {T.ByteType: 8, T.ShortType: 16, T.IntegerType: 32, T.LongType: 64}
 """Bits of the integer types."""
@@ -56,23 +56,6 @@ def misfits(
     for name, data_type in keys.items():
         found += [f"key column '{name}' is {_name(data_type)}: {fault}" for fault in _key_faults(data_type, rows)]
     return found
-
-
-def name_faults(names: Sequence[str]) -> Iterator[str]:
-    """Names that cannot stand side by side in a release: Spark does not tell upper and lower case apart."""
-    seen: dict[str, str] = {}
-    for name in names:
-        if is_lineage(name):
-            yield (
-                f"column '{name}' has the name of a lineage column, which every release has ({', '.join(LINEAGE)}); "
-                "read the source through a view that gives it another name"
-            )
-        if name.lower() in seen:
-            yield (
-                f"column '{name}' stands in the release twice, as '{seen[name.lower()]}' and as '{name}' (case does "
-                "not matter); keep one"
-            )
-        seen.setdefault(name.lower(), name)
 
 
 def key_types(types: Mapping[str, T.DataType]) -> dict[str, T.DataType]:
@@ -123,7 +106,7 @@ def _number_faults(attribute: Numeric, data_type: T.DataType) -> Iterator[str]:
         )
 
 
-_CAST = "read the source through a view that casts the column to a wider type"
+_CAST = "set `output.types: declared`, or read the source through a view that casts the column to a wider type"
 
 
 def _resolution(attribute: Numeric) -> str:

@@ -120,10 +120,10 @@ def discard_copies(env: Environment, plan: Plan) -> None:
 def _types(spark: SparkSession, plan: Plan, pinned: PinnedSource) -> T.StructType:
     """Types of the release: those of the source's schema, or of the attributes where the source is text."""
     first = source.open_table(spark, pinned.tables[0])
-    text_only = pinned.tables[0].source.format == "csv"
+    by_domain = pinned.tables[0].source.format == "csv" or plan.file.request.output.types == "declared"
     keys = plan.file.request.output.key_columns
     found: dict[str, T.DataType | None] = {
-        name: None if text_only else source.resolve_column(first, name)[1] for name in plan.domain.attributes
+        name: None if by_domain else source.resolve_column(first, name)[1] for name in plan.domain.attributes
     }
     types = release_types(codebooks(plan.domain), found)
     fresh = key_types({name: source.resolve_column(first, name)[1] for name in keys})
