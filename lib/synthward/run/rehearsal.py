@@ -153,17 +153,16 @@ def rehearse(
         try:
             wrong = _performed(spark, script, ref)
         except Exception as error:
+            if attempt < TRIES - 1 and outlook_of(error) is not Outlook.DETERMINISTIC:
+                sleep(pause(attempt))
+                continue
             wrong = _explained(spark, script)
-            if wrong:
-                break
-            if attempt == TRIES - 1 or outlook_of(error) is Outlook.DETERMINISTIC:
+            if not wrong:
                 raise EnvironmentProblem(
                     f"the release's table could not be rehearsed in {ref} ({kind_of(error)}), and no column by itself "
                     "explains it; check the protected zone and the session. Nothing was spent"
                 ) from error
-            sleep(pause(attempt))
-        else:
-            break
+        break
     if wrong:
         raise refusal(wrong)
 
