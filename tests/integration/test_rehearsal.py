@@ -77,6 +77,7 @@ HELD: dict[str, tuple[Attribute, T.DataType]] = {
 }
 
 
+@pytest.mark.connect
 def test_what_every_type_can_hold_is_written_and_read_back(spark: SparkSession, tmp_path: Path) -> None:
     """Columns of every type at the very ends of what it holds, with fresh keys that just fit, in one table."""
     keys = {
@@ -107,6 +108,7 @@ UNLIKE: dict[str, tuple[Attribute, T.DataType, str]] = {
 }
 
 
+@pytest.mark.connect
 def test_the_engine_finds_by_itself_what_the_pure_checks_find(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +129,7 @@ def test_the_engine_finds_by_itself_what_the_pure_checks_find(
         assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.connect
 def test_a_time_zone_that_java_does_not_know_is_refused_by_column(spark: SparkSession, tmp_path: Path) -> None:
     seen = Date(bounds=DATES, time_zone="Nowhere/Land")
     told = script({"seen": (seen, T.TimestampType()), "left": (seen, T.TimestampType()), "sex": HELD["sex"]})

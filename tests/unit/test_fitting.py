@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,13 @@ from pyspark.sql import types as T
 
 from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Attribute, Boolean, Categorical, Date, Numeric
+from synthward.errors import ConfigError
 from synthward.kernels.held import limits_in, spellings
 from synthward.release.fitting import key_types, misfits
 from synthward.release.names import LINEAGE, name_faults
 from synthward.release.table import constraints_by_column
 from synthward.run.rehearsal import Script, rehearsed_places
+from trial import DOMAIN, TestSite, plan_of
 
 BITS = {T.ByteType(): 8, T.ShortType(): 16, T.IntegerType(): 32, T.LongType(): 64}
 
@@ -239,6 +242,16 @@ def test_a_lineage_name_is_refused_whatever_its_case(name: str) -> None:
     for names in ([name], ["sex", name]):
         [fault] = name_faults(names)
         assert "lineage column" in fault
+
+
+@pytest.mark.parametrize(
+    "changes", [{"columns": ["sex", "_row"]}, {"output": {"keys": "fresh", "key_columns": ["_ROW"]}}]
+)
+def test_a_lineage_name_is_refused_when_the_run_is_planned(tmp_path: Path, changes: dict[str, Any]) -> None:
+    site = TestSite(tmp_path)
+    site.domain({**DOMAIN["attributes"], "_row": {"type": "numeric", "integer": True, "bounds": [0, 9]}})
+    with pytest.raises(ConfigError, match="lineage column"):
+        plan_of(site, site.request(**changes))
 
 
 def test_two_names_that_differ_by_case_are_refused() -> None:
