@@ -58,6 +58,17 @@ def misfits(
     return found
 
 
+def unreadable(books: Mapping[str, CodeBook], source_types: Mapping[str, T.DataType]) -> list[str]:
+    """Declared values that can never occur in their source column, whatever type the release gives them."""
+    found = []
+    for name, book in books.items():
+        attribute, data_type = book.attribute, source_types[name]
+        if isinstance(attribute, Categorical) and not isinstance(data_type, T.StringType):
+            never = [f"value '{value}'" for value in attribute.values if _value(value, data_type) is None]
+            found += [f"column '{name}' is {_name(data_type)}: {_never(never)}"] if never else []
+    return found
+
+
 def key_types(types: Mapping[str, T.DataType]) -> dict[str, T.DataType]:
     """Types that fresh keys have: the source's; a text has no collation in a release."""
     return {name: T.StringType() if isinstance(found, T.StringType) else found for name, found in types.items()}
@@ -107,6 +118,7 @@ def _number_faults(attribute: Numeric, data_type: T.DataType) -> Iterator[str]:
 
 
 _CAST = "set `output.types: declared`, or read the source through a view that casts the column to a wider type"
+_AS_TEXT = "set `output.types: declared`, or read the source through a view that casts the column to STRING"
 
 
 def _resolution(attribute: Numeric) -> str:
@@ -186,7 +198,7 @@ def _boolean_faults(attribute: Boolean, data_type: T.DataType) -> Iterator[str]:
         if not any(_number(text) == digit for text in texts):
             yield (
                 f"a release writes {name} as {digit}, and the texts for {name} are {', '.join(texts[:_SHOWN])}; add "
-                f"'{digit}' to them, or {_CAST.replace('a wider type', 'STRING')}"
+                f"'{digit}' to them, or {_AS_TEXT}"
             )
 
 
@@ -200,22 +212,28 @@ def _label_faults(attribute: Categorical, data_type: T.DataType) -> Iterator[str
     if attribute.other is not None:
         labels[attribute.other] = f"label '{attribute.other}' of undeclared values (`other`)"
     held: dict[object, str] = {}
-    cannot, same = [], []
+    never, same = [], []
     for label, shown in labels.items():
         value = _value(label, data_type)
-        if value is None:
-            cannot.append(shown)
-        elif value in held:
+        if value is not None and value in held:
             same.append(f"{held[value]} and {shown}")
-        else:
+        elif value is not None:
             held[value] = shown
-    if cannot:
-        yield (
-            f"it cannot hold {_listed(cannot)}, which would become NULL; declare values of that type, or "
-            f"{_CAST.replace('a wider type', 'STRING')}"
-        )
+        elif label == attribute.other:
+            yield f"it cannot hold {shown}, which would become NULL; give a label of that type, or {_AS_TEXT}"
+        else:
+            never.append(shown)
+    if never:
+        yield _never(never)
     if same:
         yield f"in it {_listed(same)} are one value; declare each value once"
+
+
+def _never(shown: Sequence[str]) -> str:
+    return (
+        f"it cannot hold {_listed(shown)}, which would never occur and become NULL; declare values as the column has "
+        "them, or read the source through a view that casts the column to STRING"
+    )
 
 
 def _listed(texts: Sequence[str]) -> str:

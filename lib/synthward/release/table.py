@@ -141,6 +141,12 @@ def _range(column: str, attribute: Attribute, data_type: T.DataType) -> str | No
 
 def stage(rows: DataFrame, target: TableRef, checks: Mapping[str, str], properties: Mapping[str, str]) -> int:
     """Writes rows and all properties in one commit; returns the table's version."""
+    write(rows, target, checks, properties)
+    return version_of(rows.sparkSession, target)
+
+
+def write(rows: DataFrame, target: TableRef, checks: Mapping[str, str], properties: Mapping[str, str]) -> None:
+    """Writes rows and all properties in one commit, in place of what is there."""
     writer = rows.writeTo(target.sql).using("delta").tableProperty("delta.dataSkippingStatsColumns", ROW)
     if any(set(name) & set(" ,;{}()\n\t=") for name in rows.columns):
         writer = writer.tableProperty("delta.columnMapping.mode", "name")
@@ -150,7 +156,6 @@ def stage(rows: DataFrame, target: TableRef, checks: Mapping[str, str], properti
         writer = writer.tableProperty(PROPERTY + name, value)
     # Of two drivers of one run that stage at once, both go on: with versions of their own that hold equal rows.
     commit_again(writer.createOrReplace)
-    return version_of(rows.sparkSession, target)
 
 
 def content_columns(columns: Sequence[str]) -> list[Column]:

@@ -2,7 +2,7 @@
 
 The places are those that a release can hold: first, middle and last place of every column, every declared value where a
 column's type is not text, `other` and `missing`, and the last row number. They go through the code that a release goes
-through: a Python task on an executor, `sample.decode`, `release.table.stage` with all constraints, properties, lineage
+through: a Python task on an executor, `sample.decode`, `release.table.write` with all constraints, properties, lineage
 and keys, and `kernels.encode` on what was written. The codes must be those that went in. No data is read.
 
 What declarations and types alone decide is decided first (`release.fitting`), without Spark. All faults of all columns
@@ -36,7 +36,7 @@ from synthward.errors import EnvironmentProblem, SourceError
 from synthward.evaluate.inspect import released_book
 from synthward.kernels.encode import UNIT, encode, word_column
 from synthward.release import table
-from synthward.release.fitting import declared_value, misfits
+from synthward.release.fitting import declared_value, misfits, unreadable
 from synthward.release.names import ROW
 from synthward.release.table import Lineage
 from synthward.run import _worker
@@ -146,7 +146,8 @@ def rehearse(
         EnvironmentProblem: The table cannot be written, for a reason that no column explains.
     """
     faults = misfits(script.books, script.types, script.keys, script.rows)
-    faults += zone_faults(spark, script) + collation_faults(spark, source_types)
+    faults += unreadable({name: script.books[name] for name in script.books if name in source_types}, source_types)
+    faults = list(dict.fromkeys(faults)) + zone_faults(spark, script) + collation_faults(spark, source_types)
     if faults:
         raise refusal(faults)
     for attempt in range(TRIES):
@@ -223,8 +224,8 @@ def _performed(spark: SparkSession, script: Script, ref: TableRef) -> list[str]:
     rows = table.release_rows(_places(spark, script), script.books, script.types, script.keys, _LINEAGE)
     checks = table.constraints(script.books, script.types)
     try:
-        version = table.stage(rows, ref, checks, {"status": "rehearsal"})
-        written = read(spark, ref, version)
+        table.write(rows, ref, checks, {"status": "rehearsal"})
+        written = read(spark, ref)
         wrong = [
             f"column '{name}' would be {written.schema[name].dataType.simpleString()} in the release, not "
             f"{wanted.simpleString()}; leave it out, or read the source through a view that casts it"
