@@ -19,7 +19,7 @@ from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Attribute, Boolean, Categorical, Date, Numeric
 from synthward.errors import ConfigError
 from synthward.kernels.held import limits_in, spellings
-from synthward.release.fitting import key_types, misfits
+from synthward.release.fitting import key_types, misfits, unreadable
 from synthward.release.names import LINEAGE, name_faults
 from synthward.release.table import constraints_by_column
 from synthward.run.rehearsal import Script, rehearsed_places
@@ -162,6 +162,16 @@ def test_whole_labels_fit_where_their_number_does(value: int, data_type: T.DataT
     top = 2 ** (BITS[data_type] - 1) if data_type in BITS else None
     fits = abs(value) < 10**5 if isinstance(data_type, T.DecimalType) else top is None or -top <= value < top
     assert (faults(Categorical(values=(str(value),)), data_type) == []) == fits
+
+
+def test_values_that_never_occur_are_refused_whatever_type_the_release_has() -> None:
+    """`output.types: declared` gives a text column to the release; the source has no such values all the same."""
+    books = {name: CodeBook(name, Categorical(values=("Y", "1"), other="unknown")) for name in ("a", "b", "c")}
+    types: dict[str, T.DataType] = {"a": T.IntegerType(), "b": T.StringType(), "c": T.BooleanType()}
+    found = unreadable(books, types)
+    assert [fault.split(":")[0] for fault in found] == ["column 'a' is INT", "column 'c' is BOOLEAN"]
+    assert all("value 'Y', which would never occur" in fault for fault in found)
+    assert misfits(books, dict.fromkeys(books, T.StringType()), {}, 10) == []
 
 
 def test_texts_fit_texts() -> None:
