@@ -139,6 +139,8 @@ TRANSIENT_TEXTS = (
     "MetadataFetchFailed",
     "No space left on device",
     "Read-only file system",
+    "Shutdown in progress",
+    "SparkContext has been shutdown",
     "SparkContext was shut down",
     "StatusCode.UNAVAILABLE",
     "stopped SparkContext",

@@ -248,3 +248,6 @@ def test_what_a_release_cannot_hold_is_refused_before_the_charge(
     assert opened.result is not None
     assert (opened.result.status, opened.result.retryable) == ("invalid", False)
     assert opened.history(opened.result.run_id or "") == ()
+    [tried] = opened.runs.of(opened.result.run_id or "")
+    assert (tried["status"], tried["code"], tried["retryable"]) == ("invalid", 2, False)
+    assert words[0] in tried["message"]

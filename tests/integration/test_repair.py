@@ -43,6 +43,12 @@ def test_a_run_whose_target_is_taken_is_finished_under_another_name(
     with pytest.raises(IntegrityError, match="Synthward never replaces a published table"):
         site.open(spark, noise=noise, on_step=overtake, clock=Clock(today)).run(request)
     drawn = len(noise.drawn)
+    [tried] = opened.runs.of(plan.identity.run_id)
+    assert (tried["status"], tried["code"], tried["retryable"]) == ("failed", 1, False)
+    assert main(["history", plan.identity.run_id, "--site", str(site.file)]) == 0
+    told = capsys.readouterr().err
+    assert "stop the schedule" in told
+    assert "synthward run REQUEST --repair FILE" in told
     output = {"name": "visits_again", "rows": 150, "types": "declared", "keys": "fresh", "key_columns": ["visit"]}
     ids = {"version": 1, "run": plan.identity.run_id, "reason": "a table stands at the target"}
     file = write_yaml(tmp_path / "output.yaml", {**ids, "output": output})

@@ -172,7 +172,7 @@ class World:
         if self.broken:
             raise Stopped(self.broken)
 
-    def stage(self, _: Any, plan: Any, __: Any, model: Model, *rest: Any) -> Checked:
+    def stage(self, _: Any, plan: Any, places: Any, model: Model, *rest: Any) -> Checked:
         """Stands for sampling and gates."""
         self.events.append("stage")
         self.models.append(model)
@@ -182,7 +182,7 @@ class World:
         gates = [{"gate": "distance", "passed": self.gate, "detail": "as told"}]
         ids = {"release_id": plan.identity.release_id, "run_id": plan.identity.run_id}
         body = {**ids, "model": {"digest": model.digest}, "gates": gates, "budget": {"scope": SCOPE}}
-        body |= {"output": plan.file.request.output.name, "repair": rest[1].repair}
+        body |= {"output": plan.file.request.output.name, "repair": rest[1].repair, "table": str(places.target)}
         return Checked(Manifest(body), 0)
 
     def publish(self, *_: Any) -> bool:
@@ -705,3 +705,32 @@ def test_a_repair_draws_nothing_whatever_the_journal_lacks(world: World) -> None
     with pytest.raises(IntegrityError, match="a repair draws no noise"):
         job._env.noise.draw("marginal(sex)", np.zeros(3, dtype=np.int64), _first_call(world))
     assert len(world.noise.drawn) == drawn
+
+
+def test_of_two_repairs_at_once_each_driver_keeps_to_its_own(world: World) -> None:
+    """While one driver stages, another one begins a repair of its own: gates of the one never publish the other."""
+    broken_staging(world)
+    ward = world.ward()
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file)
+    first, second = repair_of(world, rows=50), repair_of(world, rows=60)
+    for repair in (first, second):
+        ward.approve_repair(world.plan.file, repair, by="kim", role="data_steward")
+
+    def overtaken() -> None:
+        world.staging = stop
+        with pytest.raises(Stopped):
+            ward.run(world.plan.file, repair=second)
+
+    def stop() -> None:
+        raise Stopped("second")
+
+    world.staging = overtaken
+    world.published.clear()
+    ward.run(world.plan.file, repair=first)
+    published = list(world.published)
+    world.staging = lambda: None
+    with pytest.raises(IntegrityError, match="gates are those of another repair"):
+        ward.run(world.plan.file, repair=second)
+    assert world.published == published
+    assert ward.run(world.plan.file).manifest.body["repair"]["output"] == first.digest

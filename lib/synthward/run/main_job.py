@@ -157,7 +157,7 @@ class MainJob:
                 f"run {self._journal.run_id} is being finished with another output section "
                 f"({repaired.facts['output'][:12]}); run it with --repair and that file, nothing is spent"
             )
-        self._places = replace(self._places, target=TableRef.parse(repaired.facts["table"]))
+        self._places = replace(self._places, target=TableRef.parse(self._recorded_manifest().body["table"]))
         return self._recognised()
 
     def _released(self, measured: Measured, receipt: ChargeReceipt) -> Outcome:

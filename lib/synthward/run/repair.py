@@ -25,6 +25,7 @@ from synthward.errors import IntegrityError, UsageError
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
 from synthward.privacy.noise import NoiseCall
+from synthward.release.manifest import Manifest
 from synthward.release.table import release_types
 from synthward.run import rehearsal
 from synthward.run.environment import Environment, Places
@@ -164,7 +165,23 @@ class RepairJob(MainJob):
             "table": str(places.target),
             "section": json.loads(canonical_json(plan.file.request.output)),
         }
-        return self._journal.once_more(REPAIRED, last, lambda: (facts, None))
+        link = self._journal.once_more(REPAIRED, last, lambda: (facts, None))
+        if link.facts["output"] != self._approved.repair.digest:
+            raise UsageError(
+                f"run {journal.run_id} is being repaired in another way by another driver at this moment; see "
+                "`synthward history`, and run one of the two again"
+            )
+        return link
+
+    def _recorded_manifest(self) -> Manifest:
+        manifest = super()._recorded_manifest()
+        recorded = manifest.body.get("repair") or {}
+        if recorded.get("output") != self._approved.repair.digest:
+            raise IntegrityError(
+                f"run {self._journal.run_id}: its last gates are those of another repair, which another driver has "
+                "made since; see `synthward history`"
+            )
+        return manifest
 
     def _new_types(self, opened: dict[str, Any]) -> T.StructType:
         """Types of the release under the new output section."""
