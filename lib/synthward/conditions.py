@@ -26,6 +26,7 @@ CAUSES = 10
 """How deep in a chain of causes a condition of Spark is looked for."""
 
 TRANSIENT_CONDITIONS = (
+    "DELTA_CANNOT_CREATE_LOG_PATH",
     "DELTA_CONCURRENT",
     "DELTA_METADATA_CHANGED",
     "DELTA_PROTOCOL_CHANGED",
@@ -38,7 +39,8 @@ TRANSIENT_CONDITIONS = (
     "OPERATION_CANCELED",
     "SPARK_JOB_CANCELLED",
 )
-"""Beginnings of conditions of lost races, of work that somebody cancelled and of sessions that ended."""
+"""Beginnings of conditions of lost races, of places that cannot be written for a while, of work that somebody cancelled
+and of sessions that ended."""
 
 WRAPPERS = ("TASK_WRITE_FAILED", "FAILED_READ_FILE.NO_HINT", "STAGE_MATERIALIZATION_MULTIPLE_FAILURES")
 """Conditions that say where an error happened and not what it was; the cause says that."""
