@@ -121,7 +121,7 @@ def test_the_engine_finds_by_itself_what_the_pure_checks_find(
     for group in (("wide byte", "narrow decimal"), tuple(set(UNLIKE) - {"wide byte", "narrow decimal"})):
         part = script({name: UNLIKE[name][:2] for name in group})
         with pytest.raises(SourceError, match="Nothing was spent") as refused:
-            rehearse(spark, part, TableRef(path=str(tmp_path / "r")), part.types)
+            rehearse(spark, part, TableRef(path=str(tmp_path / "r")), {})
         lines = str(refused.value).splitlines()[1:]
         for name in group:
             [line] = [text for text in lines if f"column '{name}'" in text]
