@@ -57,6 +57,7 @@ POLICY: dict[str, Any] = {
             "max_delta_per_scope": 1e-5,
             "min_declared_patients": 2,
             "approvals": ["privacy_officer"],
+            "repair": ["data_steward"],
             "controls": ["structure_gate"],
         },
         "T1": {

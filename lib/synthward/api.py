@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthward.errors import PolicyRefused, SynthwardError, UsageError
+from synthward.errors import BudgetError, PolicyRefused, SynthwardError, UsageError
 from synthward.governance.approvals import Approval, Digests, Verdict, covering, objections
+from synthward.governance.assess import Assessment
 from synthward.governance.policy import Policy, load_policy
 from synthward.ledger.ledger import Ledger
 from synthward.ledger.scopes import HistoryLine, ScopeState
@@ -33,8 +34,10 @@ from synthward.run.main_job import MANIFEST, REPORT, MainJob, Outcome
 from synthward.run.opening import discard_copies
 from synthward.run.plan import Plan, make_plan
 from synthward.run.records import publishable_metrics
+from synthward.run.repair import ApprovedRepair, RepairJob, repaired_plan
 from synthward.run.result import RunResult
 from synthward.run.runs import Runs
+from synthward.spec.repair import Repair
 from synthward.spec.request_file import RequestFile, load_request
 from synthward.spec.site import Site, load_site
 from synthward.store.chain import Chain
@@ -161,33 +164,95 @@ class Ward:
             PolicyRefused: The request is refused by policy anyway, or the person cannot decide in this role.
             UsageError: The decision is not one of approve, reject, revoke.
         """
-        if decision not in ("approve", "reject", "revoke"):
-            raise UsageError(f"decision '{decision}' is unknown; it is approve, reject or revoke")
         plan = self.plan(request)
         if decision == "approve":
             plan.require_policy()
-        digests = self._digests(plan)
+        needed = plan.assessment.approvals_needed
+        return self._decide(plan, request.digest, needed, by=by, role=role, runs=runs, decision=decision, note=note)
+
+    def approve_repair(
+        self, request: RequestFile, repair: Repair, *, by: str, role: str, decision: str = "approve", note: str = ""
+    ) -> Approval:
+        """Records a decision on another output section for a sealed run, bound to run, reason and section.
+
+        Raises:
+            ConfigError: The section does not fit the request.
+            PolicyRefused: Policy allows no repair in the tier, or the person cannot decide in this role.
+            UsageError: The decision is not one of approve, reject, revoke.
+        """
+        self.plan(repair.applied(request))
+        plan = self.plan(request)
+        needed = self._repair_assessment(plan).approvals_needed
+        if decision == "approve":
+            plan.require_policy()
+        return self._decide(plan, repair.digest, needed, by=by, role=role, runs=1, decision=decision, note=note)
+
+    def _decide(
+        self,
+        plan: Plan,
+        subject: str,
+        needed: Sequence[str],
+        *,
+        by: str,
+        role: str,
+        runs: int,
+        decision: str,
+        note: str,
+    ) -> Approval:
+        """Records a decision on what has the digest `subject`, by a person in one of the roles needed.
+
+        Raises:
+            PolicyRefused: The person cannot decide in this role.
+            UsageError: The decision is not one of approve, reject, revoke.
+        """
+        if decision not in ("approve", "reject", "revoke"):
+            raise UsageError(f"decision '{decision}' is unknown; it is approve, reject or revoke")
         approval = Approval(
             by=by,
             role=role,
             decision=decision,  # type: ignore[arg-type]
-            request_digest=digests.request,
-            assessment_digest=digests.assessment,
-            policy_digest=digests.policy,
+            request_digest=subject,
+            assessment_digest=plan.assessment.digest,
+            policy_digest=self.policy.digest,
             runs=runs,
             at=self._clock().astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             note=note,
         )
-        wrong = objections(approval, requester=request.request.requester, needed=plan.assessment.approvals_needed)
+        wrong = objections(approval, requester=plan.file.request.requester, needed=needed)
         if wrong:
             raise PolicyRefused(wrong)
         self._approvals.get_or_append(
-            request.digest,
-            "decision",
-            lambda link: _same_decision(link, approval),
-            lambda: (_facts(approval), None),
+            subject, "decision", lambda link: _same_decision(link, approval), lambda: (_facts(approval), None)
         )
         return approval
+
+    def repair_verdict(self, request: RequestFile, repair: Repair) -> Verdict:
+        """Whether the recorded decisions cover a repair.
+
+        Raises:
+            PolicyRefused: Policy allows no repair in the tier.
+        """
+        plan = self.plan(request)
+        return covering(
+            [Approval.from_body(link.body) for link in self._approvals.read(repair.digest)],
+            requester=request.request.requester,
+            assessment=self._repair_assessment(plan),
+            digests=Digests(repair.digest, plan.assessment.digest, self.policy.digest),
+            today=self._today(),
+        )
+
+    def _repair_assessment(self, plan: Plan) -> Assessment:
+        """The assessment with the roles that decide on repairs.
+
+        Raises:
+            PolicyRefused: There are none.
+        """
+        tier = plan.assessment.tier
+        roles = self.policy.tiers[tier].repair
+        if not roles:
+            reason = f"policy names no roles that may approve another output section in tier {tier} (`repair`)"
+            raise PolicyRefused([f"{reason}, so that a sealed run of it cannot be repaired"])
+        return replace(plan.assessment, approvals_needed=roles)
 
     def approvals(self, request: RequestFile) -> tuple[Approval, ...]:
         """Every decision recorded for a request, oldest first."""
@@ -203,8 +268,13 @@ class Ward:
             today=self._today(),
         )
 
-    def run(self, request: RequestFile, *, run_key: str = "") -> Release:
+    def run(self, request: RequestFile, *, run_key: str = "", repair: Repair | None = None) -> Release:
         """Runs an approved request to a published release, or resumes the run of the same key.
+
+        Args:
+            request: The request.
+            run_key: The scheduler's key of the period.
+            repair: Another output section, approved, with which a sealed run is finished; nothing is charged.
 
         Raises:
             PolicyRefused: Policy or approvals do not allow it; nothing was read or spent.
@@ -218,7 +288,11 @@ class Ward:
         plan = None
         try:
             plan = self.plan(request, run_key=run_key)
-            release = self._run(plan)
+            if repair is None:
+                release = self._run(plan)
+            else:
+                plan, of = self._repaired(plan, repair), plan
+                release = self._repair(of, plan, repair)
         except BaseException as error:
             if plan is not None and isinstance(error, SynthwardError) and not error.retryable:
                 discard_copies(self._environment(), plan)
@@ -234,13 +308,35 @@ class Ward:
         return release
 
     def _run(self, plan: Plan) -> Release:
-        plan.require_policy()
         verdict = self.verdict(plan)
-        if not verdict.ok:
-            raise PolicyRefused(list(verdict.reasons))
         runs_allowed = min((approval.runs for approval in verdict.counted), default=None)
-        plan.require_budget(self.ledger.state(plan.file.request.population.scope), runs_allowed)
-        outcome = MainJob(self._environment(), plan, verdict.counted, runs_allowed).execute()
+        refusals = [*plan.assessment.refusals, *([] if verdict.ok else verdict.reasons)]
+        try:
+            plan.require_budget(self.ledger.state(plan.file.request.population.scope), runs_allowed)
+        except PolicyRefused as refused:
+            refusals += refused.reasons
+        except BudgetError as refused:
+            if not refusals:
+                raise
+            refusals.append(str(refused))
+        if refusals:
+            raise PolicyRefused(refusals)
+        return self._released(MainJob(self._environment(), plan, verdict.counted, runs_allowed).execute())
+
+    def _repaired(self, plan: Plan, repair: Repair) -> Plan:
+        """The plan of a repair."""
+        return repaired_plan(plan, repair, self.plan(repair.applied(plan.file), run_key=plan.identity.run_key))
+
+    def _repair(self, of: Plan, plan: Plan, repair: Repair) -> Release:
+        verdict, decided = self.verdict(of), self.repair_verdict(of.file, repair)
+        refusals = [*of.assessment.refusals, *([] if verdict.ok else verdict.reasons)]
+        refusals += [] if decided.ok else [f"repair: {reason}" for reason in decided.reasons]
+        if refusals:
+            raise PolicyRefused(refusals)
+        approved = ApprovedRepair(repair, plan, decided.counted, of.identity.release_id)
+        return self._released(RepairJob(self._environment(), approved, verdict.counted).execute())
+
+    def _released(self, outcome: Outcome) -> Release:
         report = self.registry.artifact(outcome.release_id, REPORT).decode()
         return Release(outcome, report)
 

@@ -39,7 +39,12 @@ def extract(
             r"column 'x': 2 of 2 .* int column .*'01', '02'",
         ),
         ("BOOLEAN", [True, False], {"type": "categorical", "values": ["Y", "N"]}, r"boolean column .*type: boolean"),
-        ("INT", [1, 2], {"type": "categorical", "values": ["1", "2"], "other": "Else"}, r"`other: Else`"),
+        (
+            "INT",
+            [1, 2],
+            {"type": "categorical", "values": ["1", "2"], "other": "Else"},
+            r"label 'Else' of undeclared values \(`other`\)",
+        ),
         ("INT", [20200101], {"type": "date", "bounds": ["2019-01-01", "2021-12-31"]}, r"format: yyyyMMdd"),
     ],
 )

@@ -29,7 +29,8 @@ from synthward.privacy.noise import NoiseCall
 from synthward.privacy.queries import Marginal, Population
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
-from synthward.release.table import LINEAGE, Fingerprint
+from synthward.release.names import LINEAGE
+from synthward.release.table import Fingerprint
 from synthward.run.records import limits_of
 
 BOOKS: dict[str, CodeBook] = codebooks(

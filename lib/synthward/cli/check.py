@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from synthward.config.loader import read_text
 from synthward.domain.spec import load_domain
 from synthward.errors import ConfigError, Problem
 from synthward.governance.policy import load_policy
+from synthward.spec.repair import load_repair
 from synthward.spec.request_file import load_request
 from synthward.spec.site import load_site
 
@@ -17,8 +19,15 @@ _MARKS = {
     "policy": {"tiers", "purposes"},
     "site": {"ledger", "protected"},
     "request": {"purpose", "population", "privacy", "columns"},
+    "repair": {"run", "reason"},
 }
-_LOADERS = {"domain": load_domain, "policy": load_policy, "site": load_site, "request": load_request}
+_LOADERS: dict[str, Callable[[Path], object]] = {
+    "domain": load_domain,
+    "policy": load_policy,
+    "site": load_site,
+    "request": load_request,
+    "repair": load_repair,
+}
 _TOP_LEVEL = re.compile(r"^([A-Za-z_]+)\s*:", re.MULTILINE)
 
 
@@ -26,7 +35,7 @@ def check_file(path: Path) -> str:
     """Loads a file as what its top-level keys say it is.
 
     Returns:
-        The kind: domain, policy, site or request.
+        The kind: domain, policy, site, request or repair.
 
     Raises:
         ConfigError: With every problem found, or when the kind cannot be told.

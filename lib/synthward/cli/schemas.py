@@ -11,12 +11,14 @@ import synthward.config
 from synthward.config.schema import schema_text
 from synthward.domain.spec import Domain
 from synthward.governance.policy import Policy
+from synthward.spec.repair import Repair
 from synthward.spec.request import Request
 from synthward.spec.site import SiteDocument
 
 DOCUMENTS: dict[str, tuple[type, str]] = {
     "domain": (Domain, "Synthward domain"),
     "policy": (Policy, "Synthward policy"),
+    "repair": (Repair, "Synthward repair"),
     "request": (Request, "Synthward request"),
     "site": (SiteDocument, "Synthward site"),
 }

@@ -70,11 +70,16 @@ class Numeric(_Common):
 
     @cached_property
     def limits(self) -> tuple[float, float]:
-        """Smallest and largest double within the bounds, each bound also as a FLOAT column holds it."""
+        """Smallest and largest double within the bounds, each bound also as a FLOAT column holds it.
+
+        Half a step is the most that counts as the bound: the FLOAT next to 16777217 is 16777216, another whole number.
+        """
         low, high = self.grid.low_float, self.grid.high_float
         if max(abs(low), abs(high)) > LARGEST_FLOAT:
             return low, high
-        return min(low, float(np.float32(low))), max(high, float(np.float32(high)))
+        lowest, highest = float(np.float32(low)), float(np.float32(high))
+        half = self.grid.step / self.grid.denominator / 2
+        return (lowest if low - half < lowest < low else low), (highest if high < highest < high + half else high)
 
     @property
     def size(self) -> int:

@@ -7,7 +7,7 @@ by its noise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,7 +15,7 @@ from synthward.evaluate.inspect import Inspection
 from synthward.evaluate.metrics import ColumnQuality
 from synthward.evaluate.relations import CliqueQuality, pair_summary
 from synthward.privacy.measurement import Measurement
-from synthward.release.table import LINEAGE
+from synthward.release.names import LINEAGE
 
 SLACK = 3.0
 
@@ -54,6 +54,37 @@ class Thresholds:
     max_clipped_share: Decimal
     max_mean_tvd: Decimal | None
     max_mean_pair_tvd: Decimal | None
+
+
+_BY_OUTPUT = ("row count", "types", "columns", "domain", "lineage")
+"""Gates that look at how rows were drawn and written; the others look at what was measured."""
+
+_REMEDIES = {
+    "population": "the measured population stays as it is: use a source or a tier with which it suffices",
+    "out of domain": "declare how the values of these columns are written, leave the columns out, or have a larger "
+    "utility.max_out_of_domain_share approved",
+    "clipped": "declare the unit and the bounds that these columns have, leave the columns out, or have a larger "
+    "utility.max_clipped_share approved",
+    "distance": "give the run a larger epsilon or fewer columns, or have another utility.max_mean_tvd approved",
+    "pair distance": "use a synthesizer that measures pairs, a larger epsilon or fewer columns, or have another "
+    "utility.max_mean_pair_tvd approved",
+}
+
+
+def remedies(failed: Iterable[str]) -> str:
+    """What to change after failed gates, and whether that is charged anew.
+
+    Args:
+        failed: Names of the gates.
+    """
+    names = list(failed)
+    if all(name in _BY_OUTPUT for name in names):
+        return (
+            "How rows are drawn and written is the reason: another output section finishes the run without a new "
+            "charge (`synthward approve REQUEST --repair FILE`, then `synthward run REQUEST --repair FILE`)"
+        )
+    told = "; ".join(_REMEDIES[name] for name in names if name in _REMEDIES)
+    return f"What to change: {told}. An edited request is a new run, which is charged anew"
 
 
 def run_gates(

@@ -16,7 +16,8 @@ from synthward.domain.spec import Boolean, Date, Numeric
 from synthward.evaluate.tables import Columns, has_label
 from synthward.kernels.encode import encode
 from synthward.kernels.marginals import weighted_marginals
-from synthward.release.table import ROW, Fingerprint, Lineage, content_columns
+from synthward.release.names import ROW
+from synthward.release.table import Fingerprint, Lineage, content_columns
 
 Integers = npt.NDArray[np.int64]
 
@@ -130,7 +131,7 @@ def _outermost(cliques: Iterable[Columns]) -> tuple[Columns, ...]:
 def _cell_counts(
     staged: DataFrame, books: Mapping[str, CodeBook], cliques: Iterable[Columns]
 ) -> dict[Columns, Integers]:
-    released = {name: _released(book) for name, book in books.items()}
+    released = {name: released_book(book) for name, book in books.items()}
     packing = Packing.of(released)
     laid = tables(released, list(cliques))
     quoted = ["`" + name.replace("`", "``") + "`" for name in released]
@@ -142,7 +143,7 @@ def _cell_counts(
     return {part.clique: vector[part.offset : part.offset + part.cells].reshape(part.shape) for part in laid}
 
 
-def _released(book: CodeBook) -> CodeBook:
+def released_book(book: CodeBook) -> CodeBook:
     """The code book of the release: a label for undeclared values is a value of its own there, other texts are not."""
     attribute = book.attribute
     # A sentinel inside the bounds is an ordinary value of the release; a value beyond them is a fault.

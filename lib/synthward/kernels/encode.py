@@ -28,6 +28,7 @@ from synthward.domain.texts import (
     folded_letters,
     number_regex,
 )
+from synthward.kernels.held import spellings
 from synthward.kernels.supported import fits_decimal, fits_long
 
 UNIT = "unit"
@@ -313,7 +314,7 @@ def _graded_place(place: int, missing: Column, attribute: Graded, data_type: T.D
 
 def _number_faults(value: Column, missing: Column, attribute: Numeric, data_type: T.DataType) -> tuple[Column, Column]:
     """(missing, outside of the domain); neither is ever NULL where it decides."""
-    sentinels = [float(sentinel) for sentinel in attribute.sentinels]
+    sentinels = [n for sentinel in attribute.sentinels for n in spellings(float(sentinel), data_type)]
     gone, outside = missing, value.isNull()
     if not isinstance(data_type, T.IntegralType | T.DecimalType | T.BooleanType):
         gone = gone | F.coalesce(F.isnan(value), F.lit(False))

@@ -6,6 +6,7 @@ are public, so that messages may show them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 
@@ -47,8 +48,8 @@ def unsupported(book: CodeBook, data_type: T.DataType) -> str | None:
     if isinstance(data_type, T.StringType):
         return None
     if isinstance(attribute, Boolean):
-        return _boolean_fault(attribute, data_type)
-    return _category_fault(attribute, data_type)
+        return "; ".join(boolean_faults(attribute, data_type)) or None
+    return values_fault(attribute, data_type)
 
 
 def value_fault(text: str, data_type: T.DataType) -> str | None:
@@ -94,7 +95,12 @@ def limits(data_type: T.DataType) -> tuple[Decimal, Decimal]:
     return -largest, largest
 
 
-def _category_fault(attribute: Categorical, data_type: T.DataType) -> str | None:
+def values_fault(attribute: Categorical, data_type: T.DataType) -> str | None:
+    """Why a column that is no text cannot have the declared values, or None.
+
+    The label of undeclared values is not looked at: only a release holds it, whose type may be another
+    (`release.fitting`).
+    """
     name = data_type.simpleString()
     faults = {text: fault for text in attribute.values if (fault := value_fault(text, data_type)) is not None}
     if faults:
@@ -107,30 +113,16 @@ def _category_fault(attribute: Categorical, data_type: T.DataType) -> str | None
         )
         found = f"{len(faults)} of {attribute.size} declared values can never be in a {name} column ({first})"
         return f"{found}: {shown}; {fix}"
-    alike = _alike(attribute, data_type)
-    if alike is not None:
-        return f"'{alike[0]}' and '{alike[1]}' are one value in a {name} column; declare it once"
-    if attribute.other is not None:
-        fault = value_fault(attribute.other, data_type)
-        if fault is not None:
-            return (
-                f"the label `other: {attribute.other}` cannot be held by a {name} column ({fault}); choose a label "
-                "that can, which is no declared value, or leave `other` out"
-            )
-    return None
-
-
-def _alike(attribute: Categorical, data_type: T.DataType) -> tuple[str, str] | None:
-    """Two declared texts, the label of undeclared values among them, that are one value of the type."""
     owner: dict[object, str] = {}
-    for text in (*attribute.values, *(() if attribute.other is None else (attribute.other,))):
-        first = owner.setdefault(_value(text, data_type), text)
+    for text in attribute.values:
+        first = owner.setdefault(value_of(text, data_type), text)
         if first != text:
-            return first, text
+            return f"'{first}' and '{text}' are one value in a {name} column; declare it once"
     return None
 
 
-def _value(text: str, data_type: T.DataType) -> object:
+def value_of(text: str, data_type: T.DataType) -> object:
+    """The value of a type of numbers, truths or dates that a text means which has no `value_fault`."""
     if text in ("true", "false") and isinstance(data_type, T.BooleanType):
         return Decimal(int(text == "true"))
     if isinstance(data_type, T.DateType) or not is_plain_number(text):
@@ -141,16 +133,16 @@ def _value(text: str, data_type: T.DataType) -> object:
     return float(number) if isinstance(data_type, T.DoubleType) else number
 
 
-def _boolean_fault(attribute: Boolean, data_type: T.DataType) -> str | None:
+def boolean_faults(attribute: Boolean, data_type: T.DataType) -> Iterator[str]:
+    """Why a column that is no text cannot hold true or false."""
     if isinstance(data_type, T.BooleanType):
-        return None
+        return
     for word, texts in (("true", attribute.true), ("false", attribute.false)):
         if all(value_fault(text, data_type) is not None for text in texts):
-            return (
+            yield (
                 f"none of the texts for {word} ({', '.join(texts[:_SHOWN])}) can be in a {data_type.simpleString()} "
                 f"column, which holds numbers; add its number, for instance `{word}: [{int(word == 'true')}]`"
             )
-    return None
 
 
 def held_texts(attribute: Coded, data_type: T.DataType) -> tuple[str, ...]:

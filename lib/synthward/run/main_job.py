@@ -12,13 +12,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from synthward import tracking
-from synthward.domain.codes import codebooks
+from synthward.domain.codes import CodeBook, codebooks
 from synthward.domain.spec import Domain
-from synthward.errors import GateFailed, IntegrityError
+from synthward.errors import GateFailed, IntegrityError, UsageError, after_seal
+from synthward.evaluate.gates import remedies
 from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
@@ -35,7 +37,7 @@ from synthward.release.registry import Artifact, Registry
 from synthward.report.render import render
 from synthward.run import preflight
 from synthward.run.environment import Environment, Places
-from synthward.run.journal import FITTED, OPENED, PUBLISHED, VALIDATED, Journal, JournalSeals
+from synthward.run.journal import FITTED, OPENED, PUBLISHED, REPAIRED, VALIDATED, Journal, JournalSeals
 from synthward.run.learning import Learned, Learning, with_histograms
 from synthward.run.opening import copy_source, open_source
 from synthward.run.plan import ATTEMPT, Plan
@@ -50,6 +52,7 @@ from synthward.store.places import TableRef, Zone
 from synthward.tracking import LoggedModel
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MANIFEST, REPORT, MODEL = "manifest.json", "report.html", "model.json"
 
@@ -121,21 +124,58 @@ class MainJob:
         Raises:
             SynthwardError: See `synthward.errors`; running the same command again is always safe.
         """
+        repaired = self._journal.find(REPAIRED)
+        if repaired is not None:
+            return self._after_repair()
         if self._journal.find(PUBLISHED) is not None:
-            manifest = self._recorded_manifest()
-            recognise(self._env.spark, self._places.target, table_properties(manifest))
-            return self._outcome(manifest, None, is_new=False)
+            return self._recognised()
         self._steps.run("preflight", self._preflight)
         pinned = self._steps.run("open", lambda: open_source(self._env, self._plan, self._places, self._journal))
         receipt = self._steps.run("charge", self._charge)
         if pinned.unversioned:
             pinned = self._steps.run("copy", functools.partial(self._copy, pinned))
         measured = self._measure(pinned, receipt)
-        manifest = self._steps.run("validate", lambda: self._validate(measured, receipt))
+        return self._released(measured, receipt)
+
+    def _recognised(self) -> Outcome:
+        """The release that an earlier driver of the run has published, after a look at it."""
+        manifest = self._recorded_manifest()
+        recognise(self._env.spark, self._places.target, table_properties(manifest))
+        return self._outcome(manifest, None, is_new=False)
+
+    def _after_repair(self) -> Outcome:
+        """What became of a run that is finished with another output section.
+
+        Raises:
+            UsageError: It is not finished yet, which needs that section.
+        """
+        repaired = self._journal.newest(REPAIRED)
+        assert repaired is not None
+        self._journal = self._journal.since(repaired)
+        if self._journal.find(PUBLISHED) is None:
+            raise UsageError(
+                f"run {self._journal.run_id} is being finished with another output section "
+                f"({repaired.facts['output'][:12]}); run it with --repair and that file, nothing is spent"
+            )
+        self._places = replace(self._places, target=TableRef.parse(self._recorded_manifest().body["table"]))
+        return self._recognised()
+
+    def _released(self, measured: Measured, receipt: ChargeReceipt) -> Outcome:
+        """Everything after the last seal: rows, gates, registry, publication, tracking."""
+        manifest = self._sealed("validate", lambda: self._validate(measured, receipt))
         report = render(manifest)
-        self._steps.run("register", lambda: self._register(manifest, report, measured))
-        is_new = self._steps.run("publish", lambda: self._publish(manifest))
-        return self._steps.run("track", lambda: self._outcome(manifest, report, is_new=is_new))
+        self._sealed("register", lambda: self._register(manifest, report, measured))
+        is_new = self._sealed("publish", lambda: self._publish(manifest))
+        return self._sealed("track", lambda: self._outcome(manifest, report, is_new=is_new))
+
+    def _sealed(self, step: str, action: Callable[[], T]) -> T:
+        """Runs a step that comes after the last seal, where an error may be quoted."""
+
+        def quotable() -> T:
+            with after_seal(step):
+                return action()
+
+        return self._steps.run(step, quotable)
 
     def _preflight(self) -> None:
         preflight.check_executors(self._env.spark)
@@ -268,7 +308,8 @@ class MainJob:
             drop(self._env.spark, TableRef.parse(copy))
         if self._journal.find(VALIDATED) is None:
             at, plan, model = self._journal.last_seal().at, measured.plan, measured.model
-            origin = Origin(opened.facts, at, self._approvals, receipt, measured.learned)
+            facts = self._release_facts(opened.facts)
+            origin = Origin(facts, at, self._approvals, receipt, measured.learned, self._repair_record())
             self._journal.once(
                 VALIDATED,
                 lambda: stage_and_check(
@@ -283,9 +324,20 @@ class MainJob:
             reasons = "; ".join(f"gate '{gate['gate']}' failed: {gate['detail']}" for gate in failed)
             raise GateFailed(
                 f"release {manifest.body['release_id']} is quarantined at {self._places.staged}, nothing is published. "
-                f"{reasons}. The charge stands; an edited request is a new run"
+                f"{reasons}. The charge stands. {remedies(gate['gate'] for gate in failed)}"
             )
         return manifest
+
+    def _release_facts(self, opened: dict[str, Any]) -> dict[str, Any]:
+        """Facts of the opening as they hold for the release."""
+        return opened
+
+    def _repair_record(self) -> dict[str, Any] | None:
+        """What the manifest says of a repair; None without one."""
+        return None
+
+    def _books(self) -> dict[str, CodeBook]:
+        return codebooks(self._plan.domain)
 
     def _recorded_manifest(self) -> Manifest:
         link = self._journal.find(VALIDATED)

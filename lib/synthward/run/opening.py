@@ -13,9 +13,11 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql import types as T
 
+from synthward.conditions import kind_of
 from synthward.domain.codes import codebooks
-from synthward.errors import kind_of
+from synthward.release.fitting import key_types
 from synthward.release.table import release_types
+from synthward.run import rehearsal
 from synthward.run.environment import Environment, Places
 from synthward.run.journal import COPIED, OPENED, SEALED, Journal
 from synthward.run.plan import Plan
@@ -30,8 +32,8 @@ logger = logging.getLogger(__name__)
 def open_source(env: Environment, plan: Plan, places: Places, journal: Journal) -> PinnedSource:
     """Pins the source, or returns the state that the run pinned first.
 
-    Columns, types and keys are checked here, on the schema alone, so that a request that does not fit its source is
-    refused before anything is spent. No row is read.
+    Columns, types and keys are checked here, on the schema alone, and the release is rehearsed, so that a request that
+    does not fit its source is refused before anything is spent. No row is read.
 
     Raises:
         SourceError: The source does not fit the request, or cannot be pinned.
@@ -44,10 +46,12 @@ def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
     pinned = source.pin(env.spark, plan.file)
     copies = [places.copy_of_source(place) for place in pinned.unversioned]
     source.source_rows(env.spark, pinned, plan.file, codebooks(plan.domain))
+    types = _types(env.spark, plan, pinned)
+    _rehearse(env, plan, places, pinned, types)
     return {
         "source": pinned.record(),
         "copies": [str(ref) for ref in copies],
-        "types": json.loads(_types(env.spark, plan, pinned).json()),
+        "types": json.loads(types.json()),
         "source_ref": secrets.token_hex(16),
         # Its own random number, because a hash of this link would tell of what was pinned.
         "journal_id": secrets.token_hex(16),
@@ -57,6 +61,18 @@ def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
         "release_id": plan.identity.release_id,
         "table": str(places.target),
     }
+
+
+def _rehearse(env: Environment, plan: Plan, places: Places, pinned: PinnedSource, types: T.StructType) -> None:
+    """Tries the release with public values, before the link `opened` and so before the charge; see `rehearsal`."""
+    first = source.open_table(env.spark, pinned.tables[0])
+    read = {name: source.resolve_column(first, name)[1] for name in plan.domain.attributes}
+    declared = plan.domain if plan.learning is None else plan.learning.declared
+    by_name = {field.name: field.dataType for field in types.fields}
+    output = plan.file.request.output
+    keys = {name: by_name[name] for name in output.key_columns}
+    script = rehearsal.Script.of(declared, by_name, keys, output.rows)
+    rehearsal.rehearse(env.spark, script, places.rehearsal, read)
 
 
 def copy_source(env: Environment, plan: Plan, places: Places, journal: Journal, pinned: PinnedSource) -> PinnedSource:
@@ -104,14 +120,14 @@ def discard_copies(env: Environment, plan: Plan) -> None:
 def _types(spark: SparkSession, plan: Plan, pinned: PinnedSource) -> T.StructType:
     """Types of the release: those of the source's schema, or of the attributes where the source is text."""
     first = source.open_table(spark, pinned.tables[0])
-    text_only = pinned.tables[0].source.format == "csv"
+    by_domain = pinned.tables[0].source.format == "csv" or plan.file.request.output.types == "declared"
     keys = plan.file.request.output.key_columns
     found: dict[str, T.DataType | None] = {
-        name: None if text_only else source.resolve_column(first, name)[1] for name in plan.domain.attributes
+        name: None if by_domain else source.resolve_column(first, name)[1] for name in plan.domain.attributes
     }
     types = release_types(codebooks(plan.domain), found)
-    key_types = {name: source.resolve_column(first, name)[1] for name in keys}
-    return T.StructType([T.StructField(name, data_type) for name, data_type in (key_types | types).items()])
+    fresh = key_types({name: source.resolve_column(first, name)[1] for name in keys})
+    return T.StructType([T.StructField(name, data_type) for name, data_type in (fresh | types).items()])
 
 
 def opened_types(facts: dict[str, Any]) -> T.StructType:

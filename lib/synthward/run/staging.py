@@ -48,6 +48,7 @@ class Origin:
         approvals: The approvals that cover the run.
         receipt: The charge.
         learned: Answers from which the domain was learned.
+        repair: What the manifest says of a repair; None without one.
     """
 
     opened: dict[str, Any]
@@ -55,6 +56,7 @@ class Origin:
     approvals: Sequence[Approval]
     receipt: ChargeReceipt
     learned: Learned
+    repair: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ def stage_and_check(
         quality=quality,
         relations=relations,
         graph=drawn_graph(model, books, judged.table),
+        repair=origin.repair,
     )
     return Checked(manifest_of(facts), version)
 
@@ -158,5 +161,6 @@ def _drawing(file: ModelFile, output: Output) -> SamplePlan:
             raise
         reason = str(error).removeprefix("where: ")
         raise GateFailed(
-            f"output.where: {reason}. Nothing is published; the charge stands, an edited request is a new run"
+            f"output.where: {reason}. Nothing is published; the charge stands, and another output section finishes the "
+            "run without a new one (`synthward run REQUEST --repair FILE`)"
         ) from None

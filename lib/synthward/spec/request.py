@@ -254,6 +254,11 @@ class Output:
         "omit", doc="omit: the release has no key columns; fresh: `key_columns` get new ids, unrelated to the source's."
     )
     key_columns: tuple[str, ...] = key((), pattern=NOT_BLANK, doc="Key columns that get fresh ids.")
+    types: Literal["source", "declared"] = key(
+        "source",
+        doc="source: columns have the types of the source; declared: those of the domain (BIGINT, DOUBLE, DATE, "
+        "BOOLEAN, STRING), for a source whose types are narrower than the domain.",
+    )
     sampling_seed: int = key(
         1, minimum=0, maximum=2**63 - 1, doc="Public seed of the sampling, which is post-processing; noise has no seed."
     )
