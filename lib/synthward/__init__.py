@@ -12,9 +12,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 # Public name -> where it lives.
-_PUBLIC = {"open": ("synthward.api", "open_ward"), "show_progress": ("synthward.cli.logs", "show_progress")}
+_PUBLIC = {
+    "load_model": ("synthward.tracking.loading", "load_model"),
+    "open": ("synthward.api", "open_ward"),
+    "show_progress": ("synthward.cli.logs", "show_progress"),
+}
 
-__all__ = ["__version__", "open", "show_progress"]  # noqa: F822, RUF100 - they come from __getattr__
+__all__ = ["__version__", "load_model", "open", "show_progress"]  # noqa: F822, RUF100 - they come from __getattr__
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from synthward import tracking
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.errors import GateFailed, IntegrityError
@@ -47,7 +46,8 @@ from synthward.sources import reading as source
 from synthward.sources.reading import PinnedSource
 from synthward.store.delta import drop
 from synthward.store.places import TableRef, Zone
-from synthward.tracking import LoggedModel
+from synthward.tracking import record as tracking
+from synthward.tracking.record import LoggedModel
 
 logger = logging.getLogger(__name__)
 
