@@ -11,7 +11,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV  := .venv
 PY    := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
-PIP   := .ci/persist $(PY) -m pip --disable-pip-version-check --retries 5 --timeout 60 install --quiet --constraint constraints.txt
+PIP   := .ci/persist $(PY) -m pip --disable-pip-version-check --retries 5 --timeout 60 install --quiet
+# `make setup LOCKED=no` takes versions without hashes, where this machine's pip picks other files of the same version.
+LOCKED ?= yes
+LOCKS := requirements/build.lock requirements/dev.lock requirements/image.lock
 EXTRAS := $(CURDIR)/.extras
 TESTS := tests/integration tests/property tests/e2e
 FAST  := not slow
@@ -25,15 +28,28 @@ help: ## this list
 
 setup: $(STAMP) jars ## the environment in .venv and Delta's JARs in jars/ (network, once)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(LOCKS) tools/lock_requirements.py
 	@.ci/preflight "$(PYTHON)"
 	@test -x $(PY) || "$(PYTHON)" -m venv $(VENV)
-	@$(PIP) hatchling editables setuptools wheel
-	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@if [ "$(LOCKED)" = yes ] && $(PY) tools/lock_requirements.py fits requirements; then \
+		{ $(PIP) --require-hashes --requirement requirements/build.lock \
+			&& $(PIP) --require-hashes --no-build-isolation --requirement requirements/dev.lock; } \
+			|| { echo "A file is not the locked one: do not use it. Where pip picks another file of the same version" \
+				"(an older C library), make setup LOCKED=no takes versions without hashes." >&2; exit 1; }; \
+		$(PIP) --no-deps --no-build-isolation --editable .; \
+	else \
+		echo "setup: versions of constraints.txt, without hashes: the locks are of another platform, or LOCKED=no" >&2; \
+		$(PIP) --constraint constraints.txt hatchling editables setuptools wheel; \
+		$(PIP) --constraint constraints.txt --no-build-isolation --editable '.[dev]'; \
+	fi
 	@touch $@
 
-jars: $(STAMP) ## Delta's two JARs in jars/, fetched once, compared with conf/jars.lock
-	@$(PY) -m synthward.spark.fetch jars conf/jars.lock
+locks: ## requirements/*.lock again, after a change of constraints.txt or pyproject.toml (network)
+	@test -x $(PY) || { echo "no .venv yet: make setup LOCKED=no first" >&2; exit 2; }
+	@.ci/persist $(PY) tools/lock_requirements.py make requirements
+
+jars: $(STAMP) ## Delta's two JARs in jars/, fetched once, compared with jars.lock
+	@$(PY) tools/fetch_jars.py jars lib/synthward/spark/jars.lock
 
 run: setup ## the demo: request, policy, budget, release, report
 	@$(PY) jobs/demo.py
@@ -96,7 +112,7 @@ zip: $(STAMP) ## build/synthward.zip for spark-submit --py-files
 	@$(PY) -m synthward.spark.package build/synthward.zip
 
 env-pack: $(STAMP) ## build/env.tar.gz for spark-submit --archives: our dependencies (EXTRA=mlflow for more)
-	@$(PY) -m synthward.spark.archive build/env.tar.gz $(addprefix --extra ,$(EXTRA))
+	@$(PY) tools/pack_environment.py build/env.tar.gz $(addprefix --extra ,$(EXTRA))
 
 wheel: $(STAMP) ## dist/*.whl, for Databricks and for pip
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
@@ -106,4 +122,4 @@ clean: ## remove build results and caches; keeps .venv, jars and .extras
 	rm -rf build dist spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find lib tests jobs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all extras mutants check fmt bench-kernels bench-fidelity bench-scale zip env-pack wheel clean
+.PHONY: help setup locks jars run demo-diabetes clean-demo doctor test test-unit test-all extras mutants check fmt bench-kernels bench-fidelity bench-scale zip env-pack wheel clean

@@ -36,7 +36,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 def test_public_names_and_a_wrong_one() -> None:
-    assert set(synthward.__all__) == {"open", "show_progress", "__version__"} <= set(dir(synthward))
+    assert set(synthward.__all__) == {"load_model", "open", "show_progress", "__version__"} <= set(dir(synthward))
     with pytest.raises(AttributeError, match="no attribute 'opne'"):
         _ = synthward.opne
 

@@ -19,7 +19,9 @@ import synthward
 from synthward.errors import SynthwardError
 from synthward.spark import jars
 from synthward.spark.java import find_java
+from synthward.spark.private import open_to_others
 from synthward.spec.site import load_site
+from synthward.tracking.database import HALF_MADE, NO_DATABASE, fault, file_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,6 +86,7 @@ def diagnose(
     uri, site = _site(site_path)
     findings += site
     findings.append(_guarded("tracking", lambda: tracking(uri)))
+    findings.append(_guarded("private files", lambda: _private(site_path)))
     findings += [_guarded(getattr(check, "__name__", "check").strip("_"), check) for check in checks]
     return findings
 
@@ -163,7 +166,27 @@ def _answers(uri: str) -> Finding:
         return Finding("tracking", False, f"{shown}: {reason}", fix)
 
 
+def _private(site_path: Path | None) -> Finding:
+    """Whether zones, MLflow's file and Spark's spill folders are closed to the other users of this machine."""
+    name = "private files"
+    try:
+        site = None if site_path is None else load_site(site_path)
+    except (SynthwardError, OSError):
+        site = None  # the finding `site` says so
+    faults = open_to_others(site, jars.settings_in_force(os.environ, {}), os.environ)
+    if not faults:
+        return Finding(name, True, "other users of this machine cannot open what is kept here")
+    shown = [fault.partition(": ") for fault in faults]
+    return Finding(name, False, "\n".join(what for what, _, _ in shown), "\n".join(fix for _, _, fix in shown))
+
+
 def _writable(uri: str, folder: Path) -> Finding:
+    file = file_of(uri)
+    wrong = fault(file) if file is not None and file.exists() else ""
+    if wrong:
+        is_broken = wrong in (HALF_MADE, NO_DATABASE)
+        fix = f"mv {file} {file}.broken" if is_broken else f"give this user write access to {file}"
+        return Finding("tracking", False, f"{uri}: {wrong}", fix)
     if folder.is_dir() and os.access(folder, os.W_OK):
         return Finding("tracking", True, f"{uri} (its directory is writable)")
     return Finding("tracking", False, f"{uri}: {folder} is not a writable directory", f"mkdir -p {folder}")
