@@ -34,8 +34,8 @@ $(STAMP): pyproject.toml constraints.txt $(LOCKS) tools/lock_requirements.py
 	@if [ "$(LOCKED)" = yes ] && $(PY) tools/lock_requirements.py fits requirements; then \
 		{ $(PIP) --require-hashes --requirement requirements/build.lock \
 			&& $(PIP) --require-hashes --no-build-isolation --requirement requirements/dev.lock; } \
-			|| { echo "A file is not the locked one: do not use it. Where pip picks another file of the same version" \
-				"(an older C library), make setup LOCKED=no takes versions without hashes." >&2; exit 1; }; \
+			|| { echo "setup: pip says above what went wrong. If a hash does not match, the file is not the locked one." \
+				"On an older C library pip picks other files: make setup LOCKED=no takes versions without hashes." >&2; exit 1; }; \
 		$(PIP) --no-deps --no-build-isolation --editable .; \
 	else \
 		echo "setup: versions of constraints.txt, without hashes: the locks are of another platform, or LOCKED=no" >&2; \
@@ -72,6 +72,13 @@ test: setup check test-unit ## what every change must pass: check, then all test
 test-unit: $(STAMP) ## unit tests: no JVM, seconds
 	$(PY) -m pytest tests/unit $(TWO)
 
+test-java: $(STAMP) ## the fast tests on another Java: SYNTHWARD_TEST_JAVA_HOME=/path/to/jdk-21
+	@if [ -x "$${SYNTHWARD_TEST_JAVA_HOME:-/none}/bin/java" ]; then \
+		JAVA_HOME="$$SYNTHWARD_TEST_JAVA_HOME" $(PY) -m pytest tests/integration -m "$(FAST)" $(TWO); \
+	else \
+		echo "test-java: skipped, SYNTHWARD_TEST_JAVA_HOME does not name a JDK" >&2; \
+	fi
+
 test-all: export SYNTHWARD_MOTO_PYTHON := $(EXTRAS)/moto/bin/python
 test-all: export SYNTHWARD_S3_JARS := $(EXTRAS)/s3jars
 test-all: export SYNTHWARD_YARN_JARS := $(EXTRAS)/yarnjars
@@ -81,6 +88,7 @@ test-all: export SYNTHWARD_BUNDLES := $(EXTRAS)/bundles
 test-all: setup extras check test-unit ## everything: slow tests too, both lanes (about an hour; `make mutants` besides)
 	$(PY) -m pytest $(TESTS) $(TWO)
 	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect $(TWO)
+	@$(MAKE) test-java
 
 extras: setup ## what only test-all needs, in .extras: S3, YARN, Airflow, oracles (network, once, 2 GB)
 	@.ci/extras $(PY)
@@ -122,4 +130,4 @@ clean: ## remove build results and caches; keeps .venv, jars and .extras
 	rm -rf build dist spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find lib tests jobs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup locks jars run demo-diabetes clean-demo doctor test test-unit test-all extras mutants check fmt bench-kernels bench-fidelity bench-scale zip env-pack wheel clean
+.PHONY: help setup locks jars run demo-diabetes clean-demo doctor test test-unit test-java test-all extras mutants check fmt bench-kernels bench-fidelity bench-scale zip env-pack wheel clean
