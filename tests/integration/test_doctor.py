@@ -25,7 +25,7 @@ def test_all_in_order_here(spark: SparkSession, zone_dir: str) -> None:
     assert [finding for finding in findings if not finding.ok] == []
     names = [finding.name for finding in findings]
     assert names[:8] == ["python", "pyspark", "delta-spark", "pandas", "numpy", "pyarrow", "opendp", "mlflow"]
-    assert names[8:] == ["java", "delta jars", "spark", "delta table", "workers", "tracking", "ledger"]
+    assert names[8:] == ["java", "delta jars", "spark", "delta table", "workers", "tracking", "private files", "ledger"]
     assert render(findings).endswith(f"all {len(findings)} in order")
 
 
