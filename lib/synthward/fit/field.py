@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -328,7 +329,7 @@ class _Problem:
             np.maximum(single.counts, 0.0) / max(float(np.maximum(single.counts, 0).sum()), 1.0) for single in singles
         ]
         self._floors = [
-            np.maximum(_product([shares[column] for column in clique]), SMALLEST_SHARE) * total
+            np.maximum(reduce(np.multiply.outer, [shares[column] for column in clique]), SMALLEST_SHARE) * total
             for clique in chains.cliques[: self._measured]
         ]
         self._single_floors = [np.maximum(share, SMALLEST_SHARE) * total for share in shares]
@@ -400,10 +401,3 @@ def _centred(slope: Floats, expected: Floats) -> Floats:
         share = np.divide(expected, mass, out=np.zeros_like(expected), where=mass > 0)
         found = found - found.sum(axis=others, keepdims=True) * share
     return found
-
-
-def _product(vectors: Sequence[Floats]) -> Floats:
-    table: Floats = vectors[0]
-    for vector in vectors[1:]:
-        table = np.multiply.outer(table, vector)
-    return table

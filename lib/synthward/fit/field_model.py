@@ -89,20 +89,20 @@ class FieldModel:
                 {
                     "columns": list(clique),
                     "shape": list(table.shape),
-                    "potentials": _encode(table, "<f8"),
-                    "targets": None if target is None else _encode(target, "<f8"),
+                    "potentials": encoded(table, "<f8"),
+                    "targets": None if target is None else encoded(target, "<f8"),
                 }
                 for clique, table, target in zip(self.cliques, self.potentials, self.targets, strict=True)
             ],
             "columns": [
                 {
-                    "potentials": _encode(single, "<f8"),
-                    "targets": None if target is None else _encode(target, "<f8"),
+                    "potentials": encoded(single, "<f8"),
+                    "targets": None if target is None else encoded(target, "<f8"),
                 }
                 for single, target in zip(self.singles, self.single_targets, strict=True)
             ],
             "total": self.total,
-            "rows": _encode(self.rows, "<u2"),
+            "rows": encoded(self.rows, "<u2"),
         }
 
     @classmethod
@@ -142,7 +142,8 @@ def _shape(part: Mapping[str, Any]) -> tuple[int, ...]:
     return shape
 
 
-def _encode(array: npt.NDArray[Any], kind: str) -> str:
+def encoded(array: npt.NDArray[Any], kind: str) -> str:
+    """Return an array as base64 of little-endian numbers, as models keep it."""
     return base64.b64encode(array.astype(kind).tobytes()).decode("ascii")
 
 

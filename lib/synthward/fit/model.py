@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.errors import IntegrityError
-from synthward.fit.field_model import FieldModel
+from synthward.fit.field_model import FieldModel, encoded
 
 FORMATS = (2, 3)
 """Versions of the text: 2 for independent columns and trees, 3 with a field."""
@@ -140,10 +140,10 @@ class Model:
                     "name": column.name,
                     "cells": column.cells,
                     "parents": list(column.parents),
-                    "probabilities": _encode(column.probabilities, "<f8"),
-                    "starts": None if column.starts is None else _encode(column.starts, "<i8"),
+                    "probabilities": encoded(column.probabilities, "<f8"),
+                    "starts": None if column.starts is None else encoded(column.starts, "<i8"),
                     "count": column.count,
-                    "groups": None if column.groups is None else _encode(column.groups, "<i8"),
+                    "groups": None if column.groups is None else encoded(column.groups, "<i8"),
                 }
                 for column in self.columns
             ],
@@ -312,10 +312,6 @@ def _whole(part: Mapping[str, Any], key: str, least: int, most: int) -> int:
     if type(value) is not int or not least <= value <= most:
         raise ValueError(f"'{key}' is not a whole number from {least} to {most}")
     return value
-
-
-def _encode(array: npt.NDArray[Any], kind: str) -> str:
-    return base64.b64encode(array.astype(kind).tobytes()).decode("ascii")
 
 
 def _decode(part: Mapping[str, Any], key: str, kind: str, most: int) -> npt.NDArray[Any]:
