@@ -1,6 +1,9 @@
-# Image for Spark on Kubernetes: Spark from its own image, Python and Synthward's dependencies of constraints.txt.
+# Image for Spark on Kubernetes: Spark from its own image, Python, and Synthward's dependencies, by hash where the locks are
+# of the image's platform (x86-64).
 #   make jars zip && docker build -t registry.example.org/synthward:0.1.0 .
 # Drivers and executors use the same image; see docs/running.md for the settings.
+# The bases are named by tag: their digests were not known where this was written. Give them by digest, which is what a
+# registry cannot change: --build-arg SPARK_IMAGE=apache/spark@sha256:... --build-arg PYTHON_IMAGE=python@sha256:...
 ARG SPARK_IMAGE=apache/spark:4.2.0-scala2.13-java17-python3-ubuntu
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
@@ -18,8 +21,16 @@ COPY --from=spark /opt/entrypoint.sh /opt/entrypoint.sh
 COPY jars/ /opt/spark/jars/
 
 COPY pyproject.toml constraints.txt README.md LICENSE /opt/synthward/
+COPY requirements/ /opt/synthward/requirements/
+COPY tools/lock_requirements.py /opt/synthward/tools/lock_requirements.py
 COPY lib/ /opt/synthward/lib/
-RUN pip install --no-cache-dir --constraint /opt/synthward/constraints.txt '/opt/synthward[mlflow]'
+RUN cd /opt/synthward && if python tools/lock_requirements.py fits requirements; then \
+        pip install --no-cache-dir --require-hashes --requirement requirements/build.lock \
+        && pip install --no-cache-dir --require-hashes --requirement requirements/image.lock \
+        && pip install --no-cache-dir --no-deps --no-build-isolation .; \
+    else \
+        pip install --no-cache-dir --constraint constraints.txt '.[mlflow]'; \
+    fi
 COPY jobs/ /opt/synthward/jobs/
 COPY conf/domains/ /opt/synthward/conf/domains/
 

@@ -11,7 +11,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV  := .venv
 PY    := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
-PIP   := .ci/persist $(PY) -m pip --disable-pip-version-check --retries 5 --timeout 60 install --quiet --constraint constraints.txt
+PIP   := .ci/persist $(PY) -m pip --disable-pip-version-check --retries 5 --timeout 60 install --quiet
+# `make setup LOCKED=no` takes versions without hashes, where this machine's pip picks other files of the same version.
+LOCKED ?= yes
+LOCKS := requirements/build.lock requirements/dev.lock requirements/image.lock
 EXTRAS := $(CURDIR)/.extras
 TESTS := tests/integration tests/property tests/e2e
 FAST  := not slow
@@ -25,15 +28,28 @@ help: ## this list
 
 setup: $(STAMP) jars ## the environment in .venv and Delta's JARs in jars/ (network, once)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(LOCKS) tools/lock_requirements.py
 	@.ci/preflight "$(PYTHON)"
 	@test -x $(PY) || "$(PYTHON)" -m venv $(VENV)
-	@$(PIP) hatchling editables setuptools wheel
-	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@if [ "$(LOCKED)" = yes ] && $(PY) tools/lock_requirements.py fits requirements; then \
+		{ $(PIP) --require-hashes --requirement requirements/build.lock \
+			&& $(PIP) --require-hashes --no-build-isolation --requirement requirements/dev.lock; } \
+			|| { echo "setup: pip says above what went wrong. If a hash does not match, the file is not the locked one." \
+				"On an older C library pip picks other files: make setup LOCKED=no takes versions without hashes." >&2; exit 1; }; \
+		$(PIP) --no-deps --no-build-isolation --editable .; \
+	else \
+		echo "setup: versions of constraints.txt, without hashes: the locks are of another platform, or LOCKED=no" >&2; \
+		$(PIP) --constraint constraints.txt hatchling editables setuptools wheel; \
+		$(PIP) --constraint constraints.txt --no-build-isolation --editable '.[dev]'; \
+	fi
 	@touch $@
 
-jars: $(STAMP) ## Delta's two JARs in jars/, fetched once, compared with conf/jars.lock
-	@$(PY) -m synthward.spark.fetch jars conf/jars.lock
+locks: ## requirements/*.lock again, after a change of constraints.txt or pyproject.toml (network)
+	@test -x $(PY) || { echo "no .venv yet: make setup LOCKED=no first" >&2; exit 2; }
+	@.ci/persist $(PY) tools/lock_requirements.py make requirements
+
+jars: $(STAMP) ## Delta's two JARs in jars/, fetched once, compared with jars.lock
+	@$(PY) tools/fetch_jars.py jars lib/synthward/spark/jars.lock
 
 run: setup ## the demo: request, policy, budget, release, report
 	@$(PY) jobs/demo.py
@@ -56,6 +72,13 @@ test: setup check test-unit ## what every change must pass: check, then all test
 test-unit: $(STAMP) ## unit tests: no JVM, seconds
 	$(PY) -m pytest tests/unit $(TWO)
 
+test-java: $(STAMP) ## the fast tests on another Java: SYNTHWARD_TEST_JAVA_HOME=/path/to/jdk-21
+	@if [ -x "$${SYNTHWARD_TEST_JAVA_HOME:-/none}/bin/java" ]; then \
+		JAVA_HOME="$$SYNTHWARD_TEST_JAVA_HOME" $(PY) -m pytest tests/integration -m "$(FAST)" $(TWO); \
+	else \
+		echo "test-java: skipped, SYNTHWARD_TEST_JAVA_HOME does not name a JDK" >&2; \
+	fi
+
 test-all: export SYNTHWARD_MOTO_PYTHON := $(EXTRAS)/moto/bin/python
 test-all: export SYNTHWARD_S3_JARS := $(EXTRAS)/s3jars
 test-all: export SYNTHWARD_YARN_JARS := $(EXTRAS)/yarnjars
@@ -65,6 +88,7 @@ test-all: export SYNTHWARD_BUNDLES := $(EXTRAS)/bundles
 test-all: setup extras check test-unit ## everything: slow tests too, both lanes (about an hour; `make mutants` besides)
 	$(PY) -m pytest $(TESTS) $(TWO)
 	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect $(TWO)
+	@$(MAKE) test-java
 
 extras: setup ## what only test-all needs, in .extras: S3, YARN, Airflow, oracles (network, once, 2 GB)
 	@.ci/extras $(PY)
@@ -96,7 +120,7 @@ zip: $(STAMP) ## build/synthward.zip for spark-submit --py-files
 	@$(PY) -m synthward.spark.package build/synthward.zip
 
 env-pack: $(STAMP) ## build/env.tar.gz for spark-submit --archives: our dependencies (EXTRA=mlflow for more)
-	@$(PY) -m synthward.spark.archive build/env.tar.gz $(addprefix --extra ,$(EXTRA))
+	@$(PY) tools/pack_environment.py build/env.tar.gz $(addprefix --extra ,$(EXTRA))
 
 wheel: $(STAMP) ## dist/*.whl, for Databricks and for pip
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
@@ -106,4 +130,4 @@ clean: ## remove build results and caches; keeps .venv, jars and .extras
 	rm -rf build dist spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find lib tests jobs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup jars run demo-diabetes clean-demo doctor test test-unit test-all extras mutants check fmt bench-kernels bench-fidelity bench-scale zip env-pack wheel clean
+.PHONY: help setup locks jars run demo-diabetes clean-demo doctor test test-unit test-java test-all extras mutants check fmt bench-kernels bench-fidelity bench-scale zip env-pack wheel clean

@@ -13,6 +13,7 @@ from synthward.cli.run import result_line
 from synthward.demo.simulator import write_demo
 from synthward.demo.tour import Stop, farewell, guide, say
 from synthward.errors import SafeError
+from synthward.spark.private import private_umask
 from synthward.spark.session import build_session, stop_session
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,4 +59,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with private_umask():
+        code = main()
+    sys.exit(code)

@@ -16,11 +16,12 @@ _PUBLIC = {
     "check": ("synthward.run.check", "check_files"),
     "doctor": ("synthward.spark.doctor", "doctor"),
     "draft_domain": ("synthward.run.drafting", "draft_domain"),
+    "load_model": ("synthward.tracking.loading", "load_model"),
     "open": ("synthward.api", "open_ward"),
     "show_progress": ("synthward.cli.logs", "show_progress"),
 }
 
-__all__ = ["__version__", "check", "doctor", "draft_domain", "open", "show_progress"]  # noqa: F822, RUF100 - they come from __getattr__
+__all__ = ["__version__", "check", "doctor", "draft_domain", "load_model", "open", "show_progress"]  # noqa: F822, RUF100 - they come from __getattr__
 
 
 def __getattr__(name: str) -> Any:

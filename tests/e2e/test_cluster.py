@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pack_environment import build_archive
 from submitted import Cluster, bare_python, prepared, standalone, submit
-from synthward.spark.archive import build_archive
 from synthward.spark.package import build_zip
 from trial import SCOPE, charges
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hadoop_cluster import Hadoop, hadoop
+from pack_environment import build_archive
 from submitted import SETTINGS, SPARK_HOME, prepared, result_line, submit, whole
-from synthward.spark.archive import build_archive
 from synthward.spark.package import build_zip
 from trial import SCOPE, TestSite, charges
 

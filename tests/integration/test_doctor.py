@@ -51,7 +51,7 @@ def test_the_api_looks_at_the_site_with_the_checks_of_a_run(spark: SparkSession,
     open_budget(site.open(spark))
     findings = ward.doctor()
     assert [finding.name for finding in findings] == [
-        *("spark", "delta table", "workers", "site", "zones", "tracking", "ledger")
+        *("spark", "delta table", "workers", "site", "zones", "tracking", "private files", "ledger")
     ]
     assert all(finding.ok for finding in findings), render(findings)
     # What a zone is tried with is gone again.

@@ -198,3 +198,37 @@ def test_ui_when_asked_for_listens_on_this_machine_only(root: Path) -> None:
         print(json.dumps({"bound": sorted(set(bound))}))
     """
     assert python(program, root=root) == {"bound": ["0100007F"]}
+
+
+PRIVATE = """
+    import json, os, stat
+    from pathlib import Path
+    from synthward.spark.session import build_session, stop_session
+
+    os.umask(0o022)
+    spark = build_session("private", master="local[1]")
+    zone = Path(os.environ["ZONE"])
+    spark.range(100).repartition(3).write.format("delta").save(str(zone / "protected" / "t"))
+    spill = Path(spark.conf.get("spark.local.dir"))
+    def modes(root):
+        return {str(path): stat.S_IMODE(path.lstat().st_mode) for path in [root, *root.rglob("*")]}
+    kept, scratch = modes(zone / "protected"), spill.parent
+    found = {
+        "open": sorted(path for path, mode in kept.items() if mode & 0o077),
+        "kept": len(kept),
+        "scratch": stat.S_IMODE(scratch.stat().st_mode),
+        "shuffled": len(list(spill.rglob("shuffle_*"))),
+    }
+    stop_session(spark)
+    print(json.dumps({**found, "left": scratch.exists()}))
+"""
+
+
+def test_what_a_local_session_keeps_is_private(root: Path, tmp_path: Path) -> None:
+    """Shuffle files and tables hold patients' rows, whatever the umask of the account is."""
+    found = python(PRIVATE, root=root, ZONE=str(tmp_path))
+    assert found["open"] == []
+    assert int(str(found["kept"])) > 5
+    assert found["scratch"] == 0o700
+    assert int(str(found["shuffled"])) > 0
+    assert found["left"] is False

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from synthward.spark import archive
-from synthward.spark.archive import build_archive, needed
+import pack_environment as archive
+from pack_environment import build_archive, needed
 
 
 def test_what_is_packed_is_what_we_ask_for_without_spark_and_ourselves() -> None:

@@ -38,7 +38,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_public_names_and_a_wrong_one() -> None:
     assert (
         set(synthward.__all__)
-        == {"check", "doctor", "draft_domain", "open", "show_progress", "__version__"}
+        == {"check", "doctor", "draft_domain", "load_model", "open", "show_progress", "__version__"}
         <= set(dir(synthward))
     )
     with pytest.raises(AttributeError, match="no attribute 'opne'"):

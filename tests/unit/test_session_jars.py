@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fetch_jars as fetch
 from synthward.errors import EnvironmentProblem, UsageError
 from synthward.kernels.compiled import METHOD_LIMIT_KEY
-from synthward.spark import fetch, jars, session
+from synthward.spark import jars, session
+from synthward.spark.digests import own_lock
 from synthward.spark.java import find_java, parse_major
 
 PAIR = jars.jar_names("4.2.0", "4.4.0")
@@ -359,6 +361,6 @@ class TestFetch:
 
     def test_checked_in_lock_knows_the_pinned_versions(self, root: Path) -> None:
         pins = dict(line.split("==") for line in (root / "constraints.txt").read_text().splitlines() if "==" in line)
-        lock = fetch.read_lock(root / "conf" / "jars.lock")
+        lock = own_lock()
         assert sorted(lock) == sorted(jars.jar_names(pins["pyspark"], pins["delta_spark"]))
         jars.check_pair(pins["pyspark"], pins["delta_spark"])

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from synthward import tracking
 from synthward.release.manifest import Manifest
 from synthward.spec.site import Tracking
+from synthward.tracking import client as calls
+from synthward.tracking import record as tracking
 
 EXAMPLE = Path(__file__).with_name("manifest_example.json")
 METRICS = {"epsilon": 1.0, "tvd.HbA1c (%)": 0.1, "tvd.HbA1c (#)": 0.2, "tvd.smoking / status": 0.3, "odd": float("nan")}
@@ -204,7 +205,7 @@ def test_works_without_mlflow(
 def test_importing_the_module_imports_no_mlflow() -> None:
     import subprocess
 
-    code = "import sys, synthward.tracking; assert 'mlflow' not in sys.modules"
+    code = "import sys, synthward.tracking.record, synthward.tracking.loading; assert 'mlflow' not in sys.modules"
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     )
@@ -233,7 +234,7 @@ def test_a_server_that_is_down_is_given_up_at_once(
 def test_a_server_that_says_nothing_is_given_up_in_time(
     manifest: Manifest, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(tracking._SETTINGS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setitem(calls.SETTINGS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = Tracking(uri=f"http://someone:hunter2@127.0.0.1:{silent.getsockname()[1]}")
         started = time.monotonic()

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from synthward import tracking
 from synthward.run.doctor import Finding, tracking_finding
 from synthward.spec.site import Site, load_site
+from synthward.tracking import record as tracking
 from trial import TestSite
 
 

@@ -75,8 +75,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _execute(options: argparse.Namespace) -> int:
+    from synthward.spark.private import private_umask
+
     command: Command = options.command
-    with terminable():
+    with private_umask(), terminable():
         return command(options)
 
 

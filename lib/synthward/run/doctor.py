@@ -6,19 +6,21 @@ run calls as well, so that the doctor and the run never disagree. No protected d
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from synthward import tracking
 from synthward.errors import SynthwardError
 from synthward.ledger.ledger import Ledger
 from synthward.run import preflight
+from synthward.run.private_files import LOCAL_DIR_KEY, open_to_others
 from synthward.spec.site import Site
 from synthward.store.places import Zone
+from synthward.tracking import database, record
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -108,6 +110,7 @@ def site_findings(spark: SparkSession, site: Site, ledger: Ledger | None = None)
         Finding("site", True, site.name),
         guarded("zones", lambda: _zones(spark, site)),
         guarded("tracking", lambda: tracking_finding(site)),
+        guarded("private files", lambda: private_files_finding(site, {LOCAL_DIR_KEY: _spill_folder(spark)})),
         guarded("ledger", lambda: _accounts(accounts)),
     ]
 
@@ -117,14 +120,36 @@ def tracking_finding(site: Site) -> Finding:
     if not site.tracking.enabled:
         return Finding("tracking", True, "switched off: runs are not logged to MLflow")
     shown = without_password(site.tracking.uri)
-    trouble = tracking.reachable(site.tracking)
+    trouble = record.reachable(site.tracking)
     if not trouble:
         return Finding("tracking", True, f"{shown}: nothing speaks against it")
+    if trouble in (database.HALF_MADE, database.NO_DATABASE):
+        file = database.file_of(site.tracking.uri)
+        return Finding("tracking", False, f"{shown}: {trouble}", f"mv {file} {file}.broken")
     fix = (
         "mend it, correct `tracking.uri` in the site file, or switch it off there (`tracking: {enabled: false}`): runs "
         "work without MLflow"
     )
     return Finding("tracking", False, f"{shown}: {trouble}", fix)
+
+
+def private_files_finding(site: Site | None, settings: Mapping[str, str]) -> Finding:
+    """Whether zones, MLflow's file and Spark's spill folders are closed to the other users of this machine.
+
+    Args:
+        site: The site; without one only the spill folders are looked at.
+        settings: Spark settings in force.
+    """
+    name = "private files"
+    faults = open_to_others(site, settings, os.environ)
+    if not faults:
+        return Finding(name, True, "other users of this machine cannot open what is kept here")
+    shown = [fault.partition(": ") for fault in faults]
+    return Finding(name, False, "\n".join(what for what, _, _ in shown), "\n".join(fix for _, _, fix in shown))
+
+
+def _spill_folder(spark: SparkSession) -> str:
+    return spark.conf.get(LOCAL_DIR_KEY, "") or ""
 
 
 def without_password(uri: str) -> str:

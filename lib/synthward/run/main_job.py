@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synthward import tracking
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.errors import GateFailed, IntegrityError
@@ -51,7 +50,8 @@ from synthward.sources.reading import PinnedSource
 from synthward.store.delta import drop
 from synthward.store.links import Link
 from synthward.store.places import TableRef, Zone
-from synthward.tracking import LoggedModel
+from synthward.tracking import record as tracking
+from synthward.tracking.record import LoggedModel
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,8 @@
 """The model as MLflow loads it: `mlflow.pyfunc.load_model(...).predict({"rows": n, "where": {...}})`.
 
-Without pickle: MLflow keeps the model file and the name of this module, which reads it. The environment that loads it
-needs the package; neither Spark nor MLflow is imported here.
+Without pickle: MLflow keeps the model file, this package's code and the name of this module, which reads the file.
+Neither Spark nor MLflow is imported here. MLflow's loader checks nothing and imports what the stored model names;
+`synthward.load_model` checks the model first (`tracking.loading`).
 """
 
 from __future__ import annotations

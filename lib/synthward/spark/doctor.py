@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import synthward
 from synthward.errors import SynthwardError
-from synthward.run.doctor import Finding, failure, guarded, session_findings, site_findings, tracking_finding
+from synthward.run.doctor import (
+    Finding,
+    failure,
+    guarded,
+    private_files_finding,
+    session_findings,
+    site_findings,
+    tracking_finding,
+)
 from synthward.spark import jars
 from synthward.spark.java import find_java
 from synthward.spec.site import Site, load_site
@@ -79,7 +87,11 @@ def _about_site(spark: SparkSession | None, path: Path | None) -> list[Finding]:
     if site is None:
         return findings
     if spark is None:
-        return [Finding("site", True, site.name), guarded("tracking", lambda: tracking_finding(site))]
+        return [
+            Finding("site", True, site.name),
+            guarded("tracking", lambda: tracking_finding(site)),
+            guarded("private files", lambda: private_files_finding(site, jars.settings_in_force(os.environ, {}))),
+        ]
     return site_findings(spark, site)
 
 

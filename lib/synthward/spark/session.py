@@ -10,10 +10,8 @@ so that what a person sees printed does not depend on the machine either.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
-import shutil
 import socket
 import sys
 import tempfile
@@ -27,9 +25,13 @@ from typing import TYPE_CHECKING, Any, cast
 import synthward
 from synthward.errors import EnvironmentProblem, UsageError
 from synthward.kernels.compiled import METHOD_LIMIT, METHOD_LIMIT_KEY
+from synthward.run.private_files import LOCAL_DIR_KEY
 from synthward.spark import jars
+from synthward.spark.digests import check_jars, delta_jars
 from synthward.spark.java import find_java
 from synthward.spark.package import build_zip
+from synthward.spark.private import HADOOP_UMASK, HADOOP_UMASK_KEY
+from synthward.spark.scratch import SPILL, new_scratch, remove_scratch
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -43,9 +45,6 @@ _CATALOG_KEY = "spark.sql.catalog.spark_catalog"
 _JAVA_OPTIONS_KEY = "spark.driver.extraJavaOptions"
 _CONNECT_MARKS = ("SPARK_LOCAL_REMOTE", "SPARK_CONNECT_MODE_ENABLED")
 _GIB = 2**30
-
-# Directories of the local session, removed with it.
-_scratch: list[Path] = []
 
 
 def build_session(
@@ -116,7 +115,7 @@ def send_package(spark: SparkSession) -> None:
 def stop_session(spark: SparkSession) -> None:
     """Stop a session, the Connect server of a local one included, and remove its scratch directories."""
     spark.stop()
-    _remove_scratch()
+    remove_scratch()
 
 
 def _configured(builder: SparkSession.Builder, settings: Mapping[str, str]) -> SparkSession.Builder:
@@ -139,6 +138,7 @@ def _submitted(builder: SparkSession.Builder, settings: Mapping[str, str]) -> Sp
         version = jars.spark_version()
         ways = jars.three_ways(version, jars.installed_version("delta-spark"))
         raise EnvironmentProblem(f"Delta: not on the class path of this spark-submit.\n{ways}") from missing
+    check_jars(delta_jars(given, jars.spark_home(os.environ)))
     return _configured(builder, {**settings, **delta_settings(given), **method_settings(given)}).getOrCreate()
 
 
@@ -164,24 +164,34 @@ def _started(app: str, master: str, settings: dict[str, str], *, connect: bool) 
     in_force = jars.settings_in_force(os.environ, settings)
     plan = jars.plan_for(os.environ, settings)
     merged = {**settings, **delta_settings(in_force), **method_settings(in_force), **plan.conf}
+    home = jars.spark_home(os.environ)
+    check_jars(delta_jars({**in_force, **plan.conf}, home))
     if master.startswith("local"):
         # Spark reads these from the environment, not from the settings: the UI's address and the workers' Python.
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-        scratch = _new_scratch()
+        scratch = new_scratch()
         merged = {**local_settings(master, in_force, scratch), **merged}
         merged[_JAVA_OPTIONS_KEY] = _quiet_options(in_force.get(_JAVA_OPTIONS_KEY, ""), scratch)
     merged |= {"spark.app.name": app, "spark.master": master}
     logger.debug("Delta JARs: %s (%s)", plan.source, plan.detail)
     try:
-        return _start_connect(merged) if connect else _start_classic(merged)
+        spark = _start_connect(merged) if connect else _start_classic(merged)
     except Exception as error:
-        _remove_scratch()
+        remove_scratch()
         hint = "What Java said stands above, on stderr."
         if plan.source == "packages":
             ways = jars.three_ways(jars.spark_version(), jars.installed_version("delta-spark"))
             hint = f"{hint} If {plan.detail} could not be fetched:\n{ways}"
         raise EnvironmentProblem(f"Spark did not start with master {master}: {_first_line(error)}\n{hint}") from error
+    if plan.source == "packages":
+        try:
+            # What was fetched just now. Nothing but the start of the session has used it.
+            check_jars(delta_jars({**in_force, **plan.conf}, home))
+        except EnvironmentProblem:
+            stop_session(spark)
+            raise
+    return spark
 
 
 def local_settings(master: str, given: Mapping[str, str], scratch: Path) -> dict[str, str]:
@@ -205,6 +215,9 @@ def local_settings(master: str, given: Mapping[str, str], scratch: Path) -> dict
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        # Shuffle and spill files hold patients' rows, in the clear: in a folder that no other user can enter.
+        LOCAL_DIR_KEY: str(scratch / SPILL),
+        HADOOP_UMASK_KEY: HADOOP_UMASK,
         # The default of 50 makes 50 tasks of every look at a table's log.
         "spark.databricks.delta.snapshotPartitions": "2",
     }
@@ -298,16 +311,3 @@ def _free_port() -> int:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _new_scratch() -> Path:
-    path = Path(tempfile.mkdtemp(prefix="synthward-"))
-    if not _scratch:
-        atexit.register(_remove_scratch)
-    _scratch.append(path)
-    return path
-
-
-def _remove_scratch() -> None:
-    while _scratch:
-        shutil.rmtree(_scratch.pop(), ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Fetch JARs once into a directory: `python -m synthward.spark.fetch jars conf/jars.lock` (`make jars`).
+"""Fetch JARs once into a directory: `python tools/fetch_jars.py jars lib/synthward/spark/jars.lock` (`make jars`).
 
 These are Delta's two, unless coordinates of others follow (`organisation:artifact:version ...`). Spark's own resolver
 does the work, so mirrors and proxies configured for Spark apply, and a JAR it has cached already is not fetched again.
@@ -7,7 +7,6 @@ Every file is compared with a checked-in sha256 lock.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthward.errors import EnvironmentProblem, SynthwardError, UsageError
+from synthward.spark.digests import parse_lock, sha256
 from synthward.spark.jars import (
     check_pair,
     coordinates,
@@ -36,17 +36,9 @@ ATTEMPTS = 3
 _RESOLVE_SECONDS = 600
 
 
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def read_lock(path: Path) -> dict[str, str]:
     """File name -> sha256 from a `sha256sum`-style file; empty when there is none."""
-    text = path.read_text("utf-8") if path.is_file() else ""
-    rows = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return {name: digest for digest, name in rows}
+    return parse_lock(path.read_text("utf-8")) if path.is_file() else {}
 
 
 def verify(jar: Path, lock: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""MLflow: the only module that imports it, and only when something is logged.
+"""A release on record in MLflow; this package alone imports it, and only when something is logged or loaded.
 
 A release is on record in Delta; MLflow is a window for people. So nothing here may fail a run, hold it up for long, or
 log it twice: whatever goes wrong is one warning on the `synthward` logger, with the reason's class and never its text,
@@ -7,13 +7,11 @@ because the text may hold an address with credentials. Everything logged is publ
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import hashlib
 import http.client
 import logging
 import math
-import os
 import re
 import socket
 import tempfile
@@ -21,14 +19,17 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from synthward import __version__
 from synthward.release.manifest import Manifest
 from synthward.spec.site import Tracking
+from synthward.tracking import database
+from synthward.tracking.client import SETTINGS, environment, quiet
+from synthward.tracking.code import requirements, write_code
+from synthward.tracking.loading import MODEL_TAG
 
 logger = logging.getLogger("synthward")
 
@@ -56,26 +57,6 @@ _PORTS = {"http": 80, "https": 443, "mysql": 3306, "postgresql": 5432, "mssql": 
 _ANSWERS = (401, 403, 404)
 """Codes of a server that is there: it wants credentials, or has no page of this name."""
 _RUN_ID, _COMPLETE = "synthward.run_id", "synthward.complete"
-
-_SETTINGS = {
-    # One retry: with the timeout it bounds a call to a server that accepts connections and then says nothing.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "6",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
-    "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "15",
-    # MLflow prints links and hints to standard output, which belongs to the job's own answer.
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_DISABLE_AGENT_HINT": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # Usage statistics to a third party: not from inside a hospital.
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
-
-_LOUD = ("mlflow", "alembic", "urllib3")
-"""Loggers that report every table of a new database, every retry, and the texts of errors, addresses included."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +98,16 @@ def log_release(
     guarantee = manifest.body["guarantee"]
     facts = {**parameters, "epsilon": guarantee["epsilon"], "delta": guarantee["delta"]}
     try:
-        with _quiet(), _environment(_SETTINGS):
+        with quiet(), environment(SETTINGS):
             return _in_time(tracking, lambda: _log(tracking, manifest, report_html, metrics, facts, model))
     except Exception as error:  # noqa: BLE001 - whatever MLflow and its drivers raise, the release stands
+        file = database.file_of(tracking.uri)
+        hindrance = "" if file is None else database.fault(file)
         logger.warning(
             "MLflow was not written, or not all of it (%s); the release is on record in Delta, and running the same "
-            "command again completes MLflow",
+            "command again completes MLflow%s",
             type(error).__name__,
+            f", once this is mended: {hindrance}" if hindrance else "",
         )
         return None
 
@@ -136,7 +120,7 @@ def reachable(tracking: Tracking) -> str:
     if not tracking.enabled:
         return ""
     try:
-        with _quiet(), _environment(_SETTINGS):
+        with quiet(), environment(SETTINGS):
             import mlflow  # noqa: F401
     except Exception as error:  # noqa: BLE001 - a broken installation raises anything
         return f"mlflow cannot be imported ({type(error).__name__}), install it with: pip install 'mlflow>=3,<4'"
@@ -150,7 +134,8 @@ def _address_fault(uri: str) -> str:
     except ValueError:
         return "tracking.uri in the site file is no URI"
     if parts.scheme == "sqlite":
-        return _unwritable(_database(uri))
+        file = database.file_of(uri)
+        return "" if file is None else database.fault(file)
     if parts.scheme in ("", "file") and _refuses_file_stores():
         return "this MLflow refuses folders; use sqlite:///... or a server, or set MLFLOW_ALLOW_FILE_STORE=true"
     if parts.hostname is None or port is None:
@@ -187,52 +172,6 @@ def _refuses_file_stores() -> bool:
 
     allowed = getattr(environment_variables, "MLFLOW_ALLOW_FILE_STORE", None)
     return allowed is not None and not allowed.get()
-
-
-def _database(uri: str) -> Path | None:
-    """File of an SQLite URI; None when it is in memory."""
-    path = urllib.parse.urlsplit(uri).path.removeprefix("/")
-    return Path(path) if path and path != ":memory:" else None
-
-
-def _unwritable(database: Path | None) -> str:
-    if database is None:
-        return ""
-    if database.exists():
-        writable = database.is_file() and os.access(database, os.W_OK)
-    else:
-        folder = next(parent for parent in database.absolute().parents if parent.exists())
-        writable = folder.is_dir() and os.access(folder, os.W_OK)
-    return "" if writable else "the database file that tracking.uri names cannot be written"
-
-
-@contextlib.contextmanager
-def _environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """Variables for the time of a call."""
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, text in before.items():
-            if text is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = text
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences MLflow's own loggers for the time of a call."""
-    loggers = [logging.getLogger(name) for name in _LOUD]
-    before = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for each, level in zip(loggers, before, strict=True):
-            each.setLevel(level)
 
 
 def _in_time(tracking: Tracking, action: Callable[[], T]) -> T:
@@ -277,11 +216,11 @@ def _log(
 ) -> str:
     from mlflow.tracking import MlflowClient
 
-    database = _database(tracking.uri) if tracking.uri.startswith("sqlite:") else None
-    if database is not None:
-        database.parent.mkdir(parents=True, exist_ok=True)
+    file = database.file_of(tracking.uri)
+    if file is not None:
+        database.prepare(file)
     client = MlflowClient(tracking_uri=tracking.uri, registry_uri=tracking.uri)
-    experiment = _experiment(client, tracking, database)
+    experiment = _experiment(client, tracking, file)
     run = _find(client, experiment, manifest.body["run_id"])
     if run is None:
         run = client.create_run(experiment, tags=_tags(manifest), run_name=_run_name(manifest))
@@ -292,30 +231,49 @@ def _log(
     client.log_text(run_id, manifest.text, "manifest.json")
     client.log_text(run_id, report_html, "report.html")
     if model is not None:
-        _log_model(client, tracking, run, model)
+        _log_model(client, tracking, run, model, manifest)
     client.set_tag(run_id, _COMPLETE, manifest.digest)
     client.set_terminated(run_id)
     return run_id
 
 
-def _log_model(client: Any, tracking: Tracking, run: Any, model: LoggedModel) -> None:
-    """Logs the model file with the module that reads it, without pickle, and registers it under the site's prefix."""
+def _log_model(client: Any, tracking: Tracking, run: Any, model: LoggedModel, manifest: Manifest) -> None:
+    """Logs the model file with the code that reads it, without pickle, and registers it under the site's prefix."""
     import mlflow.pyfunc
 
     run_id = str(run.info.run_id)
     with tempfile.TemporaryDirectory(prefix="synthward-") as folder:
         file, target = Path(folder) / "model.json", Path(folder) / "model"
         file.write_bytes(model.read())
+        code, code_digest = write_code(Path(folder) / "code")
+        tags = {**_release_tags(manifest), "synthward.code_sha256": code_digest}
         mlflow.pyfunc.save_model(
             path=str(target),
             loader_module="synthward.sample.pyfunc",
             data_path=str(file),
-            pip_requirements=[f"synthward=={__version__}"],
+            code_paths=[str(code)],
+            pip_requirements=requirements(),
+            metadata=tags,
             signature=_signature() if tracking.uri.startswith("databricks") else None,
         )
         client.log_artifacts(run_id, str(target), "model")
+    for name, text in tags.items():  # a run that an earlier version began has none of them
+        client.set_tag(run_id, name, text)
     if tracking.models is not None:
-        _register(client, f"{tracking.models}{model.name}", run_id, f"{run.info.artifact_uri}/model")
+        _register(client, f"{tracking.models}{model.name}", run_id, f"{run.info.artifact_uri}/model", tags)
+
+
+def _release_tags(manifest: Manifest) -> dict[str, str]:
+    """Which release a model is of, what it cost, and which model it must be: for the run and the model's version."""
+    body = manifest.body
+    return {
+        "synthetic": "true",
+        "synthward.release_id": body["release_id"],
+        "synthward.epsilon": str(body["guarantee"]["epsilon"]),
+        "synthward.delta": str(body["guarantee"]["delta"]),
+        "synthward.manifest_sha256": manifest.digest,
+        MODEL_TAG: body["model"]["digest"],
+    }
 
 
 def _signature() -> Any:
@@ -328,8 +286,8 @@ def _signature() -> Any:
     return ModelSignature(Schema([ColSpec(DataType.long, "rows"), *optional]), Schema([ColSpec(AnyType(), "row")]))
 
 
-def _register(client: Any, name: str, run_id: str, source: str) -> None:
-    """One version for a run, whose alias is moved to it."""
+def _register(client: Any, name: str, run_id: str, source: str, tags: Mapping[str, str]) -> None:
+    """One version for a run, with the release's tags, whose alias is moved to it."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -337,17 +295,20 @@ def _register(client: Any, name: str, run_id: str, source: str) -> None:
     except MlflowException:
         client.get_registered_model(name)  # it was there, or this says why not
     found = [version for version in client.search_model_versions(f"name='{name}'") if version.run_id == run_id]
-    version = found[0] if found else client.create_model_version(name, source, run_id, tags={"synthetic": "true"})
+    version = found[0] if found else client.create_model_version(name, source, run_id, tags=dict(tags))
+    for tag, text in tags.items():
+        if version.tags.get(tag) != text:
+            client.set_model_version_tag(name, version.version, tag, text)
     client.set_registered_model_alias(name, ALIAS, version.version)
 
 
-def _experiment(client: Any, tracking: Tracking, database: Path | None) -> str:
+def _experiment(client: Any, tracking: Tracking, file: Path | None) -> str:
     """Id of the experiment; made when it is not there yet."""
     from mlflow.exceptions import MlflowException
 
     name = experiment_name(tracking)
     # Beside an SQLite file, not in whatever folder the job was started; elsewhere the server knows.
-    artifacts = None if database is None else (database.absolute().parent / "mlartifacts").as_uri()
+    artifacts = None if file is None else (file.absolute().parent / "mlartifacts").as_uri()
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
@@ -380,12 +341,10 @@ def _tags(manifest: Manifest) -> dict[str, str]:
     body = manifest.body
     ledger = body["budget"]["ledger"]
     return {
-        "synthetic": "true",
+        **_release_tags(manifest),
         _RUN_ID: body["run_id"],
-        "synthward.release_id": body["release_id"],
         "synthward.table": body["table"],
         "synthward.privacy_unit": body["guarantee"]["claim"],
-        "synthward.manifest_sha256": manifest.digest,
         "synthward.source_ref": body["source_ref"],
         "synthward.ledger_seq": str(ledger["seq"]),
         "synthward.ledger_head": ledger["head"],

@@ -1,4 +1,4 @@
-"""Our dependencies as one archive for `spark-submit --archives`: `python -m synthward.spark.archive build/env.tar.gz`.
+"""Our dependencies as one archive for `spark-submit --archives`: `python tools/pack_environment.py build/env.tar.gz`.
 
 The archive holds the installed packages that Synthward needs, without Spark (the cluster brings it) and without
 Synthward itself (the zip brings it), and `bin/python`, a script that starts the node's own Python with them. A virtual
@@ -81,7 +81,7 @@ def _requirements(installed: metadata.Distribution, extras: set[str]) -> Iterato
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the archive and says where."""
-    parser = argparse.ArgumentParser(prog="python -m synthward.spark.archive", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python tools/pack_environment.py", description=__doc__)
     parser.add_argument("target", type=Path)
     parser.add_argument("--extra", action="append", default=[], help="an extra whose packages come along, e.g. mlflow")
     options = parser.parse_args(arguments)

@@ -1,0 +1,118 @@
+"""A released model back from MLflow, checked: `synthward.load_model("models:/synthward-visits@current")`.
+
+MLflow's own `load_model` imports whatever module and code the stored model names, and asks nobody whether the model is
+the one of the release. This loader fetches one JSON file, runs no code of it, and compares its digest with the tags
+that the release's run and the model's version were given when they were logged.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from synthward.errors import EnvironmentProblem, IntegrityError, UsageError
+from synthward.sample.model_file import ModelFile
+from synthward.sample.pyfunc import SyntheticRows
+from synthward.tracking import database
+from synthward.tracking.client import SETTINGS, environment, quiet
+
+MODEL_TAG = "synthward.model_digest"
+"""Tag of a run and of a model's version: digest of the release's model, as the manifest has it."""
+
+MODEL_PATH = "model/data/model.json"
+"""The model file among the artifacts of a run."""
+
+_CALLER = "digest of the caller"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_ADDRESS = re.compile(
+    r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))|runs:/(?P<run>[^/@]+)(?:/model)?"
+)
+
+
+def load_model(address: str, *, tracking_uri: str | None = None, digest: str | None = None) -> SyntheticRows:
+    """A released model, refused unless it is the one that was logged with its release.
+
+    Tags are kept by the tracking server, the model by its artifact store: a person who can write into the second alone
+    is found out. Against a person who can write into both, give `digest`, from the manifest in the release zone.
+
+    Args:
+        address: `models:/NAME@ALIAS`, `models:/NAME/VERSION` or `runs:/RUN_ID/model`.
+        tracking_uri: MLflow's tracking server, which is the registry as well; default: what MLflow is set to.
+        digest: Digest that the model must have: `model.digest` of the release's manifest.
+
+    Raises:
+        UsageError: The address or the digest is malformed, or MLflow knows no such model.
+        IntegrityError: The model is not the one that its run, its version or `digest` names; it was not loaded.
+        EnvironmentProblem: MLflow is not installed.
+    """
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        raise UsageError(
+            f"model address {address!r} is unknown; use models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN_ID/model"
+        )
+    if digest is not None and not _DIGEST.fullmatch(digest):
+        raise UsageError("digest must be 64 hexadecimal digits, as model.digest of a release's manifest has them")
+    file = database.file_of(tracking_uri or "")
+    if file is not None and (not file.is_file() or database.fault(file) == database.HALF_MADE):
+        # MLflow would make a new database there.
+        raise UsageError("the database file that tracking_uri names is not there, or half made; check the path")
+    with quiet(), environment(SETTINGS):
+        try:
+            from mlflow.exceptions import MlflowException
+            from mlflow.tracking import MlflowClient
+        except ImportError as error:
+            raise EnvironmentProblem("mlflow: not installed. Fix: pip install 'mlflow>=3,<4'") from error
+        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+        try:
+            wanted, text = _fetch(client, match)
+        except (MlflowException, OSError) as error:
+            raise UsageError(
+                f"MLflow gives no model for {address} ({type(error).__name__}); check the address, the tracking "
+                "server, and that you may read the artifacts of the model's run"
+            ) from None
+    if digest is not None:
+        wanted[_CALLER] = digest
+    return SyntheticRows(_checked(address, wanted, text))
+
+
+def _fetch(client: Any, match: re.Match[str]) -> tuple[dict[str, str | None], str]:
+    """The digests that MLflow's tags name, by who names them, and the model file's text."""
+    wanted: dict[str, str | None] = {}
+    run_id = match["run"]
+    if run_id is None:
+        name = match["name"]
+        version = (
+            client.get_model_version_by_alias(name, match["alias"])
+            if match["alias"]
+            else client.get_model_version(name, match["version"])
+        )
+        run_id = version.run_id
+        wanted["tag of the model's version"] = version.tags.get(MODEL_TAG)
+    wanted["tag of the run"] = client.get_run(run_id).data.tags.get(MODEL_TAG)
+    with tempfile.TemporaryDirectory(prefix="synthward-") as folder:
+        file = Path(client.download_artifacts(run_id, MODEL_PATH, folder))
+        return wanted, file.read_bytes().decode("utf-8", errors="replace")
+
+
+def _checked(address: str, wanted: dict[str, str | None], text: str) -> ModelFile:
+    """The model, when everybody who names a digest names its own.
+
+    Raises:
+        IntegrityError: A tag is absent and the caller names no digest, or somebody names another digest.
+    """
+    absent = [who for who, named in wanted.items() if named is None]
+    if absent and _CALLER not in wanted:
+        raise IntegrityError(
+            f"model {address}: there is no {' and no '.join(absent)} ({MODEL_TAG}) that says which model it is; an "
+            "earlier version logged it. Give digest=..., which is model.digest in the manifest of the release"
+        )
+    file = ModelFile.parse(text)
+    others = [who for who, named in wanted.items() if named not in (None, file.model.digest)]
+    if others:
+        raise IntegrityError(
+            f"model {address}: the {' and the '.join(others)} names another model than the stored one. Do not use it, "
+            "and find out who wrote to the artifact store; the release zone keeps the model of the release"
+        )
+    return file
