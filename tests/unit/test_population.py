@@ -158,7 +158,7 @@ def test_a_request_cannot_read_the_files_in_another_way(tmp_path: Path, options:
 
 
 def test_a_population_opened_before_the_promise_was_a_default_is_the_same(tmp_path: Path) -> None:
-    files = {"_whole": True, "format": "csv", "path": "data/x.csv"}
+    files = {"_whole": True, "format": "csv", "path": "data/x.csv", "csv": {"delimiter": ";"}}
     site = TestSite(tmp_path)
     request = load_request(site.request(source=files, patient={"key": "pid"}))
     text = canonical_json(load_population(population(request)).people.body)
