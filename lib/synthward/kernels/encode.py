@@ -11,6 +11,7 @@ number is parsed once a row.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -26,7 +27,6 @@ from synthward.domain.texts import (
     EXCEL_LAST,
     date_regex,
     folded_letters,
-    number_regex,
 )
 from synthward.kernels.held import spellings
 from synthward.kernels.supported import fits_decimal, fits_long
@@ -166,9 +166,44 @@ def _parse_number(raw: Column, attribute: Numeric, data_type: T.DataType) -> tup
     if isinstance(data_type, T.StringType):
         text = plain_text(raw, data_type)
         missing = raw.isNull() | _listed(text, attribute.missing) | (F.trim(text) == "")
-        pointed = F.translate(text, ",", ".") if attribute.decimal == "," else text
-        return F.when(_whole(text, number_regex(attribute.decimal)), pointed.try_cast("double")), missing
+        return _number_of_text(text, attribute.decimal), missing
     return raw.cast("double"), raw.isNull()
+
+
+# The strict grammar of texts (`domain/texts.py`). A regular expression costs as much as the cast after it, so marks of
+# the text decide wherever they can.
+
+
+def _number_of_text(text: Column, point: str) -> Column:
+    """The number that a whole text is by the grammar, else NULL.
+
+    What an engine's cast takes beyond the grammar (`12D`, `0x1p4`, NaN, tabs) begins with a control character, ends
+    with one or with a letter, or has an x. A text without these marks is cast, and the cast decides about the rest.
+    """
+    pointed = F.replace(text, F.lit(","), F.lit(".")) if point == "," else text
+    trimmed = F.trim(pointed)
+    last = F.substring(trimmed, -1, 1)
+    strict = (trimmed >= "+") & (last >= ".") & (last <= "9")
+    for mark in ("x", "X", ".") if point == "," else ("x", "X"):
+        strict = strict & ~F.contains(text, F.lit(mark))
+    return F.when(strict, pointed.try_cast("double"))
+
+
+def _day_of_text(text: Column, granularity: Literal["day", "month", "year"]) -> Column:
+    """The date that a whole text is by the grammar, else NULL.
+
+    Ten bytes with hyphens at the fifth and the eighth and a digit at the end are a date of four, two and two digits, or
+    none that a cast takes. A year of four zeros is one to the cast, and not to the grammar.
+    """
+    plain = (
+        (F.octet_length(text) == len("yyyy-MM-dd"))
+        & (F.substring(text, 5, 1) == "-")
+        & (F.substring(text, 8, 1) == "-")
+        & (F.substring(text, 10, 1) <= "9")
+        & (F.substring(text, 10, 1) >= "0")
+        & (text >= "0001")
+    )
+    return F.when(plain | _whole(text, date_regex(granularity)), text.try_cast("date"))
 
 
 def _whole(text: Column, regex: str) -> Column:
@@ -182,9 +217,9 @@ def _parse_date(raw: Column, attribute: Date, data_type: T.DataType) -> tuple[Co
         text = plain_text(raw, data_type)
         missing = missing | _listed(text, attribute.missing) | (F.trim(text) == "")
         if attribute.serial:
-            return _day_of_serial(F.when(_whole(text, number_regex(".")), text.try_cast("double"))), missing
+            return _day_of_serial(_number_of_text(text, ".")), missing
         if attribute.pattern is None:
-            return F.when(_whole(text, date_regex(attribute.granularity)), text.try_cast("date")), missing
+            return _day_of_text(text, attribute.granularity), missing
         return _day_by_pattern(F.trim(text), attribute.pattern), missing
     if isinstance(data_type, T.NumericType):
         number = raw.cast("double")
