@@ -973,3 +973,47 @@ def test_of_two_repairs_at_once_each_driver_keeps_to_its_own(world: World) -> No
     with pytest.raises(UsageError, match="is published, and a published release is not drawn anew"):
         ward.run(world.plan.file, repair=first)
     assert world.published == published
+
+
+def test_a_planted_repair_changes_nothing(world: World) -> None:
+    """A link that the ledger does not name is not obeyed: the run goes on as it was approved."""
+    broken_staging(world)
+    ward = world.ward()
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file)
+    plant(world, "repaired", {"output": "0" * 64})
+    plant(world, "validated", {"passed": True, "version": 0, "manifest": "0" * 64}, b"{}")
+    world.staging = lambda: None
+    release = ward.run(world.plan.file)
+    assert release.outcome.is_new
+    assert release.manifest.body["repair"] is None
+    assert not ward.run(world.plan.file).outcome.is_new
+
+
+def test_a_repair_that_was_cut_out_of_the_journal_is_forfeit(world: World) -> None:
+    broken_staging(world)
+    ward = world.ward()
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file)
+    before = list(world.journal.links)
+    repair = repair_of(world, rows=50)
+    ward.approve_repair(world.plan.file, repair, by="kim", role="data_steward")
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file, repair=repair)
+    assert world.kinds()[-1] == "repaired"
+    world.journal.links[:] = before
+    world.staging = lambda: None
+    for again in (repair, None):
+        with pytest.raises(IntegrityError, match=r"step 'repaired\.0'"):
+            ward.run(world.plan.file, repair=again)
+    assert world.published == []
+
+
+def test_a_decision_on_a_repair_is_none_on_the_request(world: World) -> None:
+    """Neither does it approve the request, nor is it named as an approval of an earlier version."""
+    ward = world.ward()
+    repair = repair_of(world, rows=50)
+    ward.approve_repair(world.plan.file, repair, by="kim", role="data_steward")
+    edited = ward.plan(ward.request(world.site.request(title="Edited after approval")))
+    assert not [reason for reason in ward.verdict(edited).reasons if "kim" in reason]
+    assert all(one.by != "kim" for one in ward.approvals(world.plan.file))
