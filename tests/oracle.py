@@ -34,7 +34,7 @@ def understand(rows: Iterable[tuple[Hashable, Sequence[object]]], books: Mapping
         if unit is None:
             continue
         cell = dict(zip(books, cells, strict=True))
-        present = {name: books[name].place_of(cell[name]) >= 0 for name in graded}
+        present = {name: books[name].is_present(cell[name]) for name in graded}
         understood.append(
             Row(
                 unit,

@@ -70,6 +70,7 @@ POLICY: dict[str, Any] = {
             "max_delta_per_scope": 1e-5,
             "min_declared_patients": 2,
             "approvals": ["privacy_officer"],
+            "repair": ["data_steward"],
             "controls": ["structure_gate"],
         },
         "T1": {
@@ -108,7 +109,7 @@ REQUEST: dict[str, Any] = {
     "columns": ["sex", "age"],
     "privacy": {"mechanism": "laplace", "epsilon": 60},
     "output": {"name": "visits", "rows": 200},
-    "utility": {"max_out_of_domain_share": 1},
+    "utility": {"max_out_of_domain_share": 1, "max_clipped_share": 1},
 }
 
 CSV: dict[str, Any] = {"format": "csv", "csv": {"records": "one_per_line"}}

@@ -40,10 +40,12 @@ from synthward.run.opening import discard_copies
 from synthward.run.ownership import list_with_id, route_with_ids, with_ids
 from synthward.run.plan import Plan, make_plan
 from synthward.run.records import publishable_metrics
+from synthward.run.repair import ApprovedRepair, RepairJob, repaired_plan
 from synthward.run.result import RunResult
 from synthward.run.runs import Runs
 from synthward.spec.apart import zone_problems
 from synthward.spec.population import OptOuts, PopulationFile, Route, Table, load_population
+from synthward.spec.repair import Repair
 from synthward.spec.request_file import RequestFile, load_request
 from synthward.spec.site import Site, load_site
 from synthward.store.chain import Chain
@@ -217,6 +219,46 @@ class Ward:
             self.plan(request), by=by, role=role, runs=runs, expires=expires, decision=decision, note=note
         )
 
+    def approve_repair(
+        self,
+        request: RequestFile,
+        repair: Repair,
+        *,
+        by: str,
+        role: str,
+        expires: dt.date | None = None,
+        decision: str = "approve",
+        note: str = "",
+    ) -> Approval:
+        """Records a decision on another output section for a sealed run, bound to run, reason and section.
+
+        Args:
+            request: The request of the run.
+            repair: The other output section.
+            by: As for `approve`.
+            role: As for `approve`; policy names the roles (`repair` of the tier).
+            expires: As for `approve`.
+            decision: As for `approve`.
+            note: As for `approve`.
+
+        Raises:
+            ConfigError: The section does not fit the request.
+            PolicyRefused: Policy allows no repair in the tier, or the person cannot decide in this role.
+            UsageError: As for `approve`.
+        """
+        self.plan(repair.applied(request))
+        return self._decisions.record_repair(
+            self.plan(request), repair, by=by, role=role, expires=expires, decision=decision, note=note
+        )
+
+    def repair_verdict(self, request: RequestFile, repair: Repair) -> Verdict:
+        """Whether the recorded decisions cover a repair.
+
+        Raises:
+            PolicyRefused: Policy allows no repair in the tier.
+        """
+        return self._decisions.repair_verdict(self.plan(request), repair)
+
     def approvals(self, request: RequestFile) -> tuple[Approval, ...]:
         """Every decision recorded for a request, oldest first."""
         return self._decisions.of(request)
@@ -240,8 +282,13 @@ class Ward:
         """Whether the recorded approvals cover the plan's run; approvals of earlier versions are named as void."""
         return self._decisions.verdict(plan)
 
-    def run(self, request: RequestFile, *, run_key: str = "") -> Release:
+    def run(self, request: RequestFile, *, run_key: str = "", repair: Repair | None = None) -> Release:
         """Runs an approved request to a published release, or resumes the run of the same key.
+
+        Args:
+            request: The request.
+            run_key: The scheduler's key of the period.
+            repair: Another output section, approved, with which a sealed run is finished; nothing is charged.
 
         Raises:
             PolicyRefused: Policy or approvals do not allow it; nothing was read or spent.
@@ -255,7 +302,11 @@ class Ward:
         plan = None
         try:
             plan = self.plan(request, run_key=run_key)
-            release = self._run(plan)
+            if repair is None:
+                release = self._run(plan)
+            else:
+                plan, of = self._repaired(plan, repair), plan
+                release = self._repair(of, plan, repair)
         except BaseException as error:
             if plan is not None and isinstance(error, SynthwardError) and not error.retryable:
                 discard_copies(self._environment(), plan)
@@ -274,7 +325,22 @@ class Ward:
         verdict = self.verdict(plan)
         runs_allowed = min((approval.runs for approval in verdict.counted), default=None)
         self._require(plan, verdict, runs_allowed)
-        outcome = MainJob(self._environment(), plan, verdict.counted, runs_allowed).execute()
+        return self._released(MainJob(self._environment(), plan, verdict.counted, runs_allowed).execute())
+
+    def _repaired(self, plan: Plan, repair: Repair) -> Plan:
+        """The plan of a repair."""
+        return repaired_plan(plan, repair, self.plan(repair.applied(plan.file), run_key=plan.identity.run_key))
+
+    def _repair(self, of: Plan, plan: Plan, repair: Repair) -> Release:
+        verdict, decided = self.verdict(of), self._decisions.repair_verdict(of, repair)
+        refusals = [*of.assessment.refusals, *([] if verdict.ok else verdict.reasons)]
+        refusals += [] if decided.ok else [f"repair: {reason}" for reason in decided.reasons]
+        if refusals:
+            raise PolicyRefused(refusals)
+        approved = ApprovedRepair(repair, plan, decided.counted, of.identity.release_id)
+        return self._released(RepairJob(self._environment(), approved, verdict.counted).execute())
+
+    def _released(self, outcome: Outcome) -> Release:
         report = self.registry.artifact(outcome.release_id, REPORT).decode()
         return Release(outcome, report)
 

@@ -6,12 +6,37 @@ count or a patient id: messages end up in driver logs, which leave the protected
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-CAUSES = 10
-"""How deep in a chain of causes a condition of Spark is looked for."""
+from synthward.conditions import Outlook, condition_of, conditions_of, kind_of, outlook_of, text_of
+
+__all__ = [
+    "BudgetError",
+    "BudgetExceeded",
+    "ConfigError",
+    "EnvironmentProblem",
+    "GateFailed",
+    "IntegrityError",
+    "JobFailed",
+    "LedgerCorrupt",
+    "PolicyRefused",
+    "Problem",
+    "SafeError",
+    "SourceError",
+    "StoreConflict",
+    "SynthwardError",
+    "UsageError",
+    "after_seal",
+    "condition_of",
+    "conditions_of",
+    "kind_of",
+]
+
+_AFTER_SEAL = "synthward_sealed_step"
+"""Attribute of an error that was raised where only synthetic values can be quoted: the step of the run."""
 
 
 class SynthwardError(Exception):
@@ -25,66 +50,35 @@ class SynthwardError(Exception):
     retryable = False
 
 
-def condition_of(error: BaseException) -> str:
-    """Spark's error condition, for instance `DELTA_CONCURRENT_APPEND.WITH_HINT`; empty where there is none.
+@contextlib.contextmanager
+def after_seal(step: str) -> Iterator[None]:
+    """Marks what a step raises as an error whose text may be shown.
 
-    Exception classes and messages differ between classic Spark, Connect and vendors; the condition does not. Over
-    Connect a lost commit is an exception of pyspark with a condition; a classic session passes py4j's own exception on,
-    and the condition is at the Java exception inside, or at one of its causes where a job was awaited.
+    After its last seal a run works on sealed answers only: no text of an error can quote a real cell there.
+
+    Args:
+        step: Name of the step, for the message.
     """
-    return next(iter(conditions_of(error)), "")
-
-
-def conditions_of(error: BaseException) -> list[str]:
-    """Conditions of an error and of its causes, the outermost first; over Connect the causes are not told."""
-    found: list[str] = []
-    thrown = _inside(error)
-    for _ in range(CAUSES):
-        found += filter(None, [_own_condition(thrown)])
-        thrown = _cause_of(thrown)
-        if thrown is None:
-            break
-    return list(dict.fromkeys(found))
-
-
-def kind_of(error: BaseException) -> str:
-    """What may be told of an error of Spark: its conditions or its class, never its text, which may quote cells."""
-    return ", ".join(conditions_of(error)) or type(error).__name__
-
-
-def _inside(error: BaseException) -> Any:
-    return getattr(error, "java_exception", None) or error
-
-
-def _own_condition(thrown: Any) -> str:
-    for name in ("getCondition", "getErrorClass"):
-        try:
-            return str(getattr(thrown, name)() or "")
-        except Exception:  # noqa: BLE001, S112  an exception without conditions; py4j has its own error for that
-            continue
-    return ""
-
-
-def _cause_of(thrown: Any) -> Any:
-    if isinstance(thrown, BaseException):
-        cause = getattr(thrown, "_cause", None) or thrown.__cause__
-        return None if cause is None else _inside(cause)
     try:
-        return thrown.getCause()
-    except Exception:  # noqa: BLE001  see above
-        return None
+        yield
+    except Exception as error:
+        with contextlib.suppress(AttributeError, TypeError):  # a class without room for it stays withheld
+            setattr(error, _AFTER_SEAL, step)
+        raise
 
 
 @dataclass(frozen=True)
 class SafeError:
     """What may be told of an error outside of the protected zone.
 
-    Of an error that is not of this module only the class and Spark's condition are told: its text may quote a cell.
+    Of an error that is not of this module only the class and Spark's condition are told, because its text may quote a
+    cell; its text as well where it was raised after the last seal (`after_seal`).
 
     Attributes:
         name: Class of the error.
         code: Exit code.
-        retryable: Whether the same command again, with nothing changed, may end better.
+        retryable: Whether the same command again, with nothing changed, may end better; of an error that is not of this
+            module by the tables of `conditions`, and only where they say so.
         message: What was wrong and how to mend it.
     """
 
@@ -99,11 +93,19 @@ class SafeError:
         name = type(error).__name__
         if isinstance(error, SynthwardError):
             return cls(name, error.exit_code, error.retryable, str(error))
-        if isinstance(error, Exception):
-            condition = condition_of(error)
-            cause = f"unexpected, condition {condition}" if condition else "unexpected"
-            return cls(name, 1, True, f"{cause}; {_MORE}")
-        return cls(name, 1, True, "stopped by a signal; running the same command again resumes the run")
+        if not isinstance(error, Exception):
+            return cls(name, 1, True, "stopped by a signal; running the same command again resumes the run")
+        outlook = outlook_of(error)
+        condition = condition_of(error)
+        cause = f"unexpected, condition {condition}" if condition else "unexpected"
+        step = getattr(error, _AFTER_SEAL, None)
+        told = f"{cause}; {outlook.value}; {_MORE}"
+        if step is not None:
+            told = f"step '{step}', after the last seal: {cause}: {text_of(error)}. {outlook.value.capitalize()}; "
+            told += "nothing further is spent"
+            if outlook is not Outlook.TRANSIENT:
+                told += ". `synthward history` says what can be done with the sealed answers"
+        return cls(name, 1, outlook is Outlook.TRANSIENT, told)
 
     @property
     def text(self) -> str:

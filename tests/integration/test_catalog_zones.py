@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from synthward.release.table import LINEAGE
+from synthward.release.names import LINEAGE
 from trial import SCOPE, TestSite, open_budget, ready
 
 if TYPE_CHECKING:

@@ -40,13 +40,18 @@ def test_cliques_are_counted_in_the_cells_of_the_source(spark: SparkSession) -> 
     )
     found = inspect(staged, BOOKS, LINEAGE, [("age", "ward"), ("smoker", "ward", "age"), ("ward", "age")])
     assert set(found.joint) == {("smoker", "ward", "age")}
-    # Cells: A, B, other, missing by two bins, other, missing. Values that mean "missing" in the source are no values of
-    # the release, except inside of the bounds: 3 is an ordinary number there.
-    expected = np.zeros((4, 4), dtype=np.int64)
-    for ward, age in ((0, 0), (0, 0), (1, 1), (2, 3), (3, 1), (0, 0)):
+    # Cells: A, B, other, missing by two bins, below, above, other, missing. What means "missing" in the source is
+    # no value of the release, except inside of the bounds: 3 is an ordinary number there.
+    expected = np.zeros((4, 6), dtype=np.int64)
+    for ward, age in ((0, 0), (0, 0), (1, 1), (2, 5), (3, 1), (0, 0)):
         expected[ward, age] += 1
     assert np.array_equal(found.table(("ward", "age")), expected)
     assert np.array_equal(found.counts["ward"], expected.sum(axis=1))
-    assert found.table(("smoker", "age")).tolist() == [[0, 1, 0, 0], [2, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]]
+    assert found.table(("smoker", "age")).tolist() == [
+        [0, 1, 0, 0, 0, 0],
+        [2, 1, 0, 0, 0, 1],
+        [0, 0, 0, 0, 0, 0],
+        [1, 0, 0, 0, 0, 0],
+    ]
     assert found.lineage_ok
     assert not any(found.undeclared.values())

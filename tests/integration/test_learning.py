@@ -72,7 +72,7 @@ def test_a_learned_release(spark: SparkSession, tmp_path: Path) -> None:
         release = run(ward, site.request(**LEARNED))
     body = release.manifest.body
     assert [(entry["query"], entry["learns"], entry["cells"]) for entry in body["measurements"][:3]] == [
-        ("marginal(age)", "bins", 103),
+        ("marginal(age)", "bins", 105),
         ("categories(sex)", "categories", 1),
         ("population", None, 1),
     ]
@@ -89,7 +89,7 @@ def test_a_learned_release(spark: SparkSession, tmp_path: Path) -> None:
     assert len(age.edges) >= 2
     assert all(25 <= edge <= 60 for edge in age.edges)
     # Values inside of bins follow the histogram: a run for every value.
-    assert file.model.column("age").cells == 103
+    assert file.model.column("age").cells == 105
     sex = file.domain.attributes["sex"]
     assert isinstance(sex, Categorical)
     assert sex.values == ("F", "M", "U")

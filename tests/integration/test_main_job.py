@@ -14,7 +14,7 @@ from showcase import ATTRIBUTES, COLUMNS, ICD, RELEASE_ROWS, SCHEMA, Showcase, s
 from synthward.api import Release, Ward
 from synthward.errors import GateFailed, PolicyRefused
 from synthward.release.manifest import Manifest
-from synthward.release.table import LINEAGE
+from synthward.release.names import LINEAGE
 from synthward.sample.model_file import ModelFile
 from synthward.store.delta import detail, exists
 from synthward.store.places import TableRef

@@ -13,8 +13,9 @@ from pyspark.sql import functions as F
 
 from synthward.errors import IntegrityError
 from synthward.release import publication
+from synthward.release.names import ROW
 from synthward.release.publication import publish, published_state
-from synthward.release.table import ROW, fingerprint, stage
+from synthward.release.table import fingerprint, stage
 from synthward.store.delta import read
 from synthward.store.places import TableRef, Zone
 

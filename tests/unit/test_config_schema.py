@@ -66,9 +66,24 @@ attributes:
 """
 
 
+REPAIR = """\
+version: 1
+run: 0123456789abcdef0123456789abcdef
+reason: The table could not be written.
+output: {name: mended, rows: 1000, types: declared, where: {race: {A: 0.5, B: 0.5}}}
+"""
+
+
 def samples() -> dict[str, str]:
     site, policy = ((ROOT / "conf" / f"{name}.yaml").read_text(encoding="utf-8") for name in ("site", "policy"))
-    return {"site": site, "policy": policy, "request": REQUEST, "domain": DOMAIN, "population": POPULATION}
+    return {
+        "site": site,
+        "policy": policy,
+        "request": REQUEST,
+        "domain": DOMAIN,
+        "population": POPULATION,
+        "repair": REPAIR,
+    }
 
 
 class Editor(yaml.SafeLoader):
@@ -97,7 +112,7 @@ def test_shipped_schemas_are_up_to_date() -> None:
 
 
 def test_missing_and_old_schemas_are_noticed(tmp_path: Path) -> None:
-    assert schemas.stale(tmp_path) == ["domain", "population", "policy", "request", "site"]
+    assert schemas.stale(tmp_path) == ["domain", "population", "policy", "repair", "request", "site"]
     for name, text in schemas.schemas().items():
         (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
     (tmp_path / "site.json").write_text("{}", encoding="utf-8")
@@ -131,6 +146,8 @@ def test_schemas_are_valid_and_accept_what_the_loader_accepts(name: str) -> None
         ("policy", "audiences: [enclave]", "audiences: [everybody]"),
         ("domain", "type: numeric", "type: number"),
         ("domain", "bounds: [0, 120]", "bounds: [0]"),
+        ("repair", "run: 0123456789abcdef0123456789abcdef", "run: mine"),
+        ("repair", "types: declared", "types: any"),
     ],
 )
 def test_schemas_refuse_what_the_loader_refuses(name: str, old: str, new: str) -> None:

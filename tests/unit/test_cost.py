@@ -56,7 +56,7 @@ def test_scans_and_shuffles_are_those_of_the_kernels(site: TestSite) -> None:
 
 def test_cells_that_tasks_hand_on(site: TestSite) -> None:
     """Population, two columns and their pair; of moments three sums instead of the pair."""
-    sex, age = 4, 6
+    sex, age = 4, 8
     assert fitting(site).announced_cells == 1 + sex + age + sex * age
     assert cost(site).announced_cells == 1 + sex + age + 3
     large = fitting(site, population={"declared_rows": 10**9, "declared_patients": 10**7})

@@ -183,7 +183,7 @@ PAIR = ("sex", "age")
 
 def rounds(guessed: int = 0) -> tuple[Round, Round, Round]:
     """A marginal, then the score of a guess, then a choice and the chosen table, all under one charge."""
-    guess = (np.full(4, guessed, dtype=np.int64), np.full(24, guessed, dtype=np.int64))
+    guess = (np.full(4, guessed, dtype=np.int64), np.full(32, guessed, dtype=np.int64))
     cliques = (("sex",), PAIR)
     queries = (
         (Population(), Marginal(("sex",))),
@@ -217,9 +217,9 @@ def test_announced_cliques_are_counted_in_the_first_pass_and_serve_all_rounds(pa
     assert passes == ["pass"]
     assert {int(value) for answer in one for value in answer.values} == {PLANTED + 5}
     # The marginals are flat, so a score is their number of cells times the planted count.
-    assert two[0].values.tolist() == [4 * PLANTED + 5, 24 * PLANTED + 5]
+    assert two[0].values.tolist() == [4 * PLANTED + 5, 32 * PLANTED + 5]
     assert three[0].values.tolist() == [1]
-    assert three[1].values.tolist() == [PLANTED + 5] * 24
+    assert three[1].values.tolist() == [PLANTED + 5] * 32
 
 
 def test_a_clique_that_was_not_announced_costs_another_pass(passes: list[str]) -> None:
@@ -346,13 +346,13 @@ def test_more_cells_than_can_be_held_are_refused_before_any_pass(
     passes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those announced at once, others when they are asked about."""
-    monkeypatch.setattr("synthward.domain.cells.MAX_VECTOR_CELLS", 23)
+    monkeypatch.setattr("synthward.domain.cells.MAX_VECTOR_CELLS", 31)
     asked_all = rounds()
-    with pytest.raises(ConfigError, match="have 24 cells"):
+    with pytest.raises(ConfigError, match="have 32 cells"):
         build(MemorySeals(), Choosing(1), cliques=(PAIR,))
     curator = build(MemorySeals(), Choosing(1), charge=charge_of(*asked_all))
     curator.answer(asked_all[0])
-    with pytest.raises(ConfigError, match="have 28 cells"):
+    with pytest.raises(ConfigError, match="have 36 cells"):
         curator.answer(asked_all[1])
     assert passes == ["pass"]
 
@@ -389,7 +389,7 @@ def test_what_is_sealed_counts_against_the_charge_of_a_run_that_goes_on(passes: 
 def test_the_exact_curve_admits_only_what_it_was_computed_for(passes: list[str], place: int) -> None:
     """No selection, and no answer with more cells than announced."""
     asked_all = rounds()
-    largest = 3 if place == 0 else 24
+    largest = 3 if place == 0 else 32
     curator = build(MemorySeals(), Choosing(5), charge=charge_of(*asked_all), cliques=(PAIR,), curve_cells=largest)
     with pytest.raises(IntegrityError, match="outside of what the exact Gaussian curve"):
         curator.answer(asked_all[place])

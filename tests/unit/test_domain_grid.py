@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from synthward.domain.cells import LANE_BITS, WORD_BITS, Packing, tables
-from synthward.domain.codes import CodeBook, codebooks, square_of
+from synthward.domain.codes import ABOVE, BELOW, MISSING, OTHER, CodeBook, codebooks, square_of
 from synthward.domain.grid import LEVEL_BITS, FixedPoint, Grid
 from synthward.domain.spec import Categorical, Domain, Numeric
 
@@ -41,7 +41,7 @@ def numerics(draw: st.DrawFn) -> Numeric:
 def test_every_value_has_a_place_a_code_and_a_bounded_integer(attribute: Numeric, value: float | None) -> None:
     book = CodeBook("x", attribute)
     place, code, q = book.place_of(value), book.code_of(value), book.quantum_of(value)
-    assert -2 <= place < attribute.grid.count
+    assert place in (ABOVE, BELOW, MISSING, OTHER) or 0 <= place < attribute.grid.count
     assert 0 <= code < book.cells
     scale = attribute.fixed_point
     assert abs(q) <= scale.limit

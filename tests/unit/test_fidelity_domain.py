@@ -26,4 +26,7 @@ def test_codes_are_those_of_the_protocol(data_dir: Path, monkeypatch: pytest.Mon
     raw = prep.load_raw(data_dir / "diabetes130" / "diabetic_data.csv.gz").iloc[::100]
     wanted = prep.encode(raw, "diabetes130")
     for name, book in books.items():
-        assert book.encode(raw[name].tolist()).tolist() == wanted[name].tolist(), name
+        codes = book.encode(raw[name].tolist())
+        if book.clips:  # the protocol counts what it clips in the last bin, as a release does
+            codes[codes == book.above] = book.attribute.size - 1
+        assert codes.tolist() == wanted[name].tolist(), name

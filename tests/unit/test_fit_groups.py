@@ -17,7 +17,7 @@ attributes:
   ward: {type: categorical, values: [A, B, C, D, E]}
   sure: {type: categorical, required: true, values: [A, B, C]}
   label: {type: categorical, required: true, other: X, values: [A, B, C]}
-  age: {type: numeric, integer: true, bounds: [0, 7], bins: 8}
+  age: {type: numeric, integer: true, bounds: [0, 7], bins: 8, outside: missing}
   flag: {type: boolean}
 """,
     Domain,

@@ -29,10 +29,10 @@ def test_values_become_codes() -> None:
     assert problems == []
     assert [(zero.clique, zero.codes) for zero in zeros] == [
         (("sex", "pregnant"), ((1,), (1,))),
-        (("pregnant", "age"), ((1,), (0,))),
+        (("pregnant", "age"), ((1,), (0, BOOKS["age"].below))),
     ]
     assert apart(zeros, "pregnant") == (1,)
-    assert apart(zeros, "age") == (0,)
+    assert apart(zeros, "age") == (0, BOOKS["age"].below)
 
 
 @pytest.mark.parametrize(

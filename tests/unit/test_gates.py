@@ -16,7 +16,7 @@ from synthward.evaluate.gates.registry import CONTROLS, GATES, controls_of, run_
 from synthward.spec.request import Utility
 from trial import TestSite, plan_of
 
-LIMITS = Thresholds(10, 2, Decimal("0.1"), None, None)
+LIMITS = Thresholds(10, 2, Decimal("0.1"), Decimal("0.1"), None, None)
 INPUTS = GateInputs(*[None] * 5, thresholds=LIMITS)  # type: ignore[arg-type]
 
 

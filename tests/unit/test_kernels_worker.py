@@ -319,7 +319,7 @@ def test_the_population_of_rows_and_of_nobody() -> None:
 @pytest.mark.parametrize(("population", "first"), [(None, 7), (6, 6), (3, 3), (11, 7)])
 def test_the_population_has_a_cell_of_the_vector(population: int | None, first: int) -> None:
     """Before or after the tables; cells that nobody asked for would be zero."""
-    books = {"a": CodeBook("a", Numeric(bounds=(Decimal(0), Decimal(1)), integer=True, bins=2))}
+    books = {"a": CodeBook("a", Numeric(bounds=(Decimal(0), Decimal(1)), integer=True, bins=2, outside="missing"))}
     laid = tables(books, [("a",)], 7)
     plan = count_plan(Packing.of(books), laid, 3, S, population)
     assert first_cell(laid, population) == first

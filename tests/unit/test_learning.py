@@ -189,7 +189,7 @@ def test_learning_has_its_share_and_the_whole_is_within_epsilon(tmp_path: Path, 
     # The histogram is an answer like all others: the curve must have been computed for its cells.
     [fine] = plan.learning.bins.asked
     if plan.task.curve_cells is not None:
-        assert cells_of(fine.query, codebooks(plan.learning.fine)) == 103 <= plan.task.curve_cells
+        assert cells_of(fine.query, codebooks(plan.learning.fine)) == 105 <= plan.task.curve_cells
 
 
 def test_without_learning_nothing_is_set_aside(tmp_path: Path) -> None:
@@ -241,9 +241,9 @@ def test_bins_are_cut_where_rows_crowd(tmp_path: Path) -> None:
     plan = planned(tmp_path)
     assert plan.learning is not None
     assert plan.learning.bins.step == BINS_STEP
-    counts = np.zeros(103)
+    counts = np.zeros(105)
     counts[40:60] = 100
-    counts[-2:] = 10**6  # undeclared and missing rows cut nothing
+    counts[-4:] = 10**6  # rows that are clipped, undeclared or missing cut nothing
     domain = plan.learning.learned(sealed(plan, counts), ())
     age = domain.attributes["age"]
     assert isinstance(age, Numeric)
@@ -258,7 +258,7 @@ def test_the_plan_holds_for_every_domain_that_can_be_learned(tmp_path: Path, nam
     """All rounds of the synthesizer on few bins: within the charge, the candidates and the cells that were planned."""
     plan = planned(tmp_path, synthesizer={"name": name})
     assert plan.learning is not None
-    for counts in (np.zeros(103), np.full(103, -5.0), np.eye(103)[7] * 1000, np.full(103, 8.0)):
+    for counts in (np.zeros(105), np.full(105, -5.0), np.eye(105)[7] * 1000, np.full(105, 8.0)):
         learned = plan.on(plan.learning.learned(sealed(plan, counts), ()))
         books = codebooks(learned.domain)
         assert learned.domain.attributes["age"].size <= 5
@@ -288,7 +288,7 @@ def test_a_table_that_was_not_planned_is_no_candidate(tmp_path: Path) -> None:
     """On two bins the pair would be worth asking about; the plan, on sixty, did not count on it."""
     plan = planned(tmp_path, learn={"quantiles": {"age": 60}}, population={"declared_rows": 10**4})
     assert plan.learning is not None
-    few = plan.on(plan.learning.learned(sealed(plan, np.eye(103)[7] * 1000), ())).task
+    few = plan.on(plan.learning.learned(sealed(plan, np.eye(105)[7] * 1000), ())).task
     rows = next(n for n in range(10**4) if plan.synthesizer.cliques(replace(few, widest=None, declared_rows=n)))
     assert plan.synthesizer.cliques(replace(plan.task, declared_rows=rows)) == ()
     assert plan.synthesizer.cliques(replace(few, declared_rows=rows)) == ()

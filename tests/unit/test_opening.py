@@ -180,6 +180,7 @@ def test_what_a_charge_says_of_an_opening_cannot_be_guessed(world: World, monkey
     monkeypatch.setattr(opening, "require_same_tables", lambda *_: None)
     monkeypatch.setattr(opening, "refuse_zones", lambda *_: None)
     monkeypatch.setattr(opening, "_types", lambda *_: T.StructType())
+    monkeypatch.setattr(opening, "_rehearse", lambda *_: None)
     one, two = (opening._opening(world.env, world.plan, world.places) for _ in range(2))
     assert len(one["blind"]) == 64
     assert one["blind"] != two["blind"]

@@ -15,27 +15,52 @@ import pytest
 
 from store_doubles import MemoryLinks
 from synthward import api
-from synthward.errors import BudgetExceeded, GateFailed, IntegrityError, LedgerCorrupt, PolicyRefused
+from synthward.errors import (
+    BudgetExceeded,
+    ConfigError,
+    GateFailed,
+    IntegrityError,
+    LedgerCorrupt,
+    PolicyRefused,
+    UsageError,
+)
 from synthward.fit import joint
 from synthward.fit.model import Model
 from synthward.governance.policy import load_policy
 from synthward.ledger.ledger import Ledger
 from synthward.measure import curator
 from synthward.privacy.accounting import epsilon_of, rho_for
+from synthward.privacy.noise import NoiseCall
 from synthward.release.manifest import Manifest
 from synthward.run import main_job as module
+from synthward.run import rehearsal
 from synthward.run.environment import Environment
 from synthward.run.journal import OPENED, Journal
 from synthward.run.main_job import MainJob, Outcome
 from synthward.run.plan import RunIdentity
-from synthward.run.staging import Checked
+from synthward.run.rehearsal import Script
+from synthward.run.repair import ApprovedRepair, RepairJob
+from synthward.run.staging import Checked, Origin
 from synthward.sources.reading import Pinned, PinnedSource
+from synthward.spec.repair import Repair, load_repair
 from synthward.spec.request import Source
 from synthward.spec.site import load_site
 from synthward.store.chain import Chain
 from synthward.store.links import Link, next_link
 from synthward.store.places import TableRef, Zone
-from trial import SCOPE, Clock, CountingNoise, Stopped, TestSite, approve, open_budget, plan_of, stop_after
+from trial import (
+    SCOPE,
+    Clock,
+    CountingNoise,
+    Stopped,
+    TestSite,
+    approve,
+    merged,
+    open_budget,
+    plan_of,
+    stop_after,
+    write_yaml,
+)
 
 STEPS = (
     "preflight",
@@ -65,6 +90,9 @@ class World:
         broken: Why the pass fails, if it does.
         pinned: The source as it is pinned.
         exact: What the pass finds, by number of cells.
+        origins: Where what was staged comes from.
+        staging: Called when something is staged.
+        rehearsed: What was rehearsed for repairs.
     """
 
     root: Path
@@ -81,6 +109,9 @@ class World:
     broken: str = ""
     pinned: PinnedSource = field(default_factory=lambda: PinnedSource(()))
     exact: Callable[[int], np.ndarray] = lambda cells: np.ones(cells, dtype=np.int64)
+    origins: list[Origin] = field(default_factory=list)
+    staging: Callable[[], None] = lambda: None
+    rehearsed: list[Script] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.site = TestSite(self.root)
@@ -106,8 +137,12 @@ class World:
     def drive(self, on_step: Callable[[str], None] = lambda _: None, run_key: str = "") -> Outcome:
         """One driver."""
         plan = replace(self.plan, identity=RunIdentity.of(self.plan.file.digest, run_key))
+        return MainJob(self.environment(on_step), plan, (), 1).execute()
+
+    def environment(self, on_step: Callable[[str], None] = lambda _: None) -> Environment:
+        """What a driver is given."""
         chain = Chain(None, TableRef(parts=("journal",)), store=self.journal, clock=self.clock)
-        env = Environment(
+        return Environment(
             spark=None,  # type: ignore[arg-type]
             site=load_site(self.site.file),
             policy=load_policy(self.root / "policy.yaml"),
@@ -117,7 +152,6 @@ class World:
             clock=self.clock,
             on_step=on_step,
         )
-        return MainJob(env, plan, (), 1).execute()
 
     def ward(self, on_step: Callable[[str], None] = lambda _: None, runs: int = 1) -> api.Ward:
         """What a notebook or a job opens, with the request approved."""
@@ -133,7 +167,8 @@ class World:
 
     def open(self, _: Any, plan: Any, __: Any, journal: Journal) -> PinnedSource:
         """Stands for `open_source`."""
-        facts = {"copies": ["memory/copy"], "scope": SCOPE, "request_digest": plan.file.digest}
+        types = {"type": "struct", "fields": [_field("visit", "short"), _field("sex", "string"), _field("age", "byte")]}
+        facts = {"copies": ["memory/copy"], "scope": SCOPE, "request_digest": plan.file.digest, "types": types}
         journal.once(OPENED, lambda: ({**facts, "journal_id": secrets.token_hex(16)}, None))
         return self.pinned
 
@@ -149,14 +184,17 @@ class World:
         if self.broken:
             raise Stopped(self.broken)
 
-    def stage(self, _: Any, plan: Any, __: Any, model: Model, *___: Any) -> Checked:
+    def stage(self, _: Any, plan: Any, places: Any, model: Model, *rest: Any) -> Checked:
         """Stands for sampling and gates."""
         self.events.append("stage")
         self.models.append(model)
+        self.origins.append(rest[1])
+        self.staging()
         assert model.domain_digest == plan.domain.digest
         gates = [{"gate": "distance", "passed": self.gate, "detail": "as told"}]
         ids = {"release_id": plan.identity.release_id, "run_id": plan.identity.run_id}
         body = {**ids, "model": {"digest": model.digest}, "gates": gates, "budget": {"scope": SCOPE}}
+        body |= {"output": plan.file.request.output.name, "repair": rest[1].repair, "table": str(places.target)}
         return Checked(Manifest(body), 0)
 
     def publish(self, *_: Any) -> bool:
@@ -164,6 +202,10 @@ class World:
         self.events.append("publish")
         self.published.append("release")
         return len(self.published) == 1
+
+
+def _field(name: str, data_type: str) -> dict[str, Any]:
+    return {"name": name, "type": data_type, "nullable": True, "metadata": {}}
 
 
 class _Opener:
@@ -222,6 +264,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(module, "source_rows", lambda *_: None)
     monkeypatch.setattr(module.source, "check_unchanged", lambda *_: None)
     monkeypatch.setattr(module, "stage_and_check", made.stage)
+    monkeypatch.setattr(rehearsal, "rehearse", lambda _, script, *__: made.rehearsed.append(script))
     monkeypatch.setattr(module, "publish", made.publish)
     monkeypatch.setattr(module, "recognise", lambda *_: None)
     monkeypatch.setattr(module, "drop", lambda _, ref: made.events.append(f"drop {ref} with {made.kinds()[-1]}"))
@@ -693,3 +736,284 @@ def test_a_decision_that_no_longer_counts_can_be_given_again(world: World) -> No
     ward.approve(world.plan.file, **lee)
     assert ward.verdict(world.plan).ok
     assert [one.decision for one in ward.approvals(world.plan.file)] == ["approve", "approve", "revoke", "approve"]
+
+
+KEYED = {"output": {"keys": "fresh", "key_columns": ["visit"]}}
+
+
+def repair_of(world: World, run: str = "", **changes: Any) -> Repair:
+    """A repair as read from its file: the request's output section with changes laid over it."""
+    output = merged({"name": "visits", "rows": 200}, changes)
+    ids = {"version": 1, "run": run or world.plan.identity.run_id, "reason": "the table could not be written"}
+    return load_repair(write_yaml(world.root / "output.yaml", {**ids, "output": output}))
+
+
+def broken_staging(world: World) -> list[str]:
+    """Lets staging fail in a way that repeats; returns what the tries ended with."""
+    ended: list[str] = []
+
+    def fail() -> None:
+        raise ValueError("CHECK constraint domain_0 is violated by 30.1")
+
+    world.staging = fail
+    return ended
+
+
+def test_a_sealed_run_is_finished_with_another_output_section_and_not_charged_again(world: World) -> None:
+    world.ask(**KEYED)
+    broken_staging(world)
+    ward = world.ward()
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file)
+    assert ward.result is not None
+    assert (ward.result.status, ward.result.code, ward.result.retryable) == ("failed", 1, False)
+    assert "domain_0 is violated by 30.1" in str(ward.result.message)
+    spent, drawn, passes = world.accounts().state(SCOPE).spent, len(world.noise.drawn), world.events.count("stage")
+    world.staging = lambda: None
+    repair = repair_of(world, name="mended", rows=50, types="declared")
+    ward.approve_repair(world.plan.file, repair, by="kim", role="data_steward")
+    release = ward.run(world.plan.file, repair=repair)
+    assert release.outcome.is_new
+    assert (world.charges(), world.accounts().state(SCOPE).spent) == (1, spent)
+    assert len(world.noise.drawn) == drawn
+    assert [event for event in world.events if event.startswith("pass")] == ["pass after 1 charge(s)"]
+    assert world.events.count("stage") == passes + 1
+    assert world.kinds() == ["opened", "sealed", "fitted", "repaired", "validated", "published"]
+    assert len({model.digest for model in world.models}) == 1
+    body = release.manifest.body
+    assert body["output"] == "mended"
+    assert body["run_id"] == world.plan.identity.run_id
+    assert body["release_id"] != world.plan.identity.release_id
+    assert release.table.endswith(f"/mended__{release.release_id}")
+    assert (body["repair"]["output"], body["repair"]["of"]) == (repair.digest, world.plan.identity.release_id)
+    assert [entry["by"] for entry in body["repair"]["approvals"]] == ["kim"]
+    [script] = world.rehearsed
+    assert {name: found.simpleString() for name, found in script.types.items()} == {"sex": "string", "age": "bigint"}
+    fields = world.origins[-1].opened["types"]["fields"]
+    assert {entry["name"]: entry["type"] for entry in fields} == {"sex": "string", "age": "long"}
+
+
+def test_both_commands_recognise_a_repaired_release(world: World) -> None:
+    world.gate = False
+    ward = world.ward()
+    with pytest.raises(GateFailed):
+        ward.run(world.plan.file)
+    world.gate = True
+    repair = repair_of(world, rows=50)
+    ward.approve_repair(world.plan.file, repair, by="kim", role="data_steward")
+    with pytest.raises(Stopped):
+        world.ward(stop_after("validate")).run(world.plan.file, repair=repair)
+    with pytest.raises(UsageError, match="being finished with another output section"):
+        ward.run(world.plan.file)
+    release = ward.run(world.plan.file, repair=repair)
+    links = list(world.journal.links)
+    again, plain = ward.run(world.plan.file, repair=repair), ward.run(world.plan.file)
+    assert (again.outcome.is_new, plain.outcome.is_new) == (False, False)
+    assert again.table == plain.table == release.table
+    assert world.journal.links == links
+    other = repair_of(world, rows=51)
+    ward.approve_repair(world.plan.file, other, by="kim", role="data_steward")
+    with pytest.raises(UsageError, match="is published, and a published release is not drawn anew"):
+        ward.run(world.plan.file, repair=other)
+    assert world.journal.links == links
+
+
+def test_a_repair_that_fails_too_is_replaced_by_the_next(world: World) -> None:
+    broken_staging(world)
+    ward = world.ward()
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file)
+    for rows in (50, 60):
+        repair = repair_of(world, rows=rows)
+        ward.approve_repair(world.plan.file, repair, by="kim", role="data_steward")
+        with pytest.raises(ValueError, match="CHECK"):
+            ward.run(world.plan.file, repair=repair)
+    world.staging = lambda: None
+    assert ward.run(world.plan.file, repair=repair).outcome.is_new
+    assert world.kinds() == ["opened", "sealed", "fitted", "repaired", "repaired", "validated", "published"]
+    assert world.charges() == 1
+
+
+def test_a_repair_needs_its_own_decision(world: World) -> None:
+    broken_staging(world)
+    ward = world.ward()
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file)
+    world.staging = lambda: None
+    links = list(world.journal.links)
+    repair = repair_of(world, rows=50)
+    with pytest.raises(PolicyRefused, match="repair: approval is missing from: data_steward"):
+        ward.run(world.plan.file, repair=repair)
+    with pytest.raises(PolicyRefused, match="Ada made the request and cannot approve it"):
+        ward.approve_repair(world.plan.file, repair, by="Ada", role="data_steward")
+    with pytest.raises(PolicyRefused, match="the roles needed are data_steward"):
+        ward.approve_repair(world.plan.file, repair, by="lee", role="privacy_officer")
+    ward.approve_repair(world.plan.file, repair, by="kim", role="data_steward")
+    with pytest.raises(PolicyRefused, match="repair: approval is missing"):
+        ward.run(world.plan.file, repair=repair_of(world, rows=51))
+    assert world.journal.links == links
+
+
+def test_no_repair_without_roles_that_policy_names(world: World) -> None:
+    policy = {"tiers": {"T0": {"repair": []}}}
+    TestSite(world.root, policy=policy)
+    world.ask()
+    broken_staging(world)
+    ward = world.ward()
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file)
+    for act in (
+        lambda repair: ward.approve_repair(world.plan.file, repair, by="kim", role="data_steward"),
+        lambda repair: ward.run(world.plan.file, repair=repair),
+    ):
+        with pytest.raises(PolicyRefused, match="policy names no roles"):
+            act(repair_of(world, rows=50))
+
+
+@pytest.mark.parametrize("step", ["open", "charge", "draw", "seal"])
+def test_what_is_not_sealed_is_not_repaired(world: World, step: str) -> None:
+    """A repair never measures: neither what was not sealed, nor what somebody took out of the journal."""
+    with pytest.raises(Stopped):
+        world.ward(stop_after(step)).run(world.plan.file)
+    repair = repair_of(world, rows=50)
+    ward = world.ward()
+    ward.approve_repair(world.plan.file, repair, by="kim", role="data_steward")
+    passes, drawn, charges = len(world.events), len(world.noise.drawn), world.charges()
+    with pytest.raises(UsageError, match="there is nothing to repair"):
+        ward.run(world.plan.file, repair=repair)
+    assert (len(world.events), len(world.noise.drawn), world.charges()) == (passes, drawn, charges)
+
+
+def test_a_repair_fits_its_run_and_its_request(world: World) -> None:
+    world.ask(**KEYED)
+    ward = world.ward()
+    for repair, words in (
+        (repair_of(world, run="0" * 32, rows=50), "the repair is of run 0000"),
+        (repair_of(world, keys="fresh", key_columns=["visit"]), "is the request's own"),
+        (repair_of(world, keys="fresh", key_columns=["visit", "age"]), "'age' is not one of the request's"),
+        (repair_of(world, where={"sex": {"X": 1}}), "output.where.sex"),
+    ):
+        with pytest.raises((UsageError, ConfigError), match=words):
+            ward.run(world.plan.file, repair=repair)
+    assert world.kinds() == []
+
+
+def test_everything_that_refuses_a_run_is_said_at_once(world: World) -> None:
+    world.ask(purpose={"code": "fun"}, privacy={"epsilon": 99})
+    ward = api.Ward(None, load_site(world.site.file), noise=world.noise, clock=world.clock)  # type: ignore[arg-type]
+    TestSite(world.root, policy={"tiers": {"T0": {"max_epsilon_per_scope": 100}}})
+    with pytest.raises(PolicyRefused) as refused:
+        ward.run(world.plan.file)
+    for words in ("purpose.code", "approval is missing from: privacy_officer"):
+        assert words in str(refused.value)
+    world.ask(population={"scope": "other"})
+    with pytest.raises(PolicyRefused) as refused:
+        ward.run(world.plan.file)
+    for words in ("approval is missing from: privacy_officer", "scope 'other': is not open"):
+        assert words in str(refused.value)
+
+
+def test_a_pass_that_fails_quotes_nothing(world: World) -> None:
+    """Before the last seal the text of an error may be a cell's; the result is read outside of the protected zone."""
+    world.broken = "Jane Doe"
+    ward = world.ward()
+    with pytest.raises(Stopped):
+        ward.run(world.plan.file)
+    assert ward.result is not None
+    assert "withheld" in str(ward.result.message)
+    assert "Jane" not in ward.result.text
+
+
+def _first_call(world: World) -> NoiseCall:
+    [asked, *_] = next(world.plan.synthesizer.rounds(world.plan.task)).asked
+    return asked.call
+
+
+def test_a_repair_draws_nothing_whatever_the_journal_lacks(world: World) -> None:
+    """A journal whose seals were taken out is not measured again under the old charge."""
+    broken_staging(world)
+    ward = world.ward()
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file)
+    repair = repair_of(world, rows=50)
+    approved = ApprovedRepair(repair, world.plan, (), world.plan.identity.release_id)
+    job = RepairJob(replace(world.environment(), noise=world.noise), approved, ())
+    drawn = len(world.noise.drawn)
+    with pytest.raises(IntegrityError, match="a repair draws no noise"):
+        job._env.noise.draw("marginal(sex)", np.zeros(3, dtype=np.int64), _first_call(world))
+    assert len(world.noise.drawn) == drawn
+
+
+def test_of_two_repairs_at_once_each_driver_keeps_to_its_own(world: World) -> None:
+    """While one driver stages, another one begins a repair of its own: gates of the one never publish the other."""
+    broken_staging(world)
+    ward = world.ward()
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file)
+    first, second = repair_of(world, rows=50), repair_of(world, rows=60)
+    for repair in (first, second):
+        ward.approve_repair(world.plan.file, repair, by="kim", role="data_steward")
+
+    def overtaken() -> None:
+        world.staging = stop
+        with pytest.raises(Stopped):
+            ward.run(world.plan.file, repair=second)
+
+    def stop() -> None:
+        raise Stopped("second")
+
+    world.staging = overtaken
+    world.published.clear()
+    with pytest.raises(UsageError, match="being repaired in another way"):
+        ward.run(world.plan.file, repair=first)
+    assert not world.published
+    world.staging = lambda: None
+    assert ward.run(world.plan.file, repair=second).manifest.body["repair"]["output"] == second.digest
+    published = list(world.published)
+    with pytest.raises(UsageError, match="is published, and a published release is not drawn anew"):
+        ward.run(world.plan.file, repair=first)
+    assert world.published == published
+
+
+def test_a_planted_repair_changes_nothing(world: World) -> None:
+    """A link that the ledger does not name is not obeyed: the run goes on as it was approved."""
+    broken_staging(world)
+    ward = world.ward()
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file)
+    plant(world, "repaired", {"output": "0" * 64})
+    plant(world, "validated", {"passed": True, "version": 0, "manifest": "0" * 64}, b"{}")
+    world.staging = lambda: None
+    release = ward.run(world.plan.file)
+    assert release.outcome.is_new
+    assert release.manifest.body["repair"] is None
+    assert not ward.run(world.plan.file).outcome.is_new
+
+
+def test_a_repair_that_was_cut_out_of_the_journal_is_forfeit(world: World) -> None:
+    broken_staging(world)
+    ward = world.ward()
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file)
+    before = list(world.journal.links)
+    repair = repair_of(world, rows=50)
+    ward.approve_repair(world.plan.file, repair, by="kim", role="data_steward")
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file, repair=repair)
+    assert world.kinds()[-1] == "repaired"
+    world.journal.links[:] = before
+    world.staging = lambda: None
+    for again in (repair, None):
+        with pytest.raises(IntegrityError, match=r"step 'repaired\.0'"):
+            ward.run(world.plan.file, repair=again)
+    assert world.published == []
+
+
+def test_a_decision_on_a_repair_is_none_on_the_request(world: World) -> None:
+    """Neither does it approve the request, nor is it named as an approval of an earlier version."""
+    ward = world.ward()
+    repair = repair_of(world, rows=50)
+    ward.approve_repair(world.plan.file, repair, by="kim", role="data_steward")
+    edited = ward.plan(ward.request(world.site.request(title="Edited after approval")))
+    assert not [reason for reason in ward.verdict(edited).reasons if "kim" in reason]
+    assert all(one.by != "kim" for one in ward.approvals(world.plan.file))

@@ -26,6 +26,7 @@ from synthward.cli import result as result_module
 from synthward.cli.logs import JsonLines, Terminated, terminable
 from synthward.cli.main import main, run_job
 from synthward.cli.result import ResultFile
+from synthward.conditions import Outlook
 from synthward.errors import (
     BudgetExceeded,
     EnvironmentProblem,
@@ -36,6 +37,7 @@ from synthward.errors import (
     SynthwardError,
     UsageError,
 )
+from synthward.evaluate.gates.registry import remedies
 from synthward.run import check
 from synthward.run.journal import advice
 from synthward.run.plan import RunIdentity
@@ -65,11 +67,25 @@ class SparkSays(Exception):
         (StoreConflict("lost"), ("failed", 1, True, "StoreConflict", "lost")),
         (
             SparkSays("'Jane Doe' cannot be cast"),
-            ("failed", 1, True, "SparkSays", f"unexpected, condition CAST_INVALID_INPUT; {WITHHELD}"),
+            (
+                "failed",
+                1,
+                False,
+                "SparkSays",
+                f"unexpected, condition CAST_INVALID_INPUT; {Outlook.DETERMINISTIC.value}; {WITHHELD}",
+            ),
         ),
         (
             ValueError("Jane Doe"),
-            ("failed", 1, True, "ValueError", f"unexpected; {WITHHELD}"),
+            ("failed", 1, False, "ValueError", f"unexpected; {Outlook.DETERMINISTIC.value}; {WITHHELD}"),
+        ),
+        (
+            ConnectionResetError("Jane Doe"),
+            ("failed", 1, True, "ConnectionResetError", f"unexpected; {Outlook.TRANSIENT.value}; {WITHHELD}"),
+        ),
+        (
+            RuntimeError("Jane Doe"),
+            ("failed", 1, False, "RuntimeError", f"unexpected; {Outlook.UNKNOWN.value}; {WITHHELD}"),
         ),
         (
             KeyboardInterrupt(),
@@ -222,7 +238,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("broken")
 def test_an_unexpected_error_is_told_by_class_and_condition_only(capfd: pytest.CaptureFixture[str]) -> None:
     words = ["check", "file.yaml"]
-    told = f"SparkSays: unexpected, condition CAST_INVALID_INPUT; {WITHHELD}"
+    told = f"SparkSays: unexpected, condition CAST_INVALID_INPUT; {Outlook.DETERMINISTIC.value}; {WITHHELD}"
     with heard():
         assert main(words) == 1
         assert capfd.readouterr() == ("", f"synthward: {told}\n")
@@ -242,7 +258,9 @@ def test_an_unexpected_error_of_a_job_carries_its_code_and_no_text(
             run_job(["check", "file.yaml"])
         assert left.value.code == 1
         monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
-        with pytest.raises(JobFailed, match=r"^exit code 1 \(SparkSays; try again\): unexpected, condition ") as failed:
+        with pytest.raises(
+            JobFailed, match=r"^exit code 1 \(SparkSays; trying again unchanged will not help\): un"
+        ) as failed:
             run_job(["check", "file.yaml", "--log-format", "json"])
     shown = "".join(traceback.format_exception(failed.value))
     out, err = capfd.readouterr()
@@ -390,6 +408,36 @@ def link(kind: str, **facts: Any) -> Link:
 def test_every_state_says_what_it_means(links: list[Link], charged: bool, words: tuple[str, ...]) -> None:
     text = advice(links, charged=charged)
     assert all(word in text for word in words)
+
+
+@pytest.mark.parametrize(
+    "last", [link("sealed"), link("fitted"), link("repaired"), link("validated", passed=True), link("opened")]
+)
+def test_a_run_that_fails_in_the_same_way_again_is_not_to_be_repeated(last: Link) -> None:
+    """A scheduler would repeat it for ever; the advice says to stop that, and how the run may be finished."""
+    text = advice([last], charged=True, repeats=True)
+    assert "stop the schedule" in text
+    assert ("--repair" in text) == (last.kind not in ("opened", "sealed"))
+    assert "stop the schedule" not in advice([last], charged=True)
+    assert "stop the schedule" not in advice([link("published")], charged=True, repeats=True)
+
+
+@pytest.mark.parametrize(
+    ("failed", "words", "charged"),
+    [
+        (["types", "domain"], ("without a new charge", "--repair"), False),
+        (["out of domain"], ("max_out_of_domain_share", "new run, which is charged anew"), True),
+        (["clipped"], ("max_clipped_share", "new run, which is charged anew"), True),
+        (["row count", "distance"], ("larger epsilon", "charged anew"), True),
+        (["population"], ("population", "charged anew"), True),
+    ],
+)
+def test_a_quarantined_release_says_what_to_change_and_what_that_costs(
+    failed: list[str], words: tuple[str, ...], charged: bool
+) -> None:
+    text = remedies(failed)
+    assert all(word in text for word in words)
+    assert ("--repair" in text) != charged
 
 
 def test_errors_say_whether_a_retry_helps() -> None:

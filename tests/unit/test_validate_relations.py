@@ -30,7 +30,8 @@ from synthward.privacy.noise import NoiseCall
 from synthward.privacy.queries import Marginal, Population
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
-from synthward.release.table import LINEAGE, Fingerprint
+from synthward.release.names import LINEAGE
+from synthward.release.table import Fingerprint
 from synthward.run.records import limits_of
 
 BOOKS: dict[str, CodeBook] = codebooks(
@@ -216,7 +217,7 @@ def gates(
     table = noisy_tables([sealed(("c",), [50, 50, 0, 0], 1)], BOOKS)["c",]
     quality = {"c": column_quality(BOOKS["c"], table, np.array([50, 50, 0, 0]))}
     population = Measurement(Asked(Population(), NoiseCall("laplace", 2.0, 1)), np.array([100 * WEIGHT_UNIT]))
-    thresholds = Thresholds(100, 10, Decimal("0.1"), Decimal("0.1"), limit)
+    thresholds = Thresholds(100, 10, Decimal("0.1"), Decimal("0.1"), Decimal("0.1"), limit)
     expected = dict.fromkeys(["a", "b", "c"], "string")
     results = run_gates(GateInputs(found or inspection(), expected, quality, relations, population, thresholds))
     return {result.name: result.passed for result in results}

@@ -78,7 +78,8 @@ def show_history(options: argparse.Namespace) -> int:
             shown(f"try {row['started_at']} {row['status']} (exit code {row['code']}){told}"),
             file=sys.stderr,
         )
-    print(f"run {options.run}: {advice(links, charged=charged)}", file=sys.stderr)
+    repeats = bool(tries) and tries[-1]["status"] == "failed" and not tries[-1]["retryable"]
+    print(f"run {options.run}: {advice(links, charged=charged, repeats=repeats)}", file=sys.stderr)
     return 0
 
 

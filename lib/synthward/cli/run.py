@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from synthward.api import Release, Ward
     from synthward.run.plan import Plan
+    from synthward.spec.repair import Repair
     from synthward.spec.request_file import RequestFile
 
 
@@ -27,6 +28,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     run = commands.add_parser("run", parents=[common], help="run an approved request to a published release")
     _request_arguments(run)
     _key_argument(run)
+    _repair_argument(run, "finish a sealed run with the output section of this file, without a new charge")
     run.add_argument("--dry-run", action="store_true", help="the same as `synthward plan`")
     run.add_argument("--report-dir", type=Path, default=None, help="folder for report and manifest")
     run.add_argument("--result", metavar="URI", default=None, help="JSON file that says how the run ended")
@@ -39,6 +41,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
     approve = commands.add_parser("approve", parents=[common], help="record a decision on a request")
     _request_arguments(approve)
+    _repair_argument(approve, "decide on the output section of this file for a sealed run, not on the request")
     approve.add_argument("--by", required=True, help="account name of the person who decides")
     approve.add_argument("--role", required=True, help="role in which the person decides")
     approve.add_argument("--runs", type=int, default=1, help="how many runs the approval covers (default 1)")
@@ -66,6 +69,16 @@ def _request_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default=None, help="replaces the source's location; part of what is approved")
 
 
+def _repair_argument(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--repair", type=Path, metavar="FILE", default=None, help=text)
+
+
+def _repair(options: argparse.Namespace) -> Repair | None:
+    from synthward.spec.repair import load_repair
+
+    return None if options.repair is None else load_repair(options.repair)
+
+
 def _key_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-key", default="", help="the scheduler's key of this period; a retry uses the same one")
 
@@ -73,6 +86,8 @@ def _key_argument(parser: argparse.ArgumentParser) -> None:
 def run_request(options: argparse.Namespace) -> int:
     """Runs or, with --dry-run, shows the plan; one JSON line on stdout."""
     if options.dry_run:
+        if options.repair is not None:
+            raise UsageError("--dry-run shows the plan of a request; a repair has none. Leave one of them out")
         if options.result is not None:
             raise UsageError("--result says how a run ended, and --dry-run runs nothing; leave one of them out")
         return plan_request(options)
@@ -85,11 +100,11 @@ def run_request(options: argparse.Namespace) -> int:
         require_folder(options.report_dir, zones, "--report-dir")
     ending = ResultFile(options.result, lambda: session(options, "synthward result"), zones)
     try:
-        file = load(options)
+        file, repair = load(options), _repair(options)
         with ward(options, "synthward run") as opened:
             ending.require_new(opened.session)
             try:
-                release = opened.run(file, run_key=options.run_key)
+                release = opened.run(file, run_key=options.run_key, repair=repair)
             finally:
                 if opened.result is not None:
                     ending.write(opened.result, opened.session)
@@ -155,18 +170,23 @@ def approve_request(options: argparse.Namespace) -> int:
     """Records a decision."""
     from synthward.cli.sessions import ward
 
-    file = load(options)
+    file, repair = load(options), _repair(options)
+    decided = {
+        "by": options.by,
+        "role": options.role,
+        "expires": options.expires,
+        "decision": options.decision,
+        "note": options.note,
+    }
     with ward(options, "synthward approve") as opened:
-        opened.approve(
-            file,
-            by=options.by,
-            role=options.role,
-            runs=options.runs,
-            expires=options.expires,
-            decision=options.decision,
-            note=options.note,
-        )
-        verdict = opened.verdict(opened.plan(file))
+        if repair is None:
+            opened.approve(file, runs=options.runs, **decided)
+            verdict = opened.verdict(opened.plan(file))
+        else:
+            if options.runs != 1:
+                raise UsageError("--runs: a repair is of one run; leave it out")
+            opened.approve_repair(file, repair, **decided)
+            verdict = opened.repair_verdict(file, repair)
     missing = f"; still missing: {', '.join(verdict.missing_roles)}" if verdict.missing_roles else ""
     print(shown(f"recorded: {options.decision} by {options.by} as {options.role}, as entered, not signed{missing}"))
     return 0

@@ -1,8 +1,9 @@
 """Value <-> code: the reference of how a cell is understood, in plain Python, numpy and Arrow.
 
 `kernels/encode.py` says the same in native Spark expressions; tests hold the two together on every code. A code book
-has codes `0 .. size - 1` for the declared values (a category, false and true, or a bin of the grid), then `other` for
-what is present but not declared, then `missing`.
+has codes `0 .. size - 1` for the declared values (a category, false and true, or a bin of the grid), then, where values
+beyond the bounds are clipped, one for those `below` and one for those `above`, then `other` for what is present but not
+declared, then `missing`. The place of a value is finer than its code: an index of the grid instead of a bin.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import math
 import re
 import zoneinfo
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 
@@ -20,21 +21,25 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from synthward.domain import matching
+from synthward.domain.matching import MISSING
 from synthward.domain.spec import EPOCH, Attribute, Boolean, Categorical, Date, Domain, Numeric
+from synthward.domain.texts import (
+    EXCEL_EPOCH,
+    EXCEL_FALSE_DAY,
+    EXCEL_LAST,
+    date_regex,
+    number_regex,
+    tidied,
+)
+
+__all__ = ["ABOVE", "BELOW", "MISSING", "OTHER", "CodeBook", "codebooks", "date_at", "square_of"]
 
 OTHER = -1
-MISSING = -2
-"""Places that are no grid index: `place_of` returns an index of at least 0, or one of these."""
+"""Place of what is present but not declared."""
 
-_SPACES = "".join(map(chr, range(33)))
-"""What the JVM trims around a number; around a date it trims DEL as well."""
-
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[dDfF]?\Z")
-_HEX_NUMBER = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?\d+[dDfF]?\Z")
-_NAN = re.compile(r"(?i:nan)\Z|[+-]NaN\Z")
-_ISO_DATE = re.compile(r"([+-]?[0-9]{4,7})(?:-([0-9]{1,2})(?:-([0-9]{1,2})(?:[ T].*)?)?)?\Z", re.DOTALL)
-_CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
-"""The Gregorian calendar repeats after 400 years."""
+BELOW, ABOVE = -3, -4
+"""Places of what is clipped: in a sum the value counts as the bound, in a marginal it has a cell of its own."""
 
 
 @dataclass(frozen=True)
@@ -50,28 +55,62 @@ class CodeBook:
     attribute: Attribute
 
     @property
+    def clips(self) -> bool:
+        """Whether values beyond the bounds are clipped, and have codes of their own."""
+        return isinstance(self.attribute, Numeric | Date) and self.attribute.outside == "clip"
+
+    @property
+    def below(self) -> int:
+        """Code of values below the bounds.
+
+        Raises:
+            TypeError: The attribute clips nothing.
+        """
+        if not self.clips:
+            raise TypeError(f"'{self.name}' clips nothing")
+        return self.attribute.size
+
+    @property
+    def above(self) -> int:
+        """Code of values above the bounds; see `below`."""
+        return self.below + 1
+
+    @property
     def other(self) -> int:
         """Code of what is present but outside the domain."""
-        return self.attribute.size
+        return self.attribute.size + 2 * self.clips
 
     @property
     def missing(self) -> int:
         """Code of what is missing."""
-        return self.attribute.size + 1
+        return self.other + 1
 
     @property
     def cells(self) -> int:
         """Number of codes in all."""
-        return self.attribute.size + 2
+        return self.other + 2
 
     @cached_property
-    def _positions(self) -> dict[str, int]:
-        if isinstance(self.attribute, Categorical):
-            return {value: code for code, value in enumerate(self.attribute.values)}
-        if isinstance(self.attribute, Boolean):
-            texts = {text.lower(): 0 for text in self.attribute.false}
-            return texts | {text.lower(): 1 for text in self.attribute.true}
+    def _texts(self) -> dict[str, int]:
+        """Places by tidied text, those of missing texts included."""
+        attribute = self.attribute
+        if isinstance(attribute, Categorical):
+            return matching.by_text(attribute)
+        if isinstance(attribute, Boolean):
+            return {text.lower(): place for text, place in matching.declared(attribute) if place >= 0}
         return {}
+
+    @cached_property
+    def _numbers(self) -> dict[Decimal, int]:
+        return matching.by_number(self.attribute) if isinstance(self.attribute, Categorical | Boolean) else {}
+
+    @cached_property
+    def _doubles(self) -> dict[float, int]:
+        return matching.by_double(self.attribute) if isinstance(self.attribute, Categorical | Boolean) else {}
+
+    @cached_property
+    def _truths(self) -> Mapping[bool, int]:
+        return matching.by_truth(self.attribute) if isinstance(self.attribute, Categorical) else {}
 
     def labels(self) -> tuple[str, ...]:
         """A short text for each code, for reports."""
@@ -82,6 +121,9 @@ class CodeBook:
             declared = ("false", "true")
         else:
             declared = tuple(self.format_place(start) for start in attribute.grid.starts)
+            if self.clips:
+                first, last = (self.format_place(place) for place in (0, attribute.grid.count - 1))
+                declared = (*declared, f"(below {first})", f"(above {last})")
         return (*declared, "(other)", "(missing)")
 
     def format_place(self, index: int) -> str:
@@ -99,20 +141,29 @@ class CodeBook:
         raise TypeError(f"'{self.name}' is {attribute.TAG} and has no grid")
 
     def place_of(self, value: object) -> int:
-        """Where a source value stands: grid index or declared code, or `OTHER` or `MISSING`. Never fails."""
+        """Where a source value stands: grid index or declared code, or one of the negative places. Never fails."""
         attribute = self.attribute
-        if value is None or (isinstance(value, str) and value in attribute.missing):
+        if value is None:
             return MISSING
         if isinstance(attribute, Numeric):
             return _numeric_place(attribute, value)
         if isinstance(attribute, Date):
             return _date_place(attribute, value)
-        if isinstance(attribute, Boolean) and isinstance(value, bool):
-            return int(value)
-        text = _text(value)
-        if text in attribute.missing or (isinstance(attribute, Boolean) and not text.strip(" ")):
+        if isinstance(value, bool):
+            return int(value) if isinstance(attribute, Boolean) else self._truths.get(value, OTHER)
+        if isinstance(value, float):
+            return MISSING if math.isnan(value) else self._doubles.get(value, OTHER)
+        if isinstance(value, int | Decimal):
+            return self._numbers.get(Decimal(value), OTHER)
+        return self._text_place(str(value))
+
+    def _text_place(self, text: str) -> int:
+        attribute = self.attribute
+        if isinstance(attribute, Categorical):
+            return self._texts.get(tidied(text, trim=attribute.trim, fold=attribute.case == "fold"), OTHER)
+        if text in attribute.missing or not text.strip(" "):
             return MISSING
-        return self._positions.get(text.strip(" ").lower() if isinstance(attribute, Boolean) else text, OTHER)
+        return self._texts.get(text.strip(" ").lower(), OTHER)
 
     def code_of_place(self, place: int) -> int:
         """Code of a place: the bin of a grid index, the index itself of a category."""
@@ -120,6 +171,8 @@ class CodeBook:
             return self.other
         if place == MISSING:
             return self.missing
+        if place in (BELOW, ABOVE):
+            return self.below if place == BELOW else self.above
         if isinstance(self.attribute, Numeric | Date):
             return int(np.searchsorted(self.attribute.grid.starts, place, side="right")) - 1
         return place
@@ -127,6 +180,10 @@ class CodeBook:
     def code_of(self, value: object) -> int:
         """Code of one source value."""
         return self.code_of_place(self.place_of(value))
+
+    def is_present(self, value: object) -> bool:
+        """Whether a value counts in sums of a graded attribute: it is declared, or clipped to a bound."""
+        return self.place_of(value) not in (OTHER, MISSING)
 
     def quantum_of(self, value: object) -> int:
         """The fixed-point integer `q` that a value adds to a sum; 0 where nothing is present.
@@ -136,9 +193,11 @@ class CodeBook:
         """
         attribute = self.attribute
         if isinstance(attribute, Numeric):
-            number = _finite(value) if self.place_of(value) >= 0 else None
+            number = _finite(attribute, value) if self.is_present(value) else None
         elif isinstance(attribute, Date):
-            number = float(attribute.grid.low + place) if (place := self.place_of(value)) >= 0 else None
+            place = self.place_of(value)
+            place = {BELOW: 0, ABOVE: attribute.grid.count - 1}.get(place, place)
+            number = float(attribute.grid.low + place) if place >= 0 else None
         else:
             raise TypeError(f"'{self.name}' is {attribute.TAG} and has no sum")
         if number is None:
@@ -187,75 +246,56 @@ def date_at(attribute: Date, index: int) -> date:
     return date(EPOCH.year + ordinal // 12, ordinal % 12 + 1, 1)
 
 
-def _text(value: object) -> str:
-    """The text that a cell of any plain type casts to."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return _float_text(value)
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
-
-
-def _float_text(value: float) -> str:
-    """A double as the JVM writes it: 1.0, 1.0E7, Infinity."""
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
-    if value == 0 or 1e-3 <= abs(value) < 1e7:
-        return repr(value)
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    shown = "".join(map(str, digits))
-    return f"{'-' if sign else ''}{shown[0]}.{shown[1:] or '0'}E{int(exponent) + len(shown) - 1}"
-
-
-def _finite(value: object) -> float | None:
+def _finite(attribute: Numeric, value: object) -> float | None:
     """A number as a double; NaN stays NaN, text that is no number is None."""
     if isinstance(value, bool | int | float | Decimal):
         return float(value)
-    text = str(value).strip(_SPACES)
-    if _NAN.match(text):
-        return math.nan
-    if _HEX_NUMBER.match(text):  # what the JVM takes for a double, so does the reference
-        try:
-            return float.fromhex(text.rstrip("dDfF"))
-        except OverflowError:
-            return -math.inf if text.startswith("-") else math.inf
-    return float(text.rstrip("dDfF")) if _NUMBER.match(text) else None
+    text = str(value)
+    if not re.fullmatch(number_regex(attribute.decimal), text):
+        return None
+    return float(text.replace(attribute.decimal, "."))
 
 
 def _numeric_place(attribute: Numeric, value: object) -> int:
-    if isinstance(value, str) and not value.strip(" "):
+    if isinstance(value, str) and (value in attribute.missing or not value.strip(" ")):
         return MISSING
-    number = _finite(value)
+    number = _finite(attribute, value)
     if number is None:
         return OTHER
     if math.isnan(number) or number in {float(sentinel) for sentinel in attribute.sentinels}:
         return MISSING
     grid = attribute.grid
-    if math.isinf(number) or (attribute.outside == "missing" and not grid.low_float <= number <= grid.high_float):
+    if math.isinf(number):
         return OTHER
+    low, high = attribute.limits
+    if not low <= number <= high:
+        return OTHER if attribute.outside == "missing" else (BELOW if number < low else ABOVE)
     clipped = min(max(number, grid.low_float), grid.high_float)
     return int(np.rint((clipped - grid.low_float) * grid.per_unit))
 
 
 def _date_place(attribute: Date, value: object) -> int:
-    if isinstance(value, str) and not value.strip(" "):
+    if isinstance(value, str) and (value in attribute.missing or not value.strip(" ")):
+        return MISSING
+    if isinstance(value, float) and math.isnan(value):
         return MISSING
     day = _day(attribute, value)
     if day is None:
         return OTHER
-    grid = attribute.grid
-    if not isinstance(day, date):  # before or after everything that can be declared
-        return OTHER if attribute.outside == "missing" else (0 if day < 0 else grid.count - 1)
-    if day in attribute.sentinels:
-        return MISSING
-    index = attribute.ordinal(day) - grid.low
-    if attribute.outside == "missing" and not attribute.bounds[0] <= day <= attribute.bounds[1]:
-        return OTHER
-    return min(max(index, 0), grid.count - 1)
+    if isinstance(day, date):
+        if day in attribute.sentinels:
+            return MISSING
+        index = attribute.ordinal(day) - attribute.grid.low
+        if 0 <= index < attribute.grid.count:
+            return index
+        below = index < 0
+    else:
+        below = day < 0  # before or after everything that can be declared
+    return OTHER if attribute.outside == "missing" else (BELOW if below else ABOVE)
 
 
 def _day(attribute: Date, value: object) -> date | float | None:
-    """The date of a cell, None where it is none, -inf or inf where the engine's calendar reaches beyond Python's."""
+    """The date of a cell, None where it is none, -inf or inf where an instant lies beyond Python's calendar."""
     if isinstance(value, datetime):
         if value.tzinfo is None:
             return value.date()  # only an instant needs the declared zone to have a date
@@ -265,25 +305,53 @@ def _day(attribute: Date, value: object) -> date | float | None:
             return -math.inf if value.year == 1 else math.inf
     if isinstance(value, date):
         return value
-    if not isinstance(value, str):
+    if isinstance(value, bool):
         return None
-    text = value.strip(_SPACES + "\x7f")
+    if attribute.serial:
+        return _day_of_serial(value)
+    if isinstance(value, int | float | Decimal):
+        return _day_of_digits(attribute, value)
+    return _day_of_text(attribute, value) if isinstance(value, str) else None
+
+
+def _day_of_serial(value: object) -> date | None:
+    """Excel's serial number; its fraction is the time of day."""
+    if isinstance(value, str):
+        if not re.fullmatch(number_regex("."), value):
+            return None
+        number = float(value)
+    elif isinstance(value, int | float | Decimal):
+        number = float(value)
+    else:
+        return None
+    if not 1 <= number < EXCEL_LAST + 1:
+        return None
+    serial = math.floor(number)
+    if serial == EXCEL_FALSE_DAY:
+        return None
+    return EPOCH + timedelta(days=EXCEL_EPOCH + serial + (serial < EXCEL_FALSE_DAY))
+
+
+def _day_of_digits(attribute: Date, value: float | Decimal) -> date | None:
+    """A number whose digits are the date, such as 20240131."""
+    pattern, number = attribute.pattern, float(value)
+    if pattern is None or pattern.width is None or not 0 <= number < 10**pattern.width or number != int(number):
+        return None
+    return _day_of_text(attribute, f"{int(number):0{pattern.width}}")
+
+
+def _day_of_text(attribute: Date, text: str) -> date | None:
     if attribute.pattern is not None:
-        found = re.fullmatch(attribute.pattern.regex, value.strip(" "))
-        text = "-".join(found[group] if group else "1" for group in attribute.pattern.groups) if found else ""
-    found = _ISO_DATE.match(text)
-    return None if found is None else _calendar_day(int(found[1]), int(found[2] or 1), int(found[3] or 1))
-
-
-def _calendar_day(year: int, month: int, day: int) -> date | float | None:
-    cycles, within = divmod(year - EPOCH.year, _CYCLE_YEARS)
+        found = re.fullmatch(attribute.pattern.regex, text.strip(" "))
+        if found is None:
+            return None
+        parts = [int(found[group]) if group else 1 for group in attribute.pattern.groups]
+    elif re.fullmatch(date_regex(attribute.granularity), text, re.DOTALL):
+        written = text.strip(" ")[:10].split("-")
+        parts = [int(part) for part in (*written, "1", "1")[:3]]
+    else:
+        return None
     try:
-        found = date(EPOCH.year + within, month, day)
+        return date(*parts)
     except ValueError:
         return None
-    if 1 <= year <= 9999:
-        return found.replace(year=year)
-    epoch_day = (found - EPOCH).days + cycles * _CYCLE_DAYS
-    if not -(2**31) <= epoch_day < 2**31:
-        return None
-    return -math.inf if year < 1 else math.inf

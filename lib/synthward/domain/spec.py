@@ -20,6 +20,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from synthward.config.canonical import digest
 from synthward.config.fields import Findings, key
 from synthward.config.files import DOMAIN_BYTES, Fence, FileRefused
@@ -27,9 +29,12 @@ from synthward.config.loader import Document, load_document, load_named
 from synthward.config.text import LINE, quoted, text_fault
 from synthward.domain.codebook_file import DELIMITERS, CodebookFault, Dialect, read_codebook
 from synthward.domain.grid import FixedPoint, Grid
+from synthward.domain.texts import EXCEL, EXCEL_EPOCH, EXCEL_FALSE_DAY, forms, tidied
 from synthward.errors import ConfigError, Problem
 
 EPOCH = date(1970, 1, 1)
+EXCEL_FIRST = date(1900, 1, 1)
+LARGEST_FLOAT = 3.4e38
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Numeric(_Common):
     edges: tuple[Decimal, ...] = key((), doc="Lower edges of the second and later bins, instead of `bins`.")
     sentinels: tuple[Decimal, ...] = key((), doc="Numbers that mean 'missing', such as -9 or 999.")
     outside: Literal["clip", "missing"] = key("clip", doc="What a finite number beyond the bounds becomes.")
+    decimal: Literal[".", ","] = key(".", later=True, doc="Decimal mark of numbers in text columns.", example="','")
 
     @cached_property
     def grid(self) -> Grid:
@@ -65,6 +71,19 @@ class Numeric(_Common):
     def fixed_point(self) -> FixedPoint:
         """Scale of the sums."""
         return FixedPoint.of(self.grid.low_float, self.grid.high_float)
+
+    @cached_property
+    def limits(self) -> tuple[float, float]:
+        """Smallest and largest double within the bounds, each bound also as a FLOAT column holds it.
+
+        Half a step is the most that counts as the bound: the FLOAT next to 16777217 is 16777216, another whole number.
+        """
+        low, high = self.grid.low_float, self.grid.high_float
+        if max(abs(low), abs(high)) > LARGEST_FLOAT:
+            return low, high
+        lowest, highest = float(np.float32(low)), float(np.float32(high))
+        half = self.grid.step / self.grid.denominator / 2
+        return (lowest if low - half < lowest < low else low), (highest if high < highest < high + half else high)
 
     @property
     def size(self) -> int:
@@ -110,6 +129,14 @@ class Categorical(_Common):
         "value is refused).",
     )
     other: str | None = key(None, doc="Label that undeclared values get in the release; without it they become NULL.")
+    trim: bool = key(False, later=True, doc="Spaces around a text do not count.", example="true")
+    case: Literal["exact", "fold"] = key("exact", later=True, doc="fold: upper and lower case are one.", example="fold")
+    normalise: bool = key(
+        False,
+        later=True,
+        doc="A text also matches in its composed (NFC) and decomposed (NFD) Unicode form.",
+        example="true",
+    )
 
     @property
     def size(self) -> int:
@@ -133,8 +160,21 @@ class Categorical(_Common):
         both = sorted(set(self.values) & set(self.missing))
         if both:
             yield "missing", f"also declared as a value: {', '.join(both[:5])}"
+        alike = self._alike() if self.trim or self.case == "fold" or self.normalise else None
+        if alike is not None and not both:
+            yield "values", f"'{alike[0]}' and '{alike[1]}' are one text under `trim`, `case` and `normalise`"
         if self.other is not None and self.other in set(self.values):
             yield "other", f"'{self.other}' is a declared value; undeclared values need a label of their own"
+
+    def _alike(self) -> tuple[str, str] | None:
+        """Two declared texts that a cell could match both."""
+        owner: dict[str, str] = {}
+        for text in dict.fromkeys((*self.values, *self.missing)):
+            for form in forms(text, normalise=self.normalise):
+                first = owner.setdefault(tidied(form, trim=self.trim, fold=self.case == "fold"), text)
+                if first != text:
+                    return first, text
+        return None
 
 
 @dataclass(frozen=True)
@@ -161,7 +201,7 @@ class Boolean(_Common):
 
 _DATE_PART = re.compile(r"([A-Za-z])\1*|[^A-Za-z]")
 _DATE_PARTS = {
-    "yyyy": "([0-9]{4})",
+    "yyyy": "((?!0000)[0-9]{4})",
     "MM": "([0-9]{2})",
     "M": "([0-9]{1,2})",
     "dd": "([0-9]{2})",
@@ -179,10 +219,13 @@ class DatePattern:
     Attributes:
         regex: Of the whole text.
         groups: Group of year, month and day; 0 where the format has no such part, which then counts as 1.
+        width: Number of digits of a format that has nothing but digits, such as yyyyMMdd, else None: such dates are
+            read from columns of numbers too.
     """
 
     regex: str
     groups: tuple[int, int, int]
+    width: int | None = None
 
     @classmethod
     def of(cls, text: str) -> DatePattern:
@@ -192,7 +235,8 @@ class DatePattern:
             ValueError: It has other parts than these, no year, or one part twice.
         """
         regex, seen = "", ""
-        for part in (found[0] for found in _DATE_PART.finditer(text)):
+        parts = [found[0] for found in _DATE_PART.finditer(text)]
+        for part in parts:
             if part in _DATE_PARTS:
                 regex += _DATE_PARTS[part]
                 seen += part[0]
@@ -204,7 +248,9 @@ class DatePattern:
             raise ValueError("needs yyyy, and no part twice")
         dated = [part for part in seen if part in "yMd"]
         year, month, day = (dated.index(part) + 1 if part in dated else 0 for part in "yMd")
-        return cls(regex, (year, month, day))
+        whole = "".join(parts)
+        fixed = whole.isalpha() and all(len(part) > 1 for part in parts)
+        return cls(regex, (year, month, day), len(whole) if fixed else None)
 
 
 @dataclass(frozen=True)
@@ -216,7 +262,10 @@ class Date(_Common):
     granularity: Literal["day", "month", "year"] = key("day", doc="The release holds the first day of each period.")
     time_zone: str = key("UTC", doc="Zone in which an instant (TIMESTAMP) becomes a date.")
     format: str | None = key(
-        None, doc="Pattern of a text column, such as MM/dd/yyyy; default ISO 8601.", example="MM/dd/yyyy"
+        None,
+        doc="How a date is written in text or as a number: MM/dd/yyyy, yyyyMMdd, or `excel` for Excel's serial "
+        "numbers; default ISO 8601.",
+        example="MM/dd/yyyy",
     )
     bins: int | None = key(None, minimum=1, maximum=100_000, doc="Number of equal bins for marginals (default 32).")
     sentinels: tuple[date, ...] = key((), doc="Dates that mean 'missing', such as 1900-01-01.")
@@ -231,8 +280,27 @@ class Date(_Common):
 
     @cached_property
     def pattern(self) -> DatePattern | None:
-        """The format, read."""
-        return None if self.format is None else DatePattern.of(self.format)
+        """The format, read; None for ISO 8601 and for serial numbers."""
+        return None if self.format is None or self.serial else DatePattern.of(self.format)
+
+    @property
+    def serial(self) -> bool:
+        """Whether dates are Excel's serial numbers."""
+        return self.format == EXCEL
+
+    def number_of(self, day: date) -> int:
+        """A date as columns of numbers hold it: its digits, or Excel's serial number.
+
+        Raises:
+            ValueError: The format is neither.
+        """
+        if self.serial:
+            serial = (day - EPOCH).days - EXCEL_EPOCH
+            return serial - (serial <= EXCEL_FALSE_DAY)
+        if self.pattern is None or self.pattern.width is None or self.format is None:
+            raise ValueError(f"the format '{self.format}' is no number")
+        parts = {"yyyy": f"{day.year:04}", "MM": f"{day.month:02}", "dd": f"{day.day:02}"}
+        return int("".join(parts.get(found[0], "00") for found in _DATE_PART.finditer(self.format)))
 
     @cached_property
     def grid(self) -> Grid:
@@ -263,6 +331,8 @@ class Date(_Common):
             _ = self.pattern
         except ValueError as error:
             yield "format", f"'{self.format}': {error}"
+        if self.serial and first < EXCEL_FIRST:
+            yield "bounds", f"Excel's serial numbers begin with {EXCEL_FIRST}, found {first}"
 
 
 Attribute = Numeric | Categorical | Boolean | Date

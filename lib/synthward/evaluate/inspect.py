@@ -17,7 +17,8 @@ from synthward.evaluate.tables import has_label
 from synthward.kernels.encode import encode
 from synthward.kernels.marginals import weighted_marginals
 from synthward.privacy.queries import Clique
-from synthward.release.table import ROW, Fingerprint, Lineage, content_columns
+from synthward.release.names import ROW
+from synthward.release.table import Fingerprint, Lineage, content_columns
 
 Integers = npt.NDArray[np.int64]
 
@@ -129,7 +130,7 @@ def _outermost(cliques: Iterable[Clique]) -> tuple[Clique, ...]:
 
 
 def _cell_counts(staged: DataFrame, books: Mapping[str, CodeBook], cliques: Iterable[Clique]) -> dict[Clique, Integers]:
-    released = {name: _released(book) for name, book in books.items()}
+    released = {name: released_book(book) for name, book in books.items()}
     packing = Packing.of(released)
     laid = tables(released, list(cliques))
     quoted = ["`" + name.replace("`", "``") + "`" for name in released]
@@ -141,7 +142,7 @@ def _cell_counts(staged: DataFrame, books: Mapping[str, CodeBook], cliques: Iter
     return {part.clique: vector[part.offset : part.offset + part.cells].reshape(part.shape) for part in laid}
 
 
-def _released(book: CodeBook) -> CodeBook:
+def released_book(book: CodeBook) -> CodeBook:
     """The code book of the release: a label for undeclared values is a value of its own there, other texts are not."""
     attribute = book.attribute
     # A sentinel inside the bounds is an ordinary value of the release; a value beyond them is a fault.
@@ -165,4 +166,7 @@ def _as_source_cells(counts: Integers, columns: Clique, books: Mapping[str, Code
     for axis, name in enumerate(columns):
         if has_label(books[name]):
             counts = np.delete(counts, counts.shape[axis] - 2, axis)
+        if books[name].clips:  # a release holds nothing beyond the bounds
+            size = books[name].attribute.size
+            counts = np.insert(counts, [size, size], 0, axis)
     return counts

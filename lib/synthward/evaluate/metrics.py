@@ -7,6 +7,7 @@ noise, whose expected size is known from the public scale.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.domain.codes import CodeBook
-from synthward.evaluate.tables import NoisyTable, has_label
+from synthward.evaluate.tables import NoisyTable, compared, compared_labels, noise_cells
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,13 +29,16 @@ class ColumnQuality:
         name: Column.
         kind: Its type in the domain.
         labels: A text for each cell.
-        noisy: Shares by the sealed marginal, shape (cells,); `other` is in `missing` where the release has no label.
+        noisy: Shares by the sealed marginal, shape (cells,); `other` is in `missing` where the release has no label,
+            and what is clipped is in the bin of its bound.
         synthetic: Shares in the release, same shape.
         error: Standard error of each noisy share, from the noise scale.
         distance: Total variation distance of the two.
         noise_distance: Total variation distance that the noise alone is expected to cause.
         out_of_domain: Noisy share of what was present but undeclared in the source.
         out_of_domain_error: Its standard error.
+        below: Noisy share of values below the bounds, which are clipped; 0 where nothing is clipped.
+        above: Noisy share of those above the bounds.
     """
 
     name: str
@@ -47,6 +51,18 @@ class ColumnQuality:
     noise_distance: float
     out_of_domain: float
     out_of_domain_error: float
+    below: float = 0.0
+    above: float = 0.0
+
+    @property
+    def clipped(self) -> float:
+        """Noisy share of values beyond the bounds."""
+        return self.below + self.above
+
+    @property
+    def clipped_error(self) -> float:
+        """Its standard error: that of two cells."""
+        return math.sqrt(2) * self.out_of_domain_error
 
     def to_json(self) -> dict[str, Any]:
         """For the manifest; numbers rounded to six digits."""
@@ -59,6 +75,8 @@ class ColumnQuality:
             "share_error": round(self.error, 6),
             "out_of_domain": round(self.out_of_domain, 6),
             "out_of_domain_error": round(self.out_of_domain_error, 6),
+            "below": round(self.below, 6),
+            "above": round(self.above, 6),
             "labels": list(self.labels),
             "noisy": [round(float(share), 6) for share in self.noisy],
             "synthetic": [round(float(share), 6) for share in self.synthetic],
@@ -75,31 +93,26 @@ def column_quality(book: CodeBook, sealed: NoisyTable, synthetic: npt.NDArray[np
     """
     noisy = np.maximum(sealed.counts, 0.0)
     whole = max(float(noisy.sum()), 1.0)
-    out = float(noisy[-2]) / whole
-    labels = list(book.labels())
-    drawn = synthetic.astype(np.float64)
-    if not has_label(book):
-        noisy, drawn = _merge_other(noisy), _merge_other(drawn)
-        labels = [*labels[:-2], labels[-1]]
-    noisy_shares, drawn_shares = noisy / whole, drawn / max(float(drawn.sum()), 1.0)
+    drawn = compared(synthetic.astype(np.float64), 0, book)
+    # Cut off at 0 as they are compared: empty cells of clipped values would add only their positive noise otherwise.
+    noisy_shares = np.maximum(compared(sealed.counts if book.clips else noisy, 0, book), 0.0) / whole
+    drawn_shares = drawn / max(float(drawn.sum()), 1.0)
     error = sealed.deviation / whole
     return ColumnQuality(
         name=book.name,
         kind=book.attribute.TAG,
-        labels=tuple(labels),
+        labels=compared_labels(book),
         noisy=noisy_shares,
         synthetic=drawn_shares,
         error=error,
         distance=float(np.abs(noisy_shares - drawn_shares).sum()) / 2,
-        noise_distance=min(1.0, sealed.mean_absolute / whole * len(labels) / 2),
-        out_of_domain=out,
+        noise_distance=min(1.0, sealed.mean_absolute / whole * noise_cells(book) / 2),
+        out_of_domain=float(noisy[book.other]) / whole,
         out_of_domain_error=error,
+        # Not cut off at 0: two cells of positive noise would look like clipped values.
+        below=float(sealed.counts[book.below]) / whole if book.clips else 0.0,
+        above=float(sealed.counts[book.above]) / whole if book.clips else 0.0,
     )
-
-
-def _merge_other(counts: Floats) -> Floats:
-    """`other` counted as missing: what a release without a label for it shows."""
-    return np.append(counts[:-2], counts[-2] + counts[-1])
 
 
 def summary(columns: Mapping[str, ColumnQuality]) -> dict[str, float]:

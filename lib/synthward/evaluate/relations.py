@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.domain.codes import CodeBook
-from synthward.evaluate.tables import NoisyTable, has_label, in_domain_order
+from synthward.evaluate.tables import NoisyTable, compared, in_domain_order, noise_cells
 from synthward.fit.model import Model
 from synthward.privacy.queries import Clique
 
@@ -87,13 +87,8 @@ def clique_quality(table: NoisyTable, synthetic: Integers, books: Mapping[str, C
     noisy, drawn = table.counts, synthetic.astype(np.float64)
     amount = 1.0
     for axis, name in enumerate(table.columns):
-        cells = noisy.shape[axis]
-        if has_label(books[name]):
-            amount *= cells
-        else:
-            noisy, drawn = _merge_other(noisy, axis), _merge_other(drawn, axis)
-            # The merged cell has the noise of two: sqrt(2) times as large, in Gaussian terms.
-            amount *= cells - 2 + math.sqrt(2)
+        noisy, drawn = compared(noisy, axis, books[name]), compared(drawn, axis, books[name])
+        amount *= noise_cells(books[name])
     difference = np.abs(noisy / rows - drawn / max(float(drawn.sum()), 1.0))
     spread = table.deviation**2 - table.mean_absolute**2
     return CliqueQuality(
@@ -104,12 +99,6 @@ def clique_quality(table: NoisyTable, synthetic: Integers, books: Mapping[str, C
         noise_distance_error=min(1.0, math.sqrt(table.counts.size * max(spread, 0.0)) / rows / 2),
         answers=table.answers,
     )
-
-
-def _merge_other(counts: Floats, axis: int) -> Floats:
-    """The last two cells of an axis, `other` and `missing`, as one."""
-    kept, special = np.split(counts, [counts.shape[axis] - 2], axis)
-    return np.concatenate([kept, special.sum(axis=axis, keepdims=True)], axis)
 
 
 def drawn_pairs(model: Model, books: Mapping[str, CodeBook]) -> tuple[Clique, ...]:

@@ -57,6 +57,38 @@ def has_label(book: CodeBook) -> bool:
     return isinstance(book.attribute, Categorical) and book.attribute.other is not None
 
 
+def compared(counts: Floats, axis: int, book: CodeBook) -> Floats:
+    """Counts of the code book's cells along one axis, as cells that can be told apart in a release.
+
+    What is clipped is released as the bound, so it is counted in the bound's bin; `other` without a label is released
+    as NULL, so it is counted as missing (the last cell).
+    """
+    moved = np.moveaxis(counts, axis, 0).copy()
+    if book.clips:
+        size = book.attribute.size
+        moved[0] += moved[book.below]
+        moved[size - 1] += moved[book.above]
+        moved = np.delete(moved, [book.below, book.above], 0)
+    if not has_label(book):
+        moved[-1] += moved[-2]
+        moved = np.delete(moved, -2, 0)
+    return np.moveaxis(moved, 0, axis)
+
+
+def noise_cells(book: CodeBook) -> float:
+    """How many cells' noise the compared cells have: a sum of k cells counts as sqrt(k), in Gaussian terms."""
+    ones = np.ones(book.cells)
+    return float(np.sqrt(compared(ones, 0, book)).sum())
+
+
+def compared_labels(book: CodeBook) -> tuple[str, ...]:
+    """A text for each cell of `compared`."""
+    labels = [
+        label for code, label in enumerate(book.labels()) if not (book.clips and code in (book.below, book.above))
+    ]
+    return tuple(labels) if has_label(book) else (*labels[:-2], labels[-1])
+
+
 def noisy_tables(sealed: Iterable[Measurement], books: Mapping[str, CodeBook]) -> dict[Clique, NoisyTable]:
     """One table for each set of columns with a sealed marginal; other kinds of answers are no tables.
 

@@ -91,7 +91,9 @@ def grouping(book: CodeBook, counts: Floats, deviation: float, total: float, apa
     """
     least = max(DEVIATIONS * deviation, SMALLEST_SHARE * total)
     excluded = set(excluded_cells(book))
-    runs = list(range(book.other)) if isinstance(book.attribute, Numeric | Date) else []
+    runs = list(range(book.attribute.size)) if isinstance(book.attribute, Numeric | Date) else []
+    if book.clips:  # in their order: what is clipped is next to the bound
+        runs = [book.below, *runs, book.above]
     singles = [cell for cell in range(book.cells) if cell not in excluded and cell not in runs]
     put_together = _runs(runs, counts, least, apart)
     common = _rare([cell for cell in singles if cell not in apart], counts, least, put_together)
@@ -105,7 +107,10 @@ def grouping(book: CodeBook, counts: Floats, deviation: float, total: float, apa
 
 
 def _runs(bins: list[int], counts: Floats, least: float, apart: Collection[int]) -> list[list[int]]:
-    """Join neighbouring bins until a run has enough rows. The remainder joins the last run."""
+    """Join neighbouring bins until a run has enough rows. The remainder joins the last run.
+
+    What is clipped stands before the first bin and after the last one.
+    """
     found: list[list[int]] = []
     run: list[int] = []
     for cell in bins:

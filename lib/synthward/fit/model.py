@@ -22,8 +22,11 @@ import numpy.typing as npt
 from synthward.errors import IntegrityError
 from synthward.fit.field_model import FieldModel, encoded
 
-FORMATS = (2, 3)
-"""Versions of the text: 2 for independent columns and trees, 3 with a field."""
+FORMATS = (2, 3, 4)
+"""Versions of the text: 2 for independent columns and trees, 3 with a field, 4 where columns have cells of clipped
+values, with or without a field. A model without such cells is written as before, so that its digest is what it was."""
+
+WITHOUT_FIELD, WITH_FIELD, CLIPPED = FORMATS
 
 MAX_CELLS = 2**23
 """Largest number of probabilities of a model: 64 MiB, which every sampling task receives."""
@@ -48,9 +51,10 @@ class ColumnModel:
     Attributes:
         name: Column.
         probabilities: Shape (cells,) without parents, else (product of the parents' groups, cells), row-major over the
-            parents in their order. Cells are declared codes, or runs of the grid, then `other` and `missing`. Every
-            row sums to 1, also that of a combination of parents which has probability 0.
-        starts: For graded columns the grid index at which each run starts, shape (cells - 2,), the first one 0; values
+            parents in their order. Cells are declared codes, or runs of the grid and perhaps what is clipped to its
+            first and to its last value (`clipped`), then `other` and `missing`. Every row sums to 1, also that of a
+            combination of parents which has probability 0.
+        starts: For graded columns the grid index at which each run starts, shape (runs,), the first one 0; values
             are uniform inside a run. Of a column with parents or children the runs are the attribute's bins, or
             parts of them that share the bin's group. None for codes.
         count: Grid length of graded columns, else 0.
@@ -70,6 +74,11 @@ class ColumnModel:
     def cells(self) -> int:
         """Number of cells of the column itself."""
         return int(self.probabilities.shape[-1])
+
+    @property
+    def clipped(self) -> bool:
+        """Whether two cells, after the runs, are values beyond the bounds: they are drawn as the bounds."""
+        return self.starts is not None and self.cells == len(self.starts) + 4
 
     @property
     def group_count(self) -> int:
@@ -127,11 +136,17 @@ class Model:
         joint = 0 if self.field is None else self.field.cells
         return joint + sum(column.probabilities.size for column in self.columns)
 
+    @property
+    def _format(self) -> int:
+        if any(column.clipped for column in self.columns):
+            return CLIPPED
+        return WITHOUT_FIELD if self.field is None else WITH_FIELD
+
     @cached_property
     def body(self) -> dict[str, Any]:
         """The model as plain JSON values; arrays are base64 of little-endian bytes."""
         columns = {
-            "format": FORMATS[0] if self.field is None else FORMATS[1],
+            "format": self._format,
             "synthesizer": self.synthesizer,
             "domain_digest": self.domain_digest,
             "order": list(self.order),
@@ -193,7 +208,8 @@ class Model:
                 column = _column(_mapping(part, "column"), room)
                 room -= column.probabilities.size
                 columns.append(column)
-            field = FieldModel.from_body(_mapping(body["field"], "field")) if found == FORMATS[1] else None
+            has_field = found == WITH_FIELD or (found == CLIPPED and "field" in body)
+            field = FieldModel.from_body(_mapping(body["field"], "field")) if has_field else None
             return cls(_name(body, "synthesizer"), _name(body, "domain_digest"), tuple(columns), order, field)
         except (KeyError, TypeError, ValueError) as error:
             why = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
@@ -250,7 +266,8 @@ def _check_column(column: ColumnModel, groups: Mapping[str, int]) -> None:
     # Looked at before their differences, which would pass through zero at the ends of 64 bits.
     if starts.size and (int(starts.min()) < 0 or int(starts.max()) >= column.count):
         raise ValueError(f"column '{column.name}' has runs that are not ascending from 0 to {column.count - 1}")
-    if starts.shape != (column.cells - 2,) or starts[0] != 0 or np.any(np.diff(starts, append=column.count) < 1):
+    runs = (column.cells - 4,) if column.clipped else (column.cells - 2,)
+    if not starts.size or starts.shape != runs or starts[0] != 0 or np.any(np.diff(starts, append=column.count) < 1):
         raise ValueError(f"column '{column.name}' has runs that are not ascending from 0 to {column.count - 1}")
 
 

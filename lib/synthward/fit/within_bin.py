@@ -61,12 +61,12 @@ def _refined(column: ColumnModel, found: Histogram) -> ColumnModel:
     for own in range(len(column.starts)):
         inside = bins == own
         within[inside] = _shares(found.counts[inside], widths[inside], found.deviation)
-    special = np.arange(column.cells - 2, column.cells)
+    special = np.arange(len(column.starts), column.cells)
     cell = np.concatenate([bins, special])
     groups = np.arange(column.cells) if column.groups is None else column.groups
     return replace(
         column,
-        probabilities=column.probabilities[..., cell] * np.concatenate([within, np.ones(2)]),
+        probabilities=column.probabilities[..., cell] * np.concatenate([within, np.ones(len(special))]),
         starts=found.starts,
         groups=groups[cell],
     )

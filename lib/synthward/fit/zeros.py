@@ -57,13 +57,23 @@ def read_zeros(
             for name, values in entry.items()
             if name in books
             for value in values
-            if books[name].code_of(value) >= books[name].other
+            if books[name].code_of(value) >= books[name].attribute.size
         ]
         problems += wrong
         if not unknown and not wrong:
-            codes = tuple(tuple(sorted({books[name].code_of(value) for value in entry[name]})) for name in entry)
+            codes = tuple(_codes(books[name], entry[name]) for name in entry)
             zeros.append(Zero(tuple(entry), codes))
     return zeros, problems
+
+
+def _codes(book: CodeBook, values: Iterable[str]) -> tuple[int, ...]:
+    """Codes of the named values; what is clipped to a bound is released as that bound, so it shares the bound's bin."""
+    codes = {book.code_of(value) for value in values}
+    if book.clips and 0 in codes:
+        codes.add(book.below)
+    if book.clips and book.attribute.size - 1 in codes:
+        codes.add(book.above)
+    return tuple(sorted(codes))
 
 
 def apart(zeros: Sequence[Zero], name: str) -> tuple[int, ...]:

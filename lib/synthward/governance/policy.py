@@ -40,6 +40,12 @@ class Tier:
     approvals: tuple[str, ...] = key(
         (), doc="Roles that must approve, each a different person, none the requester or in the same role."
     )
+    repair: tuple[str, ...] = key(
+        (),
+        later=True,
+        doc="Roles that must approve another output section for a run that is sealed already, each a different person, "
+        "none the requester or in the same role; without any, a run of this tier is never repaired.",
+    )
     controls: tuple[str, ...] = key(
         (),
         doc="Controls that must be shown, each by a gate of this version; a control that nothing shows refuses every "
@@ -52,7 +58,7 @@ class Tier:
             yield "max_epsilon_per_scope", f"found {self.max_epsilon_per_scope}, below max_epsilon_per_release"
         if self.max_delta_per_scope < self.max_delta:
             yield "max_delta_per_scope", f"found {self.max_delta_per_scope}, below max_delta"
-        for name in ("approvals", "controls"):
+        for name in ("approvals", "repair", "controls"):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 yield name, "lists one entry twice; keep one"
@@ -129,12 +135,13 @@ class Policy:
         yield from self._audiences()
         yield from self._order()
         for name, tier in self.tiers.items():
-            for index, role in enumerate(tier.approvals):
-                if role not in self.roles:
-                    yield (
-                        f"tiers.{name}.approvals[{index}]",
-                        f"{role!r} is not one of the roles: {', '.join(self.roles)}",
-                    )
+            for key_name, roles in (("approvals", tier.approvals), ("repair", tier.repair)):
+                for index, role in enumerate(roles):
+                    if role not in self.roles:
+                        yield (
+                            f"tiers.{name}.{key_name}[{index}]",
+                            f"{role!r} is not one of the roles: {', '.join(self.roles)}",
+                        )
 
     def _tier_names(self) -> Findings:
         expected = [f"T{index}" for index in range(len(self.tiers))]

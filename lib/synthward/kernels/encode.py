@@ -11,14 +11,25 @@ number is parsed once a row.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from synthward.domain.cells import Packing
-from synthward.domain.codes import MISSING, OTHER, CodeBook
-from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, Graded, Numeric
+from synthward.domain.codes import ABOVE, BELOW, MISSING, OTHER, CodeBook
+from synthward.domain.matching import Coded, by_double, by_number, by_text, by_truth, compared_texts
+from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, DatePattern, Graded, Numeric
+from synthward.domain.texts import (
+    EXCEL_EPOCH,
+    EXCEL_FALSE_DAY,
+    EXCEL_LAST,
+    date_regex,
+    folded_letters,
+)
+from synthward.kernels.held import spellings
+from synthward.kernels.supported import fits_decimal, fits_long
 
 UNIT = "unit"
 """Column that holds the id of the privacy unit; absent where the unit is the row."""
@@ -69,8 +80,9 @@ def encode(rows: DataFrame, books: Mapping[str, CodeBook], packing: Packing) -> 
         *keep, *(column for place, book in numbered for column in _place(place, book, schema[f"c{place}"]))
     )
     for place, book in numbered:
-        if isinstance(book.attribute, Categorical) and book.attribute.size > LOOKUP_VALUES:
-            placed = _join_codebook(placed, place, book.attribute)
+        attribute = book.attribute
+        if isinstance(attribute, Categorical) and _is_joined(attribute, schema[f"c{place}"]):
+            placed = _join_codebook(placed, place, attribute, schema[f"c{place}"])
     coded = placed.select(*keep, *(column for place, book in numbered for column in _code(place, book)))
     places = {name: place for place, name in enumerate(books)}
     words = [
@@ -86,20 +98,6 @@ def encode(rows: DataFrame, books: Mapping[str, CodeBook], packing: Packing) -> 
         for name in (quantum_column(place), present_column(place))
     ]
     return coded.select(*keep, *words, *sums)
-
-
-def unsupported(book: CodeBook, data_type: T.DataType) -> str | None:
-    """Why an attribute cannot be read from a column of this type, or None. Types are metadata, not data."""
-    name, attribute = data_type.simpleString(), book.attribute
-    scalar = isinstance(data_type, T.StringType | T.NumericType | T.BooleanType)
-    temporal = isinstance(data_type, T.StringType | T.DateType | T.TimestampType | T.TimestampNTZType)
-    if isinstance(attribute, Date):
-        return None if temporal else f"a date is read from DATE, TIMESTAMP or STRING, not from {name}"
-    if isinstance(attribute, Categorical) and isinstance(data_type, T.DateType):
-        return None
-    if not isinstance(attribute, Numeric) and isinstance(data_type, T.DecimalType) and data_type.scale > 6:
-        return f"the text of {name} depends on session settings; give a {attribute.TAG} attribute a STRING column"
-    return None if scalar else f"a {attribute.TAG} attribute is read from a plain column, not from {name}"
 
 
 def _sum(parts: list[Column]) -> Column:
@@ -129,24 +127,88 @@ def _parse(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
         value, missing = _parse_number(raw, attribute, data_type)
     elif isinstance(attribute, Date):
         value, missing = _parse_date(raw, attribute, data_type)
-    else:
+    elif isinstance(data_type, T.BooleanType):
+        value, missing = raw, raw.isNull()  # both truths have their places in stage 2
+    elif isinstance(data_type, T.NumericType):
+        value, missing = _parse_coded_number(raw, attribute, data_type)
+    elif isinstance(attribute, Boolean):
         text = plain_text(raw, data_type)
-        missing = raw.isNull() | _listed(text, attribute.missing)
-        value = text
-        if isinstance(attribute, Boolean) and isinstance(data_type, T.BooleanType):
-            value, missing = raw, raw.isNull()  # a column that is boolean already needs no texts
-        elif isinstance(attribute, Boolean):
-            missing = missing | (F.trim(text) == "")
-            value = F.lower(F.trim(text))
+        missing = raw.isNull() | _listed(text, attribute.missing) | (F.trim(text) == "")
+        value = F.lower(F.trim(text))
+    else:
+        value = _tidied(plain_text(raw, data_type), attribute)
+        texts = [form for text in attribute.missing for form in compared_texts(attribute, text)]
+        missing = raw.isNull() | _listed(value, tuple(dict.fromkeys(texts)))
     return [value.alias(f"v{place}"), missing.alias(f"m{place}")]
+
+
+def _tidied(text: Column, attribute: Categorical) -> Column:
+    if attribute.trim:
+        text = F.trim(text)
+    return F.translate(text, *folded_letters()) if attribute.case == "fold" else text
+
+
+def _parse_coded_number(raw: Column, attribute: Coded, data_type: T.DataType) -> tuple[Column, Column]:
+    """The cell as the type in which `_keys` writes declared numbers."""
+    keys = _keys(attribute, data_type)
+    gone = [_key(key, data_type) for key, place in keys if place == MISSING]
+    if isinstance(data_type, T.IntegralType):
+        value = raw.cast("long")
+    elif isinstance(data_type, T.FractionalType) and not isinstance(data_type, T.DecimalType):
+        value = raw.cast("double")
+        return value, raw.isNull() | F.isnan(value) | (value.isin(*gone) if gone else F.lit(False))
+    else:
+        value = raw
+    return value, raw.isNull() | (value.isin(*gone) if gone else F.lit(False))
 
 
 def _parse_number(raw: Column, attribute: Numeric, data_type: T.DataType) -> tuple[Column, Column]:
     if isinstance(data_type, T.StringType):
         text = plain_text(raw, data_type)
         missing = raw.isNull() | _listed(text, attribute.missing) | (F.trim(text) == "")
-        return text.try_cast("double"), missing
+        return _number_of_text(text, attribute.decimal), missing
     return raw.cast("double"), raw.isNull()
+
+
+# The strict grammar of texts (`domain/texts.py`). A regular expression costs as much as the cast after it, so marks of
+# the text decide wherever they can.
+
+
+def _number_of_text(text: Column, point: str) -> Column:
+    """The number that a whole text is by the grammar, else NULL.
+
+    What an engine's cast takes beyond the grammar (`12D`, `0x1p4`, NaN, tabs) begins with a control character, ends
+    with one or with a letter, or has an x. A text without these marks is cast, and the cast decides about the rest.
+    """
+    pointed = F.replace(text, F.lit(","), F.lit(".")) if point == "," else text
+    trimmed = F.trim(pointed)
+    last = F.substring(trimmed, -1, 1)
+    strict = (trimmed >= "+") & (last >= ".") & (last <= "9")
+    for mark in ("x", "X", ".") if point == "," else ("x", "X"):
+        strict = strict & ~F.contains(text, F.lit(mark))
+    return F.when(strict, pointed.try_cast("double"))
+
+
+def _day_of_text(text: Column, granularity: Literal["day", "month", "year"]) -> Column:
+    """The date that a whole text is by the grammar, else NULL.
+
+    Ten bytes with hyphens at the fifth and the eighth and a digit at the end are a date of four, two and two digits, or
+    none that a cast takes. A year of four zeros is one to the cast, and not to the grammar.
+    """
+    plain = (
+        (F.octet_length(text) == len("yyyy-MM-dd"))
+        & (F.substring(text, 5, 1) == "-")
+        & (F.substring(text, 8, 1) == "-")
+        & (F.substring(text, 10, 1) <= "9")
+        & (F.substring(text, 10, 1) >= "0")
+        & (text >= "0001")
+    )
+    return F.when(plain | _whole(text, date_regex(granularity)), text.try_cast("date"))
+
+
+def _whole(text: Column, regex: str) -> Column:
+    """Whether a whole text matches, line breaks at its end included, which `$` would overlook."""
+    return text.rlike(f"^(?:{regex})\\z")
 
 
 def _parse_date(raw: Column, attribute: Date, data_type: T.DataType) -> tuple[Column, Column]:
@@ -154,14 +216,16 @@ def _parse_date(raw: Column, attribute: Date, data_type: T.DataType) -> tuple[Co
     if isinstance(data_type, T.StringType):
         text = plain_text(raw, data_type)
         missing = missing | _listed(text, attribute.missing) | (F.trim(text) == "")
+        if attribute.serial:
+            return _day_of_serial(_number_of_text(text, ".")), missing
         if attribute.pattern is None:
-            return text.try_cast("date"), missing
-        # Rewritten to ISO 8601: the engine's parsing by pattern goes through an instant in the session's zone.
-        whole = f"^{attribute.pattern.regex}\\z"
-        iso = "-".join(f"${group}" if group else "1" for group in attribute.pattern.groups)
-        trimmed = F.trim(text)
-        rewritten = F.when(trimmed.rlike(whole), F.regexp_replace(trimmed, whole, iso))
-        return rewritten.try_cast("date"), missing
+            return _day_of_text(text, attribute.granularity), missing
+        return _day_by_pattern(F.trim(text), attribute.pattern), missing
+    if isinstance(data_type, T.NumericType):
+        number = raw.cast("double")
+        if isinstance(data_type, T.FractionalType):
+            missing = missing | F.coalesce(F.isnan(number), F.lit(False))
+        return (_day_of_serial(number) if attribute.serial else _day_of_digits(number, attribute)), missing
     if isinstance(data_type, T.TimestampType):
         # Independent of the session's time zone: the instant shifted into the declared zone, then whole days.
         # Clipped first, since shifting the last instants that fit 64 bits would overflow.
@@ -173,27 +237,94 @@ def _parse_date(raw: Column, attribute: Date, data_type: T.DataType) -> tuple[Co
     return raw.cast("date"), missing
 
 
-# Stage 2: `s<place>`, the grid index, declared code or text's position; OTHER or MISSING where there is none. Graded
-# attributes also get `p<place>`, whether a value is present: their sums need that and no index.
+def _day_by_pattern(trimmed: Column, pattern: DatePattern) -> Column:
+    # Rewritten to ISO 8601: the engine's parsing by pattern goes through an instant in the session's zone.
+    whole = f"^{pattern.regex}\\z"
+    iso = "-".join(f"${group}" if group else "1" for group in pattern.groups)
+    return F.when(trimmed.rlike(whole), F.regexp_replace(trimmed, whole, iso)).try_cast("date")
+
+
+def _day_of_serial(number: Column) -> Column:
+    """Excel's serial number; clipped before the casts, which are then safe wherever an engine evaluates them."""
+    serial = F.floor(F.greatest(F.lit(0.0), F.least(F.lit(float(EXCEL_LAST)), number))).cast("int")
+    shifted = serial + F.lit(EXCEL_EPOCH) + (serial < EXCEL_FALSE_DAY).cast("int")
+    valid = (number >= 1) & (number < EXCEL_LAST + 1) & (serial != EXCEL_FALSE_DAY)
+    return F.when(valid, F.date_from_unix_date(shifted))
+
+
+def _day_of_digits(number: Column, attribute: Date) -> Column:
+    """A number whose digits are the date, such as 20240131; at most 14 digits, which a double holds exactly."""
+    pattern = attribute.pattern
+    assert pattern is not None
+    assert pattern.width is not None
+    near = F.greatest(F.lit(0.0), F.least(F.lit(float(10**pattern.width - 1)), number))
+    whole = (near == number) & (F.rint(near) == near)
+    text = F.lpad(near.cast("long").cast("string"), pattern.width, "0")
+    return F.when(whole, _day_by_pattern(text, pattern))
+
+
+# Stage 2: `s<place>`, the grid index, declared code or text's position; where there is none, one of the negative
+# places. Graded attributes also get `p<place>`, whether a value is present: their sums need that and no index.
 
 
 def _place(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
     value, missing, attribute = F.col(f"v{place}"), F.col(f"m{place}"), book.attribute
     if isinstance(attribute, Numeric | Date):
         return [*_graded_place(place, missing, attribute, data_type), value]
-    if isinstance(attribute, Categorical) and attribute.size > LOOKUP_VALUES:
+    if isinstance(attribute, Categorical) and _is_joined(attribute, data_type):
         return [F.when(missing, MISSING).otherwise(OTHER).cast("long").alias(f"s{place}"), value]
-    if isinstance(attribute, Boolean) and isinstance(data_type, T.BooleanType):
-        position = value.cast("long")
-    elif isinstance(attribute, Boolean):
+    if isinstance(data_type, T.BooleanType):
+        truths = {False: 0, True: 1} if isinstance(attribute, Boolean) else by_truth(attribute)
+        false, true = (F.lit(truths.get(truth, OTHER)) for truth in (False, True))
+        position = F.when(value, true).otherwise(false)
+    elif isinstance(attribute, Boolean) and not isinstance(data_type, T.NumericType):
         found = F.when(value.isin(*(t.lower() for t in attribute.true)), 1).when(
             value.isin(*(t.lower() for t in attribute.false)), 0
         )
         position = found.otherwise(OTHER).cast("long")
     else:
-        # One compact expression whatever the length: chains of `when` outgrow what the JVM compiles.
-        position = F.array_position(F.array(*(F.lit(text) for text in attribute.values)), value) - 1
+        position = _found(value, attribute, data_type)
     return [F.when(missing, MISSING).otherwise(position).cast("long").alias(f"s{place}")]
+
+
+def _is_joined(attribute: Categorical, data_type: T.DataType) -> bool:
+    return attribute.size > LOOKUP_VALUES and not isinstance(data_type, T.BooleanType)
+
+
+def _keys(attribute: Coded, data_type: T.DataType) -> list[tuple[str | int | float, int]]:
+    """What the cells of a column are equal to, and the places of these keys; texts for DECIMAL, whose type they get."""
+    if isinstance(data_type, T.IntegralType):
+        return [(int(number), place) for number, place in by_number(attribute).items() if fits_long(number)]
+    if isinstance(data_type, T.DecimalType):
+        found = by_number(attribute).items()
+        return [(format(number, "f"), place) for number, place in found if fits_decimal(number, data_type)]
+    if isinstance(data_type, T.NumericType):
+        return list(by_double(attribute).items())
+    assert isinstance(attribute, Categorical)
+    return list(by_text(attribute).items())
+
+
+def _key(key: str | float, data_type: T.DataType) -> Column:
+    """A key as a literal of exactly the type of the cells."""
+    if isinstance(data_type, T.DecimalType):
+        return F.lit(key).cast(data_type)
+    return F.lit(key).cast("long") if isinstance(data_type, T.IntegralType) else F.lit(key)
+
+
+def _found(value: Column, attribute: Coded, data_type: T.DataType) -> Column:
+    """Place of a cell among the declared values.
+
+    One compact expression whatever the length: chains of `when` outgrow what the JVM compiles.
+    """
+    keys = [(key, place) for key, place in _keys(attribute, data_type) if place != MISSING]
+    if not keys:
+        return F.lit(OTHER)
+    where = F.array_position(F.array(*(_key(key, data_type) for key, _ in keys)), value)
+    places = [place for _, place in keys]
+    if places == list(range(len(places))):
+        return where - 1
+    # The first entry answers for what is not found: `array_position` counts from 1.
+    return F.get(F.array(F.lit(OTHER), *map(F.lit, places)), where.cast("int"))
 
 
 def _graded_place(place: int, missing: Column, attribute: Graded, data_type: T.DataType) -> list[Column]:
@@ -201,19 +332,24 @@ def _graded_place(place: int, missing: Column, attribute: Graded, data_type: T.D
     if isinstance(attribute, Numeric):
         gone, outside = _number_faults(value, missing, attribute, data_type)
         index = _number_index(value, attribute)
+        low, high = (F.lit(limit) for limit in attribute.limits)
+        below, above = value < low, value > high
     else:
         gone, outside = _date_faults(value, missing, attribute)
         index = _date_index(value, attribute)
+        below, above = _date_beyond(value, attribute)
+    where = F.when(gone, MISSING).when(outside, OTHER)
+    if attribute.outside == "clip":
+        where = where.when(below, BELOW).when(above, ABOVE)
     return [
-        F.when(gone, MISSING).when(outside, OTHER).otherwise(index).cast("long").alias(f"s{place}"),
+        where.otherwise(index).cast("long").alias(f"s{place}"),
         (~gone & ~outside).alias(present_column(place)),
     ]
 
 
 def _number_faults(value: Column, missing: Column, attribute: Numeric, data_type: T.DataType) -> tuple[Column, Column]:
     """(missing, outside of the domain); neither is ever NULL where it decides."""
-    grid = attribute.grid
-    sentinels = [float(sentinel) for sentinel in attribute.sentinels]
+    sentinels = [n for sentinel in attribute.sentinels for n in spellings(float(sentinel), data_type)]
     gone, outside = missing, value.isNull()
     if not isinstance(data_type, T.IntegralType | T.DecimalType | T.BooleanType):
         gone = gone | F.coalesce(F.isnan(value), F.lit(False))
@@ -221,7 +357,8 @@ def _number_faults(value: Column, missing: Column, attribute: Numeric, data_type
     if sentinels:
         gone = gone | F.coalesce(value.isin(*sentinels), F.lit(False))
     if attribute.outside == "missing":
-        outside = outside | (value < F.lit(grid.low_float)) | (value > F.lit(grid.high_float))
+        low, high = attribute.limits
+        outside = outside | (value < F.lit(low)) | (value > F.lit(high))
     return gone, outside
 
 
@@ -238,34 +375,48 @@ def _number_index(value: Column, attribute: Numeric) -> Column:
 def _date_faults(value: Column, missing: Column, attribute: Date) -> tuple[Column, Column]:
     """As `_number_faults`; compared as day numbers, since a date literal goes through the JVM's own calendar."""
     day, gone, outside = F.unix_date(value), missing, value.isNull()
-    first, last = ((bound - EPOCH).days for bound in attribute.bounds)
     sentinels = [(sentinel - EPOCH).days for sentinel in attribute.sentinels]
     if sentinels:
         gone = gone | F.coalesce(day.isin(*sentinels), F.lit(False))
     if attribute.outside == "missing":
-        outside = outside | (day < first) | (day > last)
+        below, above = _date_beyond(value, attribute)
+        outside = outside | below | above
     return gone, outside
 
 
-def _date_index(value: Column, attribute: Date) -> Column:
-    # LONG throughout: the last days that fit 32 bits, less a lower bound, would overflow.
-    grid = attribute.grid
+def _date_beyond(value: Column, attribute: Date) -> tuple[Column, Column]:
+    """Whether a date lies in a period before the first one, or after the last one."""
+    ordinal, grid = _date_ordinal(value, attribute), attribute.grid
+    return ordinal < F.lit(grid.low), ordinal > F.lit(grid.low + grid.count - 1)
+
+
+def _date_ordinal(value: Column, attribute: Date) -> Column:
+    """Days, months or years since 1970-01-01 as LONG: the last days that fit 32 bits, less a bound, would overflow."""
     if attribute.granularity == "day":
         ordinal = F.unix_date(value).cast("long")
     elif attribute.granularity == "year":
         ordinal = F.year(value).cast("long") - EPOCH.year
     else:
         ordinal = (F.year(value).cast("long") - EPOCH.year) * 12 + F.month(value) - 1
+    return ordinal
+
+
+def _date_index(value: Column, attribute: Date) -> Column:
+    grid, ordinal = attribute.grid, _date_ordinal(value, attribute)
     first, last = F.lit(0).cast("long"), F.lit(grid.count - 1).cast("long")
     return F.greatest(first, F.least(last, ordinal - grid.low))
 
 
-def _join_codebook(placed: DataFrame, place: int, attribute: Categorical) -> DataFrame:
-    """Looks a long code list up by a broadcast join; values are unique, so no row is multiplied."""
-    session = placed.sparkSession
-    listed = session.createDataFrame(
-        [(value, code) for code, value in enumerate(attribute.values)], f"b{place} string, n{place} long"
-    )
+def _join_codebook(placed: DataFrame, place: int, attribute: Categorical, data_type: T.DataType) -> DataFrame:
+    """Looks a long code list up by a broadcast join; keys are unique, so no row is multiplied."""
+    keys = [(key, code) for key, code in _keys(attribute, data_type) if code != MISSING]
+    if isinstance(data_type, T.IntegralType):
+        kind = "long"
+    else:
+        kind = "double" if isinstance(data_type, T.FloatType | T.DoubleType) else "string"
+    listed = placed.sparkSession.createDataFrame(keys, f"b{place} {kind}, n{place} long")
+    if isinstance(data_type, T.DecimalType):
+        listed = listed.withColumn(f"b{place}", F.col(f"b{place}").cast(data_type))
     joined = placed.join(F.broadcast(listed), F.col(f"v{place}") == F.col(f"b{place}"), "left")
     found = F.when(F.col(f"s{place}") == MISSING, MISSING).otherwise(F.coalesce(F.col(f"n{place}"), F.lit(OTHER)))
     kept = [F.col(name) for name in placed.columns if name not in (f"s{place}", f"v{place}")]
@@ -281,7 +432,10 @@ def _code(place: int, book: CodeBook) -> list[Column]:
     special = F.when(where == OTHER, book.other).otherwise(book.missing)
     if not isinstance(attribute, Numeric | Date):
         return [F.when(inside, where).otherwise(special).cast("long").alias(f"k{place}")]
-    code = F.when(inside, _bin(where, attribute)).otherwise(special).cast("long")
+    code = F.when(inside, _bin(where, attribute))
+    if book.clips:
+        code = code.when(where == BELOW, book.below).when(where == ABOVE, book.above)
+    code = code.otherwise(special).cast("long")
     present = F.col(present_column(place))
     return [
         code.alias(f"k{place}"),
@@ -303,7 +457,9 @@ def _quantum(place: int, attribute: Graded) -> Column:
     """Clipped as a double, centred, scaled by a power of two, rounded, and clipped again as an integer."""
     scale = attribute.fixed_point
     if isinstance(attribute, Date):
-        value = F.col(f"s{place}").cast("double") + F.lit(float(attribute.grid.low))
+        where, last = F.col(f"s{place}"), F.lit(attribute.grid.count - 1).cast("long")
+        clipped = F.when(where == ABOVE, last).otherwise(F.greatest(F.lit(0).cast("long"), where))
+        value = clipped.cast("double") + F.lit(float(attribute.grid.low))
     else:
         value = _clipped(F.col(f"v{place}"), attribute)
     rounded = F.rint((value - F.lit(scale.centre)) * F.lit(scale.per_unit)).cast("long")

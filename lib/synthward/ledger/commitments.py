@@ -29,7 +29,8 @@ class Commitment:
     Attributes:
         run_id: The run.
         attempt: Its attempt.
-        step: The step: `sealed.` and the name of a round, `fitted`, `validated`, `copied.` and a number.
+        step: The step: `sealed.` and the name of a round, `fitted`, `validated`, `copied.` and a number; of a repair
+            `repaired.` and a number, and `validated.` and the same number.
         digest: Hash of the journal's link, 64 hexadecimal digits.
         seal_key: The key, 64 hexadecimal digits, that opens the payload of a seal; None for other links. It is known to
             nobody before it stands here.

@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Attribute, Date, Numeric
+from synthward.kernels.held import held
+from synthward.release.names import ROW
 from synthward.sample.decode import decode_all, release_type
 from synthward.store.delta import commit_again, version_of
-from synthward.store.places import TableRef
-
-ROW = "_row"
-LINEAGE = ("_synthetic", "_release_id", "_model_digest", "_generated_at", ROW)
-"""Columns that every release has after the source's."""
+from synthward.store.places import TableRef, quoted
 
 PROPERTY = "synthward."
 
@@ -93,7 +92,8 @@ def _fresh_key(data_type: T.DataType, release_id: str) -> Column:
     """An id made from the row number alone: integers count down from -1, texts start with `synthetic-`."""
     if isinstance(data_type, T.NumericType):
         return (-1 - F.col(ROW)).cast(data_type)
-    return F.concat(F.lit(f"synthetic-{release_id}-"), F.lpad(F.col(ROW).cast("string"), 12, "0"))
+    text = F.concat(F.lit(f"synthetic-{release_id}-"), F.lpad(F.col(ROW).cast("string"), 12, "0"))
+    return text.cast("binary") if isinstance(data_type, T.BinaryType) else text
 
 
 def constraints(books: Mapping[str, CodeBook], types: Mapping[str, T.DataType]) -> dict[str, str]:
@@ -106,34 +106,47 @@ def constraints(books: Mapping[str, CodeBook], types: Mapping[str, T.DataType]) 
         "row_number": f"`{ROW}` IS NOT NULL AND `{ROW}` >= 0",
         "release": "`_release_id` IS NOT NULL",
     }
-    for place, (name, book) in enumerate(books.items()):
-        quoted = "`" + name.replace("`", "``") + "`"
-        found = []
-        if book.attribute.required:
-            found.append(f"{quoted} IS NOT NULL")
-        in_range = _range(quoted, book.attribute, types[name])
+    by_column = constraints_by_column(books, types)
+    return checks | {f"domain_{place}": by_column[name] for place, name in enumerate(books) if name in by_column}
+
+
+def constraints_by_column(books: Mapping[str, CodeBook], types: Mapping[str, T.DataType]) -> dict[str, str]:
+    """CHECK expressions by column, of those that have one."""
+    checks = {}
+    for name, book in books.items():
+        column = quoted(name)
+        found = [f"{column} IS NOT NULL"] if book.attribute.required else []
+        in_range = _range(column, book.attribute, types[name])
         if in_range is not None:
-            found.append(f"({quoted} IS NULL OR {in_range})")
+            found.append(f"({column} IS NULL OR {in_range})")
         if found:
-            checks[f"domain_{place}"] = " AND ".join(found)
+            checks[name] = " AND ".join(found)
     return checks
 
 
-def _range(quoted: str, attribute: Attribute, data_type: T.DataType) -> str | None:
+def _range(column: str, attribute: Attribute, data_type: T.DataType) -> str | None:
     if isinstance(attribute, Numeric) and isinstance(data_type, T.NumericType):
-        low, high = attribute.grid.value(0), attribute.grid.value(attribute.grid.count - 1)
-        suffix = "D" if isinstance(data_type, T.FloatType | T.DoubleType) else ""
-        texts = [f"{float(n)!r}D" if suffix else f"{attribute.bounds[k]:f}" for k, n in enumerate((low, high))]
-        return f"{quoted} BETWEEN {texts[0]} AND {texts[1]}"
+        texts = [f"{bound:f}" for bound in attribute.bounds]
+        if isinstance(data_type, T.FloatType | T.DoubleType):
+            # As the type holds them: 0.7 as FLOAT is less than 0.7 as DOUBLE, and would break its own bound.
+            ends = held(attribute.grid, np.array([0, attribute.grid.count - 1], dtype=np.int64), data_type)
+            texts = [f"{float(end)!r}D" for end in ends]
+        return f"{column} BETWEEN {texts[0]} AND {texts[1]}"
     if isinstance(attribute, Date) and isinstance(data_type, T.DateType):
         first = attribute.bounds[0].replace(day=1) if attribute.granularity != "day" else attribute.bounds[0]
         first = first.replace(month=1) if attribute.granularity == "year" else first
-        return f"{quoted} BETWEEN DATE'{first}' AND DATE'{attribute.bounds[1]}'"
+        return f"{column} BETWEEN DATE'{first}' AND DATE'{attribute.bounds[1]}'"
     return None
 
 
 def stage(rows: DataFrame, target: TableRef, checks: Mapping[str, str], properties: Mapping[str, str]) -> int:
     """Writes rows and all properties in one commit; returns the table's version."""
+    write(rows, target, checks, properties)
+    return version_of(rows.sparkSession, target)
+
+
+def write(rows: DataFrame, target: TableRef, checks: Mapping[str, str], properties: Mapping[str, str]) -> None:
+    """Writes rows and all properties in one commit, in place of what is there."""
     writer = rows.writeTo(target.sql).using("delta").tableProperty("delta.dataSkippingStatsColumns", ROW)
     if any(set(name) & set(" ,;{}()\n\t=") for name in rows.columns):
         writer = writer.tableProperty("delta.columnMapping.mode", "name")
@@ -143,12 +156,11 @@ def stage(rows: DataFrame, target: TableRef, checks: Mapping[str, str], properti
         writer = writer.tableProperty(PROPERTY + name, value)
     # Of two drivers of one run that stage at once, both go on: with versions of their own that hold equal rows.
     commit_again(writer.createOrReplace)
-    return version_of(rows.sparkSession, target)
 
 
 def content_columns(columns: Sequence[str]) -> list[Column]:
     """Aggregates that make up a `Fingerprint`: number of rows, sum of row hashes."""
-    hashed = F.xxhash64(*(F.col("`" + name.replace("`", "``") + "`") for name in columns))
+    hashed = F.xxhash64(*(F.col(quoted(name)) for name in columns))
     return [F.count(F.lit(1)).alias("rows"), F.sum(hashed.cast("decimal(38,0)")).cast("string").alias("content")]
 
 

@@ -46,6 +46,11 @@ def column_findings(columns: Iterable[Mapping[str, Any]]) -> list[Finding]:
         (c for c in listed if c["out_of_domain"] - 3 * c["out_of_domain_error"] > OUT_OF_DOMAIN),
         key=lambda c: -c["out_of_domain"],
     )
+    # Releases of earlier versions do not tell what was clipped; the two shares have an error each.
+    clipped = sorted(
+        (c for c in listed if "below" in c and _clipped(c) - 3 * 2**0.5 * c["out_of_domain_error"] > OUT_OF_DOMAIN),
+        key=lambda c: -_clipped(c),
+    )
     return _present(
         _finding(
             "The model does not follow the measurement: the synthetic shares are further from the noisy ones than the "
@@ -57,13 +62,24 @@ def column_findings(columns: Iterable[Mapping[str, Any]]) -> list[Finding]:
             [(c["column"], f"expected noise {distance(c['noise_tvd'])}") for c in noisy],
         ),
         _finding(
-            "The source holds values that the domain does not declare; they became a label, missing or a bound in",
+            "The source holds values that the domain does not declare; they became a label or missing in",
             [
                 (c["column"], f"{percent(c['out_of_domain'])} ± {percent(2 * c['out_of_domain_error'])}")
                 for c in strange
             ],
         ),
+        _finding(
+            "The source holds values beyond the declared bounds; they became the bound in",
+            [
+                (c["column"], f"{percent(max(c['below'], 0.0))} below, {percent(max(c['above'], 0.0))} above")
+                for c in clipped
+            ],
+        ),
     )
+
+
+def _clipped(column: Mapping[str, Any]) -> float:
+    return float(column["below"] + column["above"])
 
 
 def relation_findings(relations: Iterable[Relation]) -> list[Finding]:

@@ -31,7 +31,7 @@ class Checked:
 
     Attributes:
         path: The file.
-        kind: domain, policy, request or site; empty where it cannot be told.
+        kind: domain, policy, population, repair, request or site; empty where it cannot be told.
         problems: What makes the file wrong, by line.
         refusals: Why policy would refuse the request, by line; only with a policy.
         notes: What to know of a request that is in order: its tier and the approvals that it needs.

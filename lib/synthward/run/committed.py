@@ -14,6 +14,7 @@ without its link is forfeit: what was drawn was seen, and is not drawn again (PR
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ from synthward.errors import IntegrityError, LedgerCorrupt
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.commitments import Commitment, CommitmentRecord
 from synthward.ledger.ledger import Ledger
-from synthward.run.journal import COPIED, OPENED, SEALED, Journal
+from synthward.run.journal import COPIED, OPENED, REPAIRED, SEALED, VALIDATED, Journal
 from synthward.run.plan import ATTEMPT
 from synthward.store.envelope import METHOD, disclose, enclose
 from synthward.store.links import Link
@@ -50,6 +51,7 @@ class CommittedJournal:
         self._scope = scope
         self._receipt = receipt
         self._last: CommitmentRecord | None = None
+        self._repair: tuple[int, Link] | None = None
 
     @property
     def run_id(self) -> str:
@@ -84,8 +86,8 @@ class CommittedJournal:
             IntegrityError: The step is forfeit.
         """
         if not self.is_bound:
-            return self._journal.find(kind)
-        record = self._record(kind)
+            return self._unbound(kind)
+        record = self._record(self._step(kind))
         return None if record is None else self._named(record)
 
     def once(self, kind: str, make: Make) -> Link:
@@ -95,8 +97,8 @@ class CommittedJournal:
             IntegrityError: The step is forfeit.
         """
         if not self.is_bound:
-            return self._journal.once(kind, make)[0]
-        return self.find(kind) or self._write(kind, kind, make)
+            return self._unbound(kind) or self._journal.once_more(kind, self._since(kind), make)
+        return self.find(kind) or self._write(kind, self._step(kind), make)
 
     def latest_receipt(self) -> dict[str, Any]:
         """The receipt of the last commitment used here, else of the charge, for the next link of the journal to keep.
@@ -166,6 +168,52 @@ class CommittedJournal:
         step = f"{COPIED}.{copies}"
         record = self._record(step)
         return self._named(record) if record is not None else self._write(COPIED, step, make)
+
+    def repairs(self) -> list[Link]:
+        """The committed `repaired` links, oldest first; the last one counts."""
+        if not self.is_bound:
+            return [link for link in self._journal.links() if link.kind == REPAIRED]
+        records = self._ledger.commitments(self._scope, self.run_id)
+        return [self._named(record) for record in records if record.commitment.step.startswith(f"{REPAIRED}.")]
+
+    def repair_again(self, repairs: int, make: Make) -> Link:
+        """The repair after the first `repairs` ones, made, written and committed unless another driver was first."""
+        if not self.is_bound:
+            there = self.repairs()
+            return self._journal.once_more(REPAIRED, there[repairs - 1] if repairs else None, make)
+        step = f"{REPAIRED}.{repairs}"
+        record = self._record(step)
+        return self._named(record) if record is not None else self._write(REPAIRED, step, make)
+
+    def after_repair(self) -> CommittedJournal:
+        """The same journal, in which gates count only after the last repair.
+
+        Raises:
+            IntegrityError: There is none.
+        """
+        there = self.repairs()
+        if not there:
+            raise IntegrityError(f"run {self.run_id} was never repaired")
+        view = copy.copy(self)
+        view._repair = (len(there) - 1, there[-1])
+        return view
+
+    def is_newest(self) -> bool:
+        """Whether no repair was recorded after the one that this view follows, or after none."""
+        return len(self.repairs()) == (0 if self._repair is None else self._repair[0] + 1)
+
+    def _step(self, kind: str) -> str:
+        """Name of the commitment of a kind that stands once: gates stand once for each repair."""
+        return kind if self._repair is None or kind != VALIDATED else f"{VALIDATED}.{self._repair[0]}"
+
+    def _since(self, kind: str) -> Link | None:
+        return None if self._repair is None or kind != VALIDATED else self._repair[1]
+
+    def _unbound(self, kind: str) -> Link | None:
+        since = self._since(kind)
+        if since is None:
+            return self._journal.find(kind)
+        return next((link for link in self._journal.links() if link.kind == kind and link.seq > since.seq), None)
 
     def _write(self, kind: str, step: str, make: Make, key: str | None = None) -> Link:
         """Writes a link and commits it; the committed link, ours or that of a driver that was first."""

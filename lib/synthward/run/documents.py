@@ -14,6 +14,7 @@ from synthward.domain.spec import Domain, load_domain
 from synthward.errors import ConfigError, Problem
 from synthward.governance.policy import Policy, load_policy
 from synthward.spec.population import Population, load_population
+from synthward.spec.repair import Repair, load_repair
 from synthward.spec.request import Request
 from synthward.spec.request_file import load_request
 from synthward.spec.site import SiteDocument, load_site
@@ -42,6 +43,7 @@ KINDS: dict[str, Kind] = {
     "domain": Kind(Domain, "Synthward domain", load_domain, frozenset({"attributes"})),
     "population": Kind(Population, "Synthward population", load_population, frozenset({"sources", "budget"})),
     "policy": Kind(Policy, "Synthward policy", load_policy, frozenset({"tiers", "purposes"})),
+    "repair": Kind(Repair, "Synthward repair", load_repair, frozenset({"run", "reason"})),
     "request": Kind(
         Request, "Synthward request", load_request, frozenset({"purpose", "population", "privacy", "columns"})
     ),

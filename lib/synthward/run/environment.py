@@ -68,6 +68,11 @@ class Places:
         target = Zone(site.releases).table(f"{plan.file.request.output.name}__{release_id}")
         return cls(protected.table(f"staging_{release_id}"), target, protected, release_id)
 
+    @property
+    def rehearsal(self) -> TableRef:
+        """The table of the rehearsal, which is there for a moment only."""
+        return self.protected.table(f"rehearsal_{self.release_id}")
+
     def copy_of_source(self, place: int) -> TableRef:
         """The run-scoped copy of a source table that has no versions."""
         return self.protected.table(f"source_{self.release_id}_{place}")

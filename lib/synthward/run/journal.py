@@ -2,7 +2,9 @@
 
 One hash chain a run in the protected zone, with the links `opened` (request, pinned source), `copied` (versions of the
 copies of what has no versions, if anything), one `sealed` for each step, `fitted` (the model), `validated` (gates and
-manifest) and `published`. Each is appended by compare-and-append. Which of them count is for `run.committed` to say.
+manifest) and `published`. A run that is finished with another output section has a link `repaired` for each section,
+after which `validated` and `published` stand once more. Each is appended by compare-and-append. Which of them count is
+for `run.committed` to say.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from synthward.store.links import Link
 
 OPENED, COPIED, SEALED = "opened", "copied", "sealed"
 FITTED, VALIDATED, PUBLISHED = "fitted", "validated", "published"
+REPAIRED = "repaired"
 
 
 class Journal:
@@ -59,6 +62,10 @@ class Journal:
         """
         return self._chain.get_or_append(kind, settled, make)[0]
 
+    def has_published(self, manifest: str) -> bool:
+        """Whether a link says that the manifest with this digest was published."""
+        return self._chain.find(lambda link: is_published(link, manifest)) is not None
+
     def newest(self, kind: str) -> Link | None:
         """The last link of a kind as the chain stands now."""
         return next((link for link in reversed(self.links()) if link.kind == kind), None)
@@ -92,19 +99,41 @@ class Journal:
         return seal
 
 
+def is_published(link: Link, manifest: str) -> bool:
+    """Whether a link says that the manifest with this digest was published."""
+    return link.kind == PUBLISHED and link.facts.get("manifest") == manifest
+
+
 def _is_seal(link: Link, step: str) -> bool:
     facts = link.facts if link.kind == SEALED else {}
     return facts.get("step") == step and facts.get("attempt") == ATTEMPT
 
 
-def advice(links: Sequence[Link], *, charged: bool) -> str:
+REPEATS = (
+    "the last try failed in a way that repeats, so that running the same command again fails again: stop the schedule. "
+    "What is sealed is durable and a charge stands; nothing further is spent. Mend what the message of that try names, "
+    "and run the same command again"
+)
+_REPAIR = (
+    "Or write another output section (name, rows, keys, types, where), have it approved by `synthward approve REQUEST "
+    "--repair FILE`, and finish the run by `synthward run REQUEST --repair FILE`, without a new charge"
+)
+"""What to do with a run whose last try failed for good; the latter where only the release is left to be made."""
+
+
+def advice(links: Sequence[Link], *, charged: bool, repeats: bool = False) -> str:
     """What a run's state means and what to do about it, for people.
 
     Args:
         links: The journal, as far as it goes.
         charged: Whether the ledger holds the run's charge.
+        repeats: Whether the last try failed, and not in a way that passes.
     """
     last = links[-1] if links else None
+    if last is not None and repeats and (last.kind in (FITTED, REPAIRED) or _is_waiting(last)):
+        return f"{last.kind}: {REPEATS}. {_REPAIR}"
+    if last is not None and repeats and last.kind in (OPENED, COPIED, SEALED):
+        return f"{last.kind}: {REPEATS}"
     if last is None:
         return (
             "nothing is recorded: the run was refused, failed before its source was pinned, or never began. Nothing is "
@@ -118,26 +147,29 @@ def advice(links: Sequence[Link], *, charged: bool) -> str:
             else "and nothing is spent yet; run the same command again"
         )
         return f"opened: the source is pinned {paid}"
-    if last.kind == COPIED:
-        return (
-            "copied: a copy of the source is in the protected zone, the charge is made; run the same command again: "
-            "it measures the copy, or makes another where that one is gone, and drops it when everything is sealed"
-        )
-    if last.kind == SEALED:
-        return (
-            "sealed: noisy answers are durable and protected data are not read for them again. Run the same command "
-            "again: it asks what is left, if anything, and goes on to sampling and gates; nothing is spent"
-        )
-    if last.kind == FITTED:
-        return (
-            "fitted: the model is durable, rows are left to be drawn and tested. Run the same command again; nothing "
-            "is spent"
-        )
     if last.kind == VALIDATED and not last.facts.get("passed"):
         return (
             "quarantined: a gate failed, the staged rows stay in the protected zone and nothing is published. Running "
-            "again gives the same; the charge stands. Read what the gate says, edit the request, have it approved"
+            "again gives the same; the charge stands. What the gate says tells whether another output section is "
+            "enough (`--repair`, without a new charge) or an edited request is needed, which is a new run and charged"
         )
-    if last.kind == VALIDATED:
-        return "validated: all gates passed, publication is left. Run the same command again; nothing is spent"
-    return "published: nothing is left to do. Running again recognises the release and changes nothing"
+    return _ADVICE[last.kind]
+
+
+_ADVICE = {
+    COPIED: "copied: a copy of the source is in the protected zone, the charge is made; run the same command again: it "
+    "measures the copy, or makes another where that one is gone, and drops it when everything is sealed",
+    SEALED: "sealed: noisy answers are durable and protected data are not read for them again. Run the same command "
+    "again: it asks what is left, if anything, and goes on to sampling and gates; nothing is spent",
+    FITTED: "fitted: the model is durable, rows are left to be drawn and tested. Run the same command again; nothing "
+    "is spent",
+    REPAIRED: "repaired: another output section was approved, rows are left to be drawn and tested. Run the same "
+    "command again, with --repair; nothing is spent",
+    VALIDATED: "validated: all gates passed, publication is left. Run the same command again; nothing is spent",
+    PUBLISHED: "published: nothing is left to do. Running again recognises the release and changes nothing",
+}
+
+
+def _is_waiting(link: Link) -> bool:
+    """Whether all gates passed and publication is left."""
+    return link.kind == VALIDATED and bool(link.facts.get("passed"))

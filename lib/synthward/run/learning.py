@@ -15,6 +15,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from synthward.domain.codes import CodeBook
 from synthward.domain.quantiles import fine, quantile_bins, widest
 from synthward.domain.spec import Attribute, Categorical, Domain, Numeric
 from synthward.fit.base import Task, budget_of, whole_budget
@@ -80,8 +81,8 @@ class Learning:
         attributes = dict(self.declared.attributes)
         for measurement in sealed:
             [name] = _clique(measurement.asked)
-            # Without the counts of what is undeclared and what is missing.
-            counts = measurement.counts[:-2]
+            # Without the counts of what is clipped, undeclared or missing.
+            counts = measurement.counts[: self.fine.attributes[name].size]
             attributes[name] = quantile_bins(_numeric(self.fine.attributes[name]), counts, self.quantiles[name])
         for answer in found:
             name = answer.asked.query.column
@@ -152,8 +153,9 @@ def with_histograms(model: Model, learning: Learning | None, learned: Learned) -
     histograms = []
     for measurement in learned.sealed:
         [name] = _clique(measurement.asked)
-        starts = np.array(_numeric(learning.fine.attributes[name]).grid.starts, dtype=np.int64)
-        histograms.append(Histogram(name, starts, measurement.counts[:-2], measurement.deviation))
+        grid = _numeric(learning.fine.attributes[name]).grid
+        starts = np.array(grid.starts, dtype=np.int64)
+        histograms.append(Histogram(name, starts, measurement.counts[: grid.bins], measurement.deviation))
     return refined(model, histograms)
 
 
@@ -237,7 +239,7 @@ def noise_delta(learn: Learn, delta: Decimal) -> Decimal:
 
 def largest_answer(declared: Domain, learn: Learn) -> int:
     """Numbers that one unit can change in the largest answer of the rounds."""
-    grids = [fine(_numeric(declared.attributes[name])).size + 2 for name in learn.quantiles]
+    grids = [CodeBook(name, fine(_numeric(declared.attributes[name]))).cells for name in learn.quantiles]
     return max([*grids, *(wanted.per_patient for wanted in learn.categories.values())])
 
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
-from synthward.errors import GateFailed, IntegrityError
+from synthward.errors import GateFailed, IntegrityError, UsageError, after_seal
+from synthward.evaluate.gates.registry import remedies
 from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
@@ -36,7 +37,7 @@ from synthward.report.render import render
 from synthward.run import preflight
 from synthward.run.committed import CommittedJournal, CommittedSeals, require_whole_ledger
 from synthward.run.environment import Environment, Places
-from synthward.run.journal import FITTED, OPENED, PUBLISHED, VALIDATED, Journal
+from synthward.run.journal import FITTED, OPENED, PUBLISHED, REPAIRED, VALIDATED, Journal, is_published
 from synthward.run.learning import Learned, Learning, with_histograms
 from synthward.run.opening import copy_source, open_source
 from synthward.run.plan import ATTEMPT, Plan
@@ -54,6 +55,7 @@ from synthward.tracking import record as tracking
 from synthward.tracking.record import LoggedModel
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MANIFEST, REPORT, MODEL = "manifest.json", "report.html", "model.json"
 
@@ -125,10 +127,12 @@ class MainJob:
         Raises:
             SynthwardError: See `synthward.errors`; running the same command again is always safe.
         """
-        published = self._published()
-        if published is not None:
-            recognise(self._env.spark, self._places.target, table_properties(published))
-            return self._outcome(published, None, is_new=False)
+        if self._journal.find(REPAIRED) is not None and (earlier := self._charged()) is not None and earlier.repairs():
+            return self._after_repair(earlier)
+        if self._journal.find(PUBLISHED) is not None and (earlier := self._charged()) is not None:
+            published = self._published(earlier)
+            if published is not None:
+                return self._recognised(published)
         self._steps.run("preflight", self._preflight)
         pinned = self._steps.run("open", lambda: open_source(self._env, self._plan, self._places, self._journal))
         receipt = self._steps.run("charge", self._charge)
@@ -136,11 +140,45 @@ class MainJob:
         if pinned.unversioned:
             pinned = self._steps.run("copy", functools.partial(self._copy, committed, pinned))
         measured = self._measure(pinned, committed)
-        manifest = self._steps.run("validate", lambda: self._validate(measured, receipt, committed))
+        return self._released(measured, receipt, committed)
+
+    def _recognised(self, manifest: Manifest) -> Outcome:
+        """The release that an earlier driver of the run has published, after a look at it."""
+        recognise(self._env.spark, self._places.target, table_properties(manifest))
+        return self._outcome(manifest, None, is_new=False)
+
+    def _after_repair(self, committed: CommittedJournal) -> Outcome:
+        """What became of a run that is finished with another output section.
+
+        Raises:
+            UsageError: It is not finished yet, which needs that section.
+        """
+        repaired = committed.repairs()[-1]
+        manifest = self._published(committed.after_repair())
+        if manifest is None:
+            raise UsageError(
+                f"run {self._journal.run_id} is being finished with another output section "
+                f"({repaired.facts['output'][:12]}); run it with --repair and that file, nothing is spent"
+            )
+        self._places = replace(self._places, target=TableRef.parse(manifest.body["table"]))
+        return self._recognised(manifest)
+
+    def _released(self, measured: Measured, receipt: ChargeReceipt, committed: CommittedJournal) -> Outcome:
+        """Everything after the last seal: rows, gates, registry, publication, tracking."""
+        manifest = self._sealed("validate", lambda: self._validate(measured, receipt, committed))
         report = render(manifest)
-        self._steps.run("register", lambda: self._register(manifest, report, measured))
-        is_new = self._steps.run("publish", lambda: self._publish(manifest, committed))
-        return self._steps.run("track", lambda: self._outcome(manifest, report, is_new=is_new))
+        self._sealed("register", lambda: self._register(manifest, report, measured))
+        is_new = self._sealed("publish", lambda: self._publish(manifest, committed))
+        return self._sealed("track", lambda: self._outcome(manifest, report, is_new=is_new))
+
+    def _sealed(self, step: str, action: Callable[[], T]) -> T:
+        """Runs a step that comes after the last seal, where an error may be quoted."""
+
+        def quotable() -> T:
+            with after_seal(step):
+                return action()
+
+        return self._steps.run(step, quotable)
 
     @property
     def _scope(self) -> str:
@@ -149,7 +187,19 @@ class MainJob:
     def _vouched_for(self, receipt: ChargeReceipt) -> CommittedJournal:
         return CommittedJournal(self._journal, self._env.ledger, self._scope, receipt)
 
-    def _published(self) -> Manifest | None:
+    def _receipt(self) -> ChargeReceipt | None:
+        """The receipt of the run's own charge, where it was made already."""
+        state = self._env.ledger.state(self._scope)
+        own = (self._plan.identity.run_id, ATTEMPT)
+        mine = [charge for charge in state.charges if (charge.run_id, charge.attempt) == own]
+        return mine[0].receipt(state.genesis_hash, is_new=False) if mine else None
+
+    def _charged(self) -> CommittedJournal | None:
+        """The journal as far as the ledger vouches for it, where the run was charged already."""
+        receipt = self._receipt()
+        return None if receipt is None else self._vouched_for(receipt)
+
+    def _published(self, committed: CommittedJournal) -> Manifest | None:
         """The manifest of a run that is published already.
 
         The `published` link saves work and decides nothing: it counts where the ledger names the manifest it speaks of,
@@ -158,21 +208,14 @@ class MainJob:
         Raises:
             IntegrityError: The run's manifest is forfeit, or does not have its digest.
         """
-        link = self._journal.find(PUBLISHED)
-        if link is None:
-            return None
-        run, state = self._plan.identity.run_id, self._env.ledger.state(self._scope)
-        charges = [charge for charge in state.charges if (charge.run_id, charge.attempt) == (run, ATTEMPT)]
-        if not charges:
-            return None
-        committed = self._vouched_for(charges[0].receipt(state.genesis_hash, is_new=False))
         validated = committed.find(VALIDATED)
-        if validated is None or not validated.facts["passed"] or link.facts["manifest"] != validated.facts["manifest"]:
+        if validated is None or not validated.facts["passed"]:
             return None
-        row = self._registry.row(self._plan.identity.release_id)
-        if row is None or row["manifest_digest"] != validated.facts["manifest"]:
+        manifest = self._recorded_manifest(validated)
+        row = self._registry.row(manifest.body["release_id"])
+        if row is None or row["manifest_digest"] != manifest.digest or not self._journal.has_published(manifest.digest):
             return None
-        return self._recorded_manifest(validated)
+        return manifest
 
     def _preflight(self) -> None:
         preflight.check_executors(self._env.spark)
@@ -304,7 +347,8 @@ class MainJob:
         for copy in opened.facts["copies"]:  # every time: another driver may have copied while we sealed
             drop(self._env.spark, TableRef.parse(copy))
         at, plan, model = committed.last_seal().at, measured.plan, measured.model
-        origin = Origin(opened.facts, at, self._approvals, receipt, measured.learned)
+        release = self._release_facts(opened.facts)
+        origin = Origin(release, at, self._approvals, receipt, measured.learned, self._repair_record())
 
         def checked() -> tuple[dict[str, Any], bytes]:
             staged = stage_and_check(self._env, plan, self._places, model, measured.sealed, origin, self._steps)
@@ -319,9 +363,17 @@ class MainJob:
             reasons = "; ".join(f"gate '{gate['gate']}' failed: {gate['detail']}" for gate in failed)
             raise GateFailed(
                 f"release {manifest.body['release_id']} is quarantined at {self._places.staged}, nothing is published. "
-                f"{reasons}. The charge stands; an edited request is a new run"
+                f"{reasons}. The charge stands. {remedies(gate['gate'] for gate in failed)}"
             )
         return manifest
+
+    def _release_facts(self, opened: dict[str, Any]) -> dict[str, Any]:
+        """Facts of the opening as they hold for the release."""
+        return opened
+
+    def _repair_record(self) -> dict[str, Any] | None:
+        """What the manifest says of a repair; None without one."""
+        return None
 
     def _recorded_manifest(self, link: Link) -> Manifest:
         manifest = Manifest.parse((link.payload or b"").decode())
@@ -343,6 +395,11 @@ class MainJob:
     def _publish(self, manifest: Manifest, committed: CommittedJournal) -> bool:
         link = committed.find(VALIDATED)
         assert link is not None, "a release is validated before it is published"
+        if not committed.is_newest():
+            raise UsageError(
+                f"run {self._journal.run_id} is being repaired in another way by another driver, and the last repair "
+                "counts; see `synthward history`, and run with --repair and that file"
+            )
         is_new = publish(
             self._env.spark,
             self._places.staged,
@@ -356,7 +413,7 @@ class MainJob:
         # One that was planted is ignored; ours follows it.
         self._journal.append(
             PUBLISHED,
-            lambda link: link.kind == PUBLISHED and link.facts.get("manifest") == manifest.digest,
+            lambda link: is_published(link, manifest.digest),
             lambda: ({**facts, "ledger": committed.latest_receipt()}, None),
         )
         return is_new

@@ -13,9 +13,12 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql import types as T
 
+from synthward.conditions import kind_of
 from synthward.domain.codes import codebooks
-from synthward.errors import IntegrityError, kind_of
+from synthward.errors import IntegrityError
+from synthward.release.fitting import key_types
 from synthward.release.table import release_types
+from synthward.run import rehearsal
 from synthward.run.apart import refuse_zones
 from synthward.run.committed import CommittedJournal
 from synthward.run.environment import Environment, Places
@@ -34,8 +37,8 @@ logger = logging.getLogger(__name__)
 def open_source(env: Environment, plan: Plan, places: Places, journal: Journal) -> PinnedSource:
     """Pins the source, or returns the state that the run pinned first.
 
-    Columns, types and keys are checked here, on the schema alone, so that a request that does not fit its source is
-    refused before anything is spent. No row is read.
+    Columns, types and keys are checked here, on the schema alone, and the release is rehearsed, so that a request that
+    does not fit its source is refused before anything is spent. No row is read.
 
     What stands in the journal already must be the opening of this request: somebody else may have written it there.
 
@@ -55,10 +58,12 @@ def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
     scope = env.ledger.state(plan.file.request.population.scope)
     require_same_tables(env.spark, scope.scope, scope.people, plan.file, pinned)
     source_rows(env.spark, pinned, plan.file, codebooks(plan.domain))
+    types = _types(env.spark, plan, pinned)
+    _rehearse(env, plan, places, pinned, types)
     return {
         "source": pinned.record(),
         "copies": [str(places.copy_of_source(place)) for place in pinned.unversioned],
-        "types": json.loads(_types(env.spark, plan, pinned).json()),
+        "types": json.loads(types.json()),
         "source_ref": secrets.token_hex(16),
         "journal_id": secrets.token_hex(16),
         # The charge names the hash of this link, and a ledger is read by people who may not see the protected zone.
@@ -98,6 +103,18 @@ def _refuse_another_opening(facts: dict[str, Any], plan: Plan, places: Places) -
             f"in {', '.join(wrong)}); the journal was written by somebody else, and nothing in it is obeyed. Find out "
             "who writes to the protected zone, then start a run with a new key"
         )
+
+
+def _rehearse(env: Environment, plan: Plan, places: Places, pinned: PinnedSource, types: T.StructType) -> None:
+    """Tries the release with public values, before the link `opened` and so before the charge; see `rehearsal`."""
+    first = source.open_table(env.spark, pinned.tables[0], list(plan.domain.attributes)).schema
+    read = {name: first[name].dataType for name in plan.domain.attributes}
+    declared = plan.domain if plan.learning is None else plan.learning.declared
+    by_name = {field.name: field.dataType for field in types.fields}
+    output = plan.file.request.output
+    keys = {name: by_name[name] for name in output.key_columns}
+    script = rehearsal.Script.of(declared, by_name, keys, output.rows)
+    rehearsal.rehearse(env.spark, script, places.rehearsal, read)
 
 
 def copy_source(
@@ -148,13 +165,13 @@ def _types(spark: SparkSession, plan: Plan, pinned: PinnedSource) -> T.StructTyp
     """Types of the release: those of the source's schema, or of the attributes where the source is text."""
     keys = plan.file.request.output.key_columns
     first = source.open_table(spark, pinned.tables[0], [*plan.domain.attributes, *keys]).schema
-    text_only = pinned.tables[0].source.format == "csv"
+    by_domain = pinned.tables[0].source.format == "csv" or plan.file.request.output.types == "declared"
     found: dict[str, T.DataType | None] = {
-        name: None if text_only else first[name].dataType for name in plan.domain.attributes
+        name: None if by_domain else first[name].dataType for name in plan.domain.attributes
     }
     types = release_types(codebooks(plan.domain), found)
-    key_types = {name: first[name].dataType for name in keys}
-    return T.StructType([T.StructField(name, data_type) for name, data_type in (key_types | types).items()])
+    fresh = key_types({name: first[name].dataType for name in keys})
+    return T.StructType([T.StructField(name, data_type) for name, data_type in (fresh | types).items()])
 
 
 def opened_types(facts: dict[str, Any]) -> T.StructType:

@@ -34,6 +34,7 @@ from synthward.privacy.gaussian import gaussian_epsilon_of
 from synthward.privacy.queries import Marginal
 from synthward.privacy.sensitivity import check_overflow
 from synthward.privacy.unit import PrivacyUnit
+from synthward.release.names import name_faults
 from synthward.run.learning import (
     Learning,
     ceiling,
@@ -234,6 +235,8 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     )
     chosen = synthesizer(request.synthesizer.name)
     problems += [file.problem(_setting(text), text) for text in chosen.check(task)]
+    names = name_faults([*request.output.key_columns, *request.columns])
+    problems += [file.problem("columns", text) for text in names]
     if learn is not None and learn.quantiles and not chosen.uses_bins:
         text = f"{chosen.name} draws numbers by mean and spread and has no use for bins; use another synthesizer"
         problems.append(file.problem("learn.quantiles", text))

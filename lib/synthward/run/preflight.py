@@ -10,7 +10,8 @@ import numpy as np
 from pyspark.errors import PySparkException
 
 import synthward
-from synthward.errors import EnvironmentProblem, SynthwardError, kind_of
+from synthward.conditions import kind_of
+from synthward.errors import EnvironmentProblem, SynthwardError
 from synthward.kernels.compiled import METHOD_LIMIT, METHOD_LIMIT_KEY
 from synthward.release.publication import published_state
 from synthward.release.registry import Registry

@@ -54,6 +54,13 @@ class Facts:
     quality: Mapping[str, ColumnQuality]
     relations: Sequence[CliqueQuality]
     graph: Sequence[Edge]
+    repair: Mapping[str, Any] | None = None
+
+
+REPAIRED_LIMIT = (
+    "The output section was replaced after the measurement, by people who may have seen sealed answers; rows were "
+    "drawn anew from the same model, and no budget was charged for that."
+)
 
 
 def manifest_of(facts: Facts) -> Manifest:
@@ -145,6 +152,9 @@ def manifest_of(facts: Facts) -> Manifest:
         "warnings": list(plan.warnings),
         "limits": list(limits_of(facts.model, plan.task.unit, request.output.where)),
     }
+    if facts.repair is not None:
+        body["repair"] = dict(facts.repair)
+        body["limits"] = [*limits_of(facts.model, plan.task.unit, request.output.where), REPAIRED_LIMIT]
     return Manifest(body)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from synthward.errors import kind_of
+from synthward.conditions import kind_of
 from synthward.run.result import RunResult
 from synthward.store.delta import commit_again, exists, read
 from synthward.store.places import TableRef, Zone

@@ -49,6 +49,7 @@ class Origin:
         approvals: The approvals that cover the run.
         receipt: The charge.
         learned: Answers from which the domain was learned.
+        repair: What the manifest says of a repair; None without one.
     """
 
     opened: dict[str, Any]
@@ -56,6 +57,7 @@ class Origin:
     approvals: Sequence[Approval]
     receipt: ChargeReceipt
     learned: Learned
+    repair: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def stage_and_check(
         rows=request.output.rows,
         min_patients=plan.assessment.min_declared_patients,
         max_out_of_domain_share=request.utility.max_out_of_domain_share,
+        max_clipped_share=request.utility.max_clipped_share,
         max_mean_tvd=request.utility.max_mean_tvd,
         max_mean_pair_tvd=request.utility.max_mean_pair_tvd,
     )
@@ -142,6 +145,7 @@ def stage_and_check(
         quality=quality,
         relations=relations,
         graph=drawn_graph(model, books, judged.table),
+        repair=origin.repair,
     )
     return Checked(manifest_of(facts), version)
 
@@ -159,5 +163,6 @@ def _drawing(file: ModelFile, output: Output) -> SamplePlan:
             raise
         reason = str(error).removeprefix("where: ")
         raise GateFailed(
-            f"output.where: {reason}. Nothing is published; the charge stands, an edited request is a new run"
+            f"output.where: {reason}. Nothing is published; the charge stands, and another output section finishes the "
+            "run without a new one (`synthward run REQUEST --repair FILE`)"
         ) from None

@@ -70,8 +70,10 @@ def _column_plan(column: ColumnModel, place: Mapping[str, int], groups: Mapping[
     if column.starts is None:
         starts, lengths = np.concatenate([np.arange(column.cells - 2), special]), None
     else:
+        if column.clipped:  # drawn as the bounds
+            special = np.array([0, column.count - 1, OTHER, MISSING], dtype=np.int64)
         starts = np.concatenate([column.starts, special])
-        lengths = np.concatenate([np.diff(column.starts, append=column.count), np.ones(2)]).astype(np.uint64)
+        lengths = np.concatenate([np.diff(column.starts, append=column.count), np.ones(len(special))]).astype(np.uint64)
         if lengths.max() == 1:
             lengths = None
     strides = [prod(groups[after] for after in column.parents[k + 1 :]) for k in range(len(column.parents))]

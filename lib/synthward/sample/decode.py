@@ -7,13 +7,22 @@ from the declared grid.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from synthward.domain.codes import OTHER, CodeBook
+from synthward.domain.grid import Grid
 from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, Numeric
+from synthward.domain.texts import EXCEL_EPOCH, EXCEL_FALSE_DAY, is_plain_number
+from synthward.kernels.supported import value_fault
+
+PLAIN_PLACES = 18
+"""Decimal places of a number that is written as text; finer numbers are written as doubles are."""
 
 
 def release_type(book: CodeBook, source_type: T.DataType | None) -> T.DataType:
@@ -41,7 +50,7 @@ def decode(book: CodeBook, place: Column, target: T.DataType) -> Column:
     if isinstance(attribute, Categorical):
         labels = [*attribute.values, *([] if attribute.other is None else [attribute.other])]
         code = F.when(place == OTHER, attribute.size).otherwise(place) if attribute.other is not None else place
-        value = F.get(F.array(*(F.lit(label) for label in labels)), code.cast("int"))
+        value = F.get(F.array(*(F.lit(cast_text(label, target)) for label in labels)), code.cast("int"))
         return value if isinstance(target, T.StringType) else value.try_cast(target)
     inside = place >= 0
     if isinstance(attribute, Boolean):
@@ -60,27 +69,57 @@ def decode_all(books: Mapping[str, CodeBook], types: Mapping[str, T.DataType]) -
     ]
 
 
+def cast_text(text: str, target: T.DataType) -> str:
+    """A declared text as a cast to the type reads it: `2.0` and `2e0` are the whole number 2, but no INT to a cast."""
+    whole = isinstance(target, T.IntegralType | T.BooleanType) and is_plain_number(text)
+    return str(int(Decimal(text))) if whole and value_fault(text, target) is None else text
+
+
 def _boolean(attribute: Boolean, place: Column, target: T.DataType) -> Column:
     if isinstance(target, T.StringType):
         return F.when(place == 1, attribute.true[0]).otherwise(attribute.false[0])
-    return (place == 1).cast(target)
+    if isinstance(target, T.BooleanType):
+        return place == 1
+    # The numbers that stand for true and false in the source; where none does, which is refused before the charge
+    # (`release.fitting`), 1 and 0, which the rehearsal then does not find again.
+    false, true = (
+        F.lit(cast_text(next((text for text in texts if value_fault(text, target) is None), digit), target)).cast(
+            target
+        )
+        for digit, texts in (("0", attribute.false), ("1", attribute.true))
+    )
+    return F.when(place == 1, true).otherwise(false)
 
 
 def _number(attribute: Numeric, place: Column, target: T.DataType) -> Column:
     grid = attribute.grid
+    if isinstance(target, T.StringType) and attribute.decimal == ",":
+        return F.translate(_number(replace(attribute, decimal="."), place, target), ".", ",")
     # LONG: a place fits 32 bits, the numerator need not.
     numerator = place.cast("long") * F.lit(grid.step) + F.lit(grid.low)
     if grid.denominator == 1:
         return numerator.cast(target)
     if isinstance(target, T.DecimalType):
-        wide = T.DecimalType(38, target.scale)
-        return (
-            (numerator.cast(T.DecimalType(19, 0)) / F.lit(grid.denominator).cast(T.DecimalType(19, 0)))
-            .cast(wide)
-            .cast(target)
-        )
+        return _decimal(numerator, grid, target.scale).cast(target)
+    if isinstance(target, T.StringType) and (scale := _plain_scale(grid)) is not None:
+        return _decimal(numerator, grid, scale).cast(target)
     # One correctly rounded division of two exact integers: 0.3 comes out as 0.3, not as 0.30000000000000004.
-    return (numerator.cast("double") / F.lit(float(grid.denominator))).cast(target)
+    value = numerator.cast("double") / F.lit(float(grid.denominator))
+    # A cast to an integer cuts; what such a column cannot hold is refused before the charge (`release.fitting`).
+    return F.rint(value).cast(target) if isinstance(target, T.IntegralType) else value.cast(target)
+
+
+def _decimal(numerator: Column, grid: Grid, scale: int) -> Column:
+    """The number with so many decimal places, rounded half up where the grid is finer."""
+    exact = numerator.cast(T.DecimalType(19, 0)) / F.lit(grid.denominator).cast(T.DecimalType(19, 0))
+    return exact.cast(T.DecimalType(38, scale))
+
+
+def _plain_scale(grid: Grid) -> int | None:
+    """Decimal places with which a text shows every number exactly, where a double would be written as 1.0E7."""
+    largest = max(abs(grid.value(0)), abs(grid.value(grid.count - 1)))
+    scale = next((places for places in range(PLAIN_PLACES + 1) if 10**places % grid.denominator == 0), None)
+    return scale if largest >= 10**7 or Fraction(grid.step, grid.denominator) < Fraction(1, 1000) else None
 
 
 def _date(attribute: Date, place: Column, target: T.DataType) -> Column:
@@ -90,8 +129,11 @@ def _date(attribute: Date, place: Column, target: T.DataType) -> Column:
     else:
         months = ordinal if attribute.granularity == "month" else ordinal * 12
         value = F.add_months(F.lit(EPOCH), months.cast("int"))
-    if isinstance(target, T.StringType):
-        return F.date_format(value, attribute.format) if attribute.format is not None else value.cast("string")
+    if attribute.serial and isinstance(target, T.StringType | T.NumericType):
+        serial = F.unix_date(value) - EXCEL_EPOCH
+        return (serial - (serial <= EXCEL_FALSE_DAY).cast("int")).cast(target)
+    if isinstance(target, T.StringType | T.NumericType):
+        return F.date_format(value, attribute.format).cast(target) if attribute.format else value.cast(target)
     if isinstance(target, T.TimestampType):
         # Midnight in the declared zone, whatever the session's zone: days since the epoch, shifted back to UTC.
         midnight = F.timestamp_micros(F.unix_date(value).cast("long") * F.lit(86_400_000_000))

@@ -10,7 +10,7 @@ from pyspark.sql import types as T
 
 from synthward.domain.codes import CodeBook
 from synthward.errors import SourceError
-from synthward.kernels.encode import unsupported
+from synthward.kernels.supported import unsupported
 from synthward.sources.protocol import Pinned
 from synthward.sources.reading import PinnedSource, open_table
 from synthward.sources.units import rows_of_units

@@ -112,6 +112,8 @@ def _category_faults(name: str, request: Request, domain: Domain) -> Findings:
         yield "", f"column '{name}' is {attribute.TAG}; values are learned of categorical columns only"
         return
     assert request.learn is not None
+    if attribute.trim or attribute.case != "exact" or attribute.normalise:
+        yield "", f"column '{name}' has `trim`, `case` or `normalise`; values are learned as they are written"
     wanted = request.learn.categories[name]
     if privacy.mechanism != "gaussian":
         yield "", f"needs a delta, so `mechanism: gaussian`; found {privacy.mechanism}, which is pure"

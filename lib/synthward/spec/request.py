@@ -312,6 +312,13 @@ class Output:
         "omit", doc="omit: the release has no key columns; fresh: `key_columns` get new ids, unrelated to the source's."
     )
     key_columns: tuple[str, ...] = key((), pattern=NOT_BLANK, max_length=LINE, doc="Key columns that get fresh ids.")
+    types: Literal["source", "declared"] = key(
+        "source",
+        later=True,
+        doc="source: columns have the types of the source; declared: those of the domain (BIGINT, DOUBLE, DATE, "
+        "BOOLEAN, STRING), for a source whose types are narrower than the domain.",
+        example="declared",
+    )
     sampling_seed: int = key(
         1, minimum=0, maximum=2**63 - 1, doc="Public seed of the sampling, which is post-processing; noise has no seed."
     )
@@ -338,6 +345,13 @@ class Utility:
 
     max_out_of_domain_share: Decimal = key(
         minimum=0, maximum=1, doc="Largest noisy share of values outside of the declared domain."
+    )
+    max_clipped_share: Decimal = key(
+        Decimal("0.1"),
+        later=True,
+        minimum=0,
+        maximum=1,
+        doc="Largest noisy share of values beyond a column's bounds (`outside: clip`).",
     )
     max_mean_tvd: Decimal | None = key(
         None, minimum=0, maximum=1, doc="Largest mean total variation distance to the noisy marginals; null for none."

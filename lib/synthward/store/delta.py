@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from pyspark.errors import PySparkException
 from pyspark.sql import types as T
 
-from synthward.errors import EnvironmentProblem, IntegrityError, StoreConflict, UsageError, condition_of
+from synthward.conditions import condition_of
+from synthward.errors import EnvironmentProblem, IntegrityError, StoreConflict, UsageError
 from synthward.store.places import TableRef, local_path, quoted
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from synthward.evaluate.gates.gate import Gate, Judgement
 from synthward.evaluate.inspect import Inspection
-from synthward.release.table import LINEAGE
+from synthward.release.names import LINEAGE
 
 
 def judge(staged: Inspection, expected_types: Mapping[str, str]) -> Judgement:

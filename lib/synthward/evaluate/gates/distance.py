@@ -16,4 +16,10 @@ def judge(quality: Mapping[str, ColumnQuality], thresholds: Thresholds) -> Judge
     return mean <= float(limit), f"mean distance {mean:.4f}, at most {limit} requested"
 
 
-GATE = Gate("distance", "utility_gate", judge, setting="max_mean_tvd")
+GATE = Gate(
+    "distance",
+    "utility_gate",
+    judge,
+    setting="max_mean_tvd",
+    remedy="give the run a larger epsilon or fewer columns, or have another utility.max_mean_tvd approved",
+)

@@ -51,6 +51,7 @@ class Thresholds:
         rows: Requested rows.
         min_patients: The tier's smallest population.
         max_out_of_domain_share: Largest share of undeclared values in any column.
+        max_clipped_share: Largest share of values beyond the bounds in any column.
         max_mean_tvd: Largest mean distance to the noisy marginals, None for no such gate.
         max_mean_pair_tvd: Largest mean distance of the measured pairs, None for no such gate.
     """
@@ -58,6 +59,7 @@ class Thresholds:
     rows: int
     min_patients: int
     max_out_of_domain_share: Decimal
+    max_clipped_share: Decimal
     max_mean_tvd: Decimal | None
     max_mean_pair_tvd: Decimal | None
 
@@ -92,12 +94,15 @@ class Gate:
         control: The policy's control that it is evidence for.
         judge: Decides; its arguments are the inputs that the gate declares.
         setting: Key of the request's `utility` that switches the gate on; None for a gate that always runs.
+        remedy: What to change in the request where it failed, which is a new run; None for a gate that looks at how
+            rows were drawn and written, which another output section changes without a new charge.
     """
 
     name: str
     control: str
     judge: Callable[..., Judgement]
     setting: str | None = None
+    remedy: str | None = None
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

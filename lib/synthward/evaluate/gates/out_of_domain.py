@@ -20,4 +20,10 @@ def judge(quality: Mapping[str, ColumnQuality], thresholds: Thresholds) -> Judge
     )
 
 
-GATE = Gate("out of domain", "out_of_domain_gate", judge)
+GATE = Gate(
+    "out of domain",
+    "out_of_domain_gate",
+    judge,
+    remedy="declare how the values of these columns are written, leave the columns out, or have a larger "
+    "utility.max_out_of_domain_share approved",
+)

@@ -18,4 +18,11 @@ def judge(relations: Sequence[CliqueQuality], thresholds: Thresholds) -> Judgeme
     return mean <= float(limit), f"mean distance of pairs {mean:.4f}, at most {limit} requested"
 
 
-GATE = Gate("pair distance", "utility_gate", judge, setting="max_mean_pair_tvd")
+GATE = Gate(
+    "pair distance",
+    "utility_gate",
+    judge,
+    setting="max_mean_pair_tvd",
+    remedy="use a synthesizer that measures pairs, a larger epsilon or fewer columns, or have another "
+    "utility.max_mean_pair_tvd approved",
+)

@@ -15,4 +15,9 @@ def judge(population: Measurement, thresholds: Thresholds) -> Judgement:
     )
 
 
-GATE = Gate("population", "population_gate", judge)
+GATE = Gate(
+    "population",
+    "population_gate",
+    judge,
+    remedy="the measured population stays as it is: use a source or a tier with which it suffices",
+)

@@ -44,6 +44,23 @@ CONTROLS: dict[str, Control] = controls_of(GATES)
 """Every control that this version can show evidence for, by name."""
 
 
+def remedies(failed: Iterable[str], gates: Iterable[Gate] = GATES) -> str:
+    """What to change after failed gates, and whether that is charged anew.
+
+    Args:
+        failed: Names of the gates.
+        gates: The gates that may have failed; one of another name counts as one about drawing and writing.
+    """
+    by_name = {gate.name: gate.remedy for gate in gates}
+    found = [remedy for name in failed if (remedy := by_name.get(name)) is not None]
+    if found:
+        return f"What to change: {'; '.join(found)}. An edited request is a new run, which is charged anew"
+    return (
+        "How rows are drawn and written is the reason: another output section finishes the run without a new charge "
+        "(`synthward approve REQUEST --repair FILE`, then `synthward run REQUEST --repair FILE`)"
+    )
+
+
 def run_gates(inputs: GateInputs, gates: Iterable[Gate] = GATES) -> tuple[GateResult, ...]:
     """Runs every gate that the request switches on. All are evaluated, so that a report shows all of them."""
     return tuple(gate.result(inputs) for gate in gates if gate.is_on(inputs.thresholds))
