@@ -22,6 +22,8 @@ from synthward.governance.policy import load_policy
 from synthward.ledger.ledger import Ledger
 from synthward.measure import curator
 from synthward.privacy.accounting import epsilon_of, rho_for
+from synthward.records.codec import encode
+from synthward.records.journal import Opened
 from synthward.release.manifest import Manifest
 from synthward.run import main_job as module
 from synthward.run.environment import Environment
@@ -133,8 +135,19 @@ class World:
 
     def open(self, _: Any, plan: Any, __: Any, journal: Journal) -> PinnedSource:
         """Stands for `open_source`."""
-        facts = {"copies": ["memory/copy"], "scope": SCOPE, "request_digest": plan.file.digest}
-        journal.once(OPENED, lambda: ({**facts, "journal_id": secrets.token_hex(16)}, None))
+        opened = Opened(
+            source=self.pinned.record(),
+            copies=("memory/copy",),
+            types={},
+            source_ref="r",
+            journal_id=secrets.token_hex(16),
+            table="memory/target",
+            request_digest=plan.file.digest,
+            run_key=plan.identity.run_key,
+            scope=SCOPE,
+            release_id=plan.identity.release_id,
+        )
+        journal.once(OPENED, lambda: (encode(opened), None))
         return self.pinned
 
     def copy(self, *rest: Any) -> PinnedSource:

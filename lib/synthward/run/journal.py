@@ -8,15 +8,33 @@ manifest) and `published`. Each is appended by compare-and-append. Which of them
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from synthward.errors import IntegrityError
+from synthward.records.codec import RecordFault, decode
+from synthward.records.journal import COPIED, FITTED, OPENED, PUBLISHED, SEALED, VALIDATED, fold, is_seal_of
 from synthward.run.plan import ATTEMPT
 from synthward.store.chain import Chain, Followed
 from synthward.store.links import Link
 
-OPENED, COPIED, SEALED = "opened", "copied", "sealed"
-FITTED, VALIDATED, PUBLISHED = "fitted", "validated", "published"
+__all__ = ["COPIED", "FITTED", "OPENED", "PUBLISHED", "SEALED", "VALIDATED", "Journal", "advice", "entry"]
+
+T = TypeVar("T")
+
+
+def entry(link: Link, cls: type[T]) -> T:
+    """The body of a journal's link as a record.
+
+    Raises:
+        IntegrityError: It is no such record.
+    """
+    try:
+        return decode(cls, link.facts)
+    except (RecordFault, ValueError) as error:
+        raise IntegrityError(
+            f"run {link.key}: link {link.seq} of its journal is no '{link.kind}' that this version can read ({error}); "
+            "go on with the version that began the run, or start a run with a new key"
+        ) from error
 
 
 class Journal:
@@ -93,8 +111,7 @@ class Journal:
 
 
 def _is_seal(link: Link, step: str) -> bool:
-    facts = link.facts if link.kind == SEALED else {}
-    return facts.get("step") == step and facts.get("attempt") == ATTEMPT
+    return link.kind == SEALED and is_seal_of(link.facts, step, ATTEMPT)
 
 
 def advice(links: Sequence[Link], *, charged: bool) -> str:
@@ -104,13 +121,13 @@ def advice(links: Sequence[Link], *, charged: bool) -> str:
         links: The journal, as far as it goes.
         charged: Whether the ledger holds the run's charge.
     """
-    last = links[-1] if links else None
-    if last is None:
+    stage = fold((link.kind, link.facts) for link in links).stage
+    if stage == "nothing":
         return (
             "nothing is recorded: the run was refused, failed before its source was pinned, or never began. Nothing is "
             "spent. Run it, or see what its request is missing with --dry-run"
         )
-    if last.kind == OPENED:
+    if stage == "opened":
         paid = (
             "and charged; run the same command again: it measures the pinned state under the same charge. If that "
             "state of the source is gone, the charge is forfeit and a new run key is needed"
@@ -118,26 +135,26 @@ def advice(links: Sequence[Link], *, charged: bool) -> str:
             else "and nothing is spent yet; run the same command again"
         )
         return f"opened: the source is pinned {paid}"
-    if last.kind == COPIED:
+    if stage == "copied":
         return (
             "copied: a copy of the source is in the protected zone, the charge is made; run the same command again: "
             "it measures the copy, or makes another where that one is gone, and drops it when everything is sealed"
         )
-    if last.kind == SEALED:
+    if stage == "sealed":
         return (
             "sealed: noisy answers are durable and protected data are not read for them again. Run the same command "
             "again: it asks what is left, if anything, and goes on to sampling and gates; nothing is spent"
         )
-    if last.kind == FITTED:
+    if stage == "fitted":
         return (
             "fitted: the model is durable, rows are left to be drawn and tested. Run the same command again; nothing "
             "is spent"
         )
-    if last.kind == VALIDATED and not last.facts.get("passed"):
+    if stage == "quarantined":
         return (
             "quarantined: a gate failed, the staged rows stay in the protected zone and nothing is published. Running "
             "again gives the same; the charge stands. Read what the gate says, edit the request, have it approved"
         )
-    if last.kind == VALIDATED:
+    if stage == "validated":
         return "validated: all gates passed, publication is left. Run the same command again; nothing is spent"
     return "published: nothing is left to do. Running again recognises the release and changes nothing"

@@ -29,6 +29,8 @@ from synthward.privacy.accounting import Charge
 from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement, Round
 from synthward.privacy.queries import Clique
+from synthward.records.codec import encode
+from synthward.records.journal import Fitted, Opened, Published, Validated, publishes
 from synthward.release.manifest import Manifest
 from synthward.release.publication import publish, recognise
 from synthward.release.registry import Artifact, Registry
@@ -36,7 +38,7 @@ from synthward.report.render import render
 from synthward.run import preflight
 from synthward.run.committed import CommittedJournal, CommittedSeals, require_whole_ledger
 from synthward.run.environment import Environment, Places
-from synthward.run.journal import FITTED, OPENED, PUBLISHED, VALIDATED, Journal
+from synthward.run.journal import FITTED, OPENED, PUBLISHED, VALIDATED, Journal, entry
 from synthward.run.learning import Learned, Learning, with_histograms
 from synthward.run.opening import copy_source, open_source
 from synthward.run.plan import ATTEMPT, Plan
@@ -167,10 +169,13 @@ class MainJob:
             return None
         committed = self._vouched_for(charges[0].receipt(state.genesis_hash, is_new=False))
         validated = committed.find(VALIDATED)
-        if validated is None or not validated.facts["passed"] or link.facts["manifest"] != validated.facts["manifest"]:
+        if validated is None:
+            return None
+        checked = entry(validated, Validated)
+        if not checked.passed or not publishes(link.facts, checked.manifest):
             return None
         row = self._registry.row(self._plan.identity.release_id)
-        if row is None or row["manifest_digest"] != validated.facts["manifest"]:
+        if row is None or row["manifest_digest"] != checked.manifest:
             return None
         return self._recorded_manifest(validated)
 
@@ -196,7 +201,7 @@ class MainJob:
             request_digest=plan.file.digest,
             policy_digest=self._env.policy.digest,
             site_digest=self._env.site.digest,
-            journal_id=opened.facts["journal_id"],
+            journal_id=entry(opened, Opened).journal_id,
             cost=plan.charge,
             release_id=plan.identity.release_id,
             delta_report=plan.delta,
@@ -238,10 +243,10 @@ class MainJob:
         """
 
         def kept() -> tuple[dict[str, Any], bytes]:
-            return {"model": fitted.model.digest, "ledger": committed.latest_receipt()}, fitted.text.encode()
+            return encode(Fitted(fitted.model.digest, committed.latest_receipt())), fitted.text.encode()
 
         link = committed.once(FITTED, kept)
-        return ModelFile.parse((link.payload or b"").decode(), link.facts["model"]).model
+        return ModelFile.parse((link.payload or b"").decode(), entry(link, Fitted).model).model
 
     def _learn(self, learning: Learning, pinned: PinnedSource, committed: CommittedJournal) -> Learned:
         """The rounds before the synthesizer's, each under its part of the charge."""
@@ -300,16 +305,15 @@ class MainJob:
         Raises:
             GateFailed: A gate failed; the staged rows stay where they are.
         """
-        opened = committed.opening()
-        for copy in opened.facts["copies"]:  # every time: another driver may have copied while we sealed
+        opened = entry(committed.opening(), Opened)
+        for copy in opened.copies:  # every time: another driver may have copied while we sealed
             drop(self._env.spark, TableRef.parse(copy))
         at, plan, model = committed.last_seal().at, measured.plan, measured.model
-        origin = Origin(opened.facts, at, self._approvals, receipt, measured.learned)
+        origin = Origin(opened, at, self._approvals, receipt, measured.learned)
 
         def checked() -> tuple[dict[str, Any], bytes]:
             staged = stage_and_check(self._env, plan, self._places, model, measured.sealed, origin, self._steps)
-            facts, text = staged.record()
-            return {**facts, "ledger": committed.latest_receipt()}, text
+            return staged.record(committed.latest_receipt())
 
         manifest = self._recorded_manifest(committed.once(VALIDATED, checked))
         if manifest.body["model"]["digest"] != measured.model.digest:
@@ -325,7 +329,7 @@ class MainJob:
 
     def _recorded_manifest(self, link: Link) -> Manifest:
         manifest = Manifest.parse((link.payload or b"").decode())
-        if manifest.digest != link.facts["manifest"]:
+        if manifest.digest != entry(link, Validated).manifest:
             raise IntegrityError(f"run {self._journal.run_id}: its manifest does not have the digest of its record")
         return manifest
 
@@ -346,18 +350,18 @@ class MainJob:
         is_new = publish(
             self._env.spark,
             self._places.staged,
-            link.facts["version"],
+            entry(link, Validated).version,
             self._places.target,
             table_properties(manifest),
             self._env.site.publish,
         )
         self._registry.create_view(self._places.target)
-        facts = {"table": str(self._places.target), "manifest": manifest.digest}
+        table = str(self._places.target)
         # One that was planted is ignored; ours follows it.
         self._journal.append(
             PUBLISHED,
-            lambda link: link.kind == PUBLISHED and link.facts.get("manifest") == manifest.digest,
-            lambda: ({**facts, "ledger": committed.latest_receipt()}, None),
+            lambda link: link.kind == PUBLISHED and publishes(link.facts, manifest.digest),
+            lambda: (encode(Published(table, manifest.digest, committed.latest_receipt())), None),
         )
         return is_new
 

@@ -19,6 +19,9 @@ from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Population
+from synthward.records.codec import encode
+from synthward.records.journal import Opened, Validated
+from synthward.records.ledger import Receipt
 from synthward.release import table
 from synthward.release.manifest import Manifest
 from synthward.release.table import Lineage
@@ -44,14 +47,14 @@ class Origin:
     """Where a staged release comes from.
 
     Attributes:
-        opened: Facts of the run's opening.
+        opened: The run's opening.
         sealed_at: Time of the last seal.
         approvals: The approvals that cover the run.
         receipt: The charge.
         learned: Answers from which the domain was learned.
     """
 
-    opened: dict[str, Any]
+    opened: Opened
     sealed_at: str
     approvals: Sequence[Approval]
     receipt: ChargeReceipt
@@ -70,11 +73,10 @@ class Checked:
     manifest: Manifest
     version: int
 
-    def record(self) -> tuple[dict[str, Any], bytes]:
-        """For the journal."""
+    def record(self, ledger: Receipt) -> tuple[dict[str, Any], bytes]:
+        """For the journal, with the receipt of the newest link of the ledger."""
         passed = all(gate["passed"] for gate in self.manifest.body["gates"])
-        facts = {"passed": passed, "version": self.version, "manifest": self.manifest.digest}
-        return facts, self.manifest.text.encode()
+        return encode(Validated(passed, self.version, self.manifest.digest, ledger)), self.manifest.text.encode()
 
 
 def stage_and_check(
@@ -131,7 +133,7 @@ def stage_and_check(
         approvals=origin.approvals,
         scope=env.ledger.state(request.population.scope),
         receipt=origin.receipt,
-        source_ref=origin.opened["source_ref"],
+        source_ref=origin.opened.source_ref,
         model=model,
         sealed=sealed,
         learned=origin.learned,
