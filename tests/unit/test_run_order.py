@@ -24,6 +24,7 @@ from synthward.measure import curator
 from synthward.privacy.accounting import epsilon_of, rho_for
 from synthward.records.codec import encode
 from synthward.records.journal import Opened
+from synthward.records.manifest import GateEntry
 from synthward.release.manifest import Manifest
 from synthward.run import main_job as module
 from synthward.run.environment import Environment
@@ -38,6 +39,8 @@ from synthward.store.chain import Chain
 from synthward.store.links import Link, next_link
 from synthward.store.places import TableRef, Zone
 from trial import SCOPE, Clock, CountingNoise, Stopped, TestSite, approve, open_budget, plan_of, stop_after
+
+EXAMPLE = Path(__file__).with_name("manifest_example.json")
 
 STEPS = (
     "preflight",
@@ -167,10 +170,16 @@ class World:
         self.events.append("stage")
         self.models.append(model)
         assert model.domain_digest == plan.domain.digest
-        gates = [{"gate": "distance", "passed": self.gate, "detail": "as told"}]
-        ids = {"release_id": plan.identity.release_id, "run_id": plan.identity.run_id}
-        body = {**ids, "model": {"digest": model.digest}, "gates": gates, "budget": {"scope": SCOPE}}
-        return Checked(Manifest(body), 0)
+        example = Manifest.parse(EXAMPLE.read_text(encoding="utf-8")).record
+        record = replace(
+            example,
+            release_id=plan.identity.release_id,
+            run_id=plan.identity.run_id,
+            model=replace(example.model, digest=model.digest),
+            gates=(GateEntry("distance", self.gate, "as told"),),
+            budget=replace(example.budget, scope=SCOPE),
+        )
+        return Checked(Manifest.of(record), 0)
 
     def publish(self, *_: Any) -> bool:
         """Stands for the commit at the target."""

@@ -316,13 +316,13 @@ class MainJob:
             return staged.record(committed.latest_receipt())
 
         manifest = self._recorded_manifest(committed.once(VALIDATED, checked))
-        if manifest.body["model"]["digest"] != measured.model.digest:
+        if manifest.record.model.digest != measured.model.digest:
             raise IntegrityError(f"run {self._journal.run_id}: its recorded manifest does not belong to its seals")
-        failed = [gate for gate in manifest.body["gates"] if not gate["passed"]]
+        failed = manifest.record.failed_gates
         if failed:
-            reasons = "; ".join(f"gate '{gate['gate']}' failed: {gate['detail']}" for gate in failed)
+            reasons = "; ".join(f"gate '{gate.gate}' failed: {gate.detail}" for gate in failed)
             raise GateFailed(
-                f"release {manifest.body['release_id']} is quarantined at {self._places.staged}, nothing is published. "
+                f"release {manifest.record.release_id} is quarantined at {self._places.staged}, nothing is published. "
                 f"{reasons}. The charge stands; an edited request is a new run"
             )
         return manifest
@@ -334,7 +334,7 @@ class MainJob:
         return manifest
 
     def _register(self, manifest: Manifest, report: str, measured: Measured) -> None:
-        release_id = manifest.body["release_id"]
+        release_id = manifest.record.release_id
         model = ModelFile(measured.model, measured.plan.domain)
         artifacts = [
             Artifact(MANIFEST, "application/json", manifest.text.encode()),
@@ -366,7 +366,7 @@ class MainJob:
         return is_new
 
     def _outcome(self, manifest: Manifest, report: str | None, *, is_new: bool) -> Outcome:
-        body = manifest.body
+        release = manifest.record
         mlflow_run = tracking.log_release(
             self._env.site.tracking,
             manifest,
@@ -374,8 +374,8 @@ class MainJob:
             metrics=publishable_metrics(manifest),
             parameters=tracked_parameters(manifest),
             model=LoggedModel(
-                self._plan.file.request.output.name, lambda: self._registry.artifact(body["release_id"], MODEL)
+                self._plan.file.request.output.name, lambda: self._registry.artifact(release.release_id, MODEL)
             ),
         )
-        scope = self._env.ledger.state(body["budget"]["scope"])
-        return Outcome(body["run_id"], body["release_id"], self._places.target, manifest, is_new, mlflow_run, scope)
+        scope = self._env.ledger.state(release.budget.scope)
+        return Outcome(release.run_id, release.release_id, self._places.target, manifest, is_new, mlflow_run, scope)

@@ -75,8 +75,9 @@ class Checked:
 
     def record(self, ledger: Receipt) -> tuple[dict[str, Any], bytes]:
         """For the journal, with the receipt of the newest link of the ledger."""
-        passed = all(gate["passed"] for gate in self.manifest.body["gates"])
-        return encode(Validated(passed, self.version, self.manifest.digest, ledger)), self.manifest.text.encode()
+        return encode(
+            Validated(self.manifest.record.passed, self.version, self.manifest.digest, ledger)
+        ), self.manifest.text.encode()
 
 
 def stage_and_check(
