@@ -12,8 +12,10 @@ import pytest
 from store_doubles import MemoryLinks
 from synthward.errors import IntegrityError, LedgerCorrupt
 from synthward.ledger.charges import CHARGE, record_of
-from synthward.ledger.commitments import COMMIT, Commitment, commitment_body, commitment_of
+from synthward.ledger.commitments import COMMIT, commitment_body, commitment_of
 from synthward.ledger.ledger import Ledger
+from synthward.records.codec import encode
+from synthward.records.ledger import Commitment
 from synthward.run.committed import CommittedJournal, CommittedSeals
 from synthward.run.evidence import evidence_of
 from synthward.run.journal import FITTED, OPENED, SEALED, VALIDATED, Journal
@@ -77,7 +79,7 @@ def test_seals_are_links_of_the_journal_and_the_first_one_wins() -> None:
     stored = seal(theirs, b"theirs")
     assert seal(ours, b"ours") == stored
     assert stored[1] == b"theirs"
-    assert stored[0]["ledger"] == ours.paid
+    assert stored[0]["ledger"] == encode(ours.paid)
     assert world.kinds() == [OPENED, SEALED]
     assert seal(ours, b"ours", "other")[1] == b"ours"
     assert world.verify() == []

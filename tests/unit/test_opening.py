@@ -13,6 +13,8 @@ from pyspark.sql import types as T
 
 from store_doubles import MemoryLinks
 from synthward.errors import IntegrityError, LedgerCorrupt
+from synthward.records.codec import encode
+from synthward.records.journal import Copied, Opened
 from synthward.run import opening
 from synthward.run.committed import CommittedJournal
 from synthward.run.environment import Places
@@ -40,7 +42,16 @@ class World:
         self.version = 0
         self.whole = True
         self.dropped: list[str] = []
-        facts = {"source": self.pinned.record(), "copies": [COPY], "journal_id": "j", **opening._approved(self.plan)}
+        opened = Opened(
+            source=self.pinned.record(),
+            copies=(COPY,),
+            types={},
+            source_ref="r",
+            journal_id="j",
+            table="/t",
+            **opening._approved(self.plan),
+        )
+        facts = encode(opened)
         self.journal().once(OPENED, lambda: (facts, None))
         self.store = MemoryLinks()
 
@@ -146,7 +157,7 @@ def test_of_two_drivers_that_copy_the_first_one_counts(world: World, monkeypatch
 
 def test_a_copy_that_the_run_did_not_make_is_not_measured(world: World) -> None:
     elsewhere = PinnedSource((Pinned(Source(format="delta", path="file:/other/people"), version=9),))
-    world.journal().once(COPIED, lambda: ({"source": elsewhere.record()}, None))
+    world.journal().once(COPIED, lambda: (encode(Copied(elsewhere.record())), None))
     assert world.drive().tables[0].source.path == COPY
     assert world.drive().tables[0].version == 1
 
@@ -182,8 +193,8 @@ def test_what_a_charge_says_of_an_opening_cannot_be_guessed(world: World, monkey
     monkeypatch.setattr(opening, "_types", lambda *_: T.StructType())
     monkeypatch.setattr(opening, "_rehearse", lambda *_: None)
     one, two = (opening._opening(world.env, world.plan, world.places) for _ in range(2))
-    assert len(one["blind"]) == 64
-    assert one["blind"] != two["blind"]
+    assert len(one.blind) == 64
+    assert one.blind != two.blind
 
 
 def test_a_refusal_drops_the_copy_unless_something_is_sealed(world: World) -> None:

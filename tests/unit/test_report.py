@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import re
 from decimal import Decimal
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from synthward.records.manifest import AttributeEntry, ColumnEntry
 from synthward.release.manifest import Manifest
 from synthward.report import render as module
 from synthward.report import words
@@ -213,7 +215,7 @@ def test_failed_gate_is_loud(body: dict[str, Any]) -> None:
 
 
 def test_weak_columns_are_named_worst_first(body: dict[str, Any]) -> None:
-    findings = column_findings(body["quality"]["columns"])
+    findings = column_findings(Manifest(body).record.quality.columns)
     assert [name for name, _ in findings[0].subjects] == ["age", "HbA1c (%)", "length_of_stay", "admitted"]
     assert "HbA1c (%)" in dict(findings[1].subjects)
     assert "sex" not in dict(findings[1].subjects)
@@ -358,7 +360,7 @@ def test_what_was_learned_is_said_with_its_price(body: dict[str, Any]) -> None:
 
 
 def test_shares_of_the_budget_add_up(body: dict[str, Any]) -> None:
-    answers = spending(body["measurements"], pure=True)
+    answers = spending(Manifest(body).record.measurements, pure=True)
     assert sum(row.share for row in answers) == pytest.approx(1)
     assert answers == sorted(answers, key=lambda row: -row.share)
     marginal = next(row for row in answers if row.query == "marginal(age)")
@@ -368,7 +370,7 @@ def test_shares_of_the_budget_add_up(body: dict[str, Any]) -> None:
 
 
 def test_budget_by_kind_of_table(body: dict[str, Any]) -> None:
-    found = groups(spending(body["measurements"], pure=True))
+    found = groups(spending(Manifest(body).record.measurements, pure=True))
     assert sum(group.answers for group in found) == len(body["measurements"])
     assert sum(group.share for group in found) == pytest.approx(1)
     by_name = {group.name: group for group in found}
@@ -418,11 +420,9 @@ def test_range_of_the_distance_to_the_real_shares() -> None:
     assert relation("ab", 0.9, 0.4).at_most == 1
 
 
-def of_columns(count: int) -> list[dict[str, Any]]:
-    return [
-        {"column": f"c{place}", "cells": 4, "tvd": 0.001, "noise_tvd": 0.002, "share_error": 0.001}
-        for place in range(count)
-    ]
+def of_columns(count: int) -> list[ColumnEntry]:
+    given = {"cells": 4, "tvd": 0.001, "noise_tvd": 0.002, "share_error": 0.001}
+    return [dataclasses.replace(column([], [], []), column=f"c{place}", **given) for place in range(count)]
 
 
 def test_the_map_has_a_tile_for_every_measured_pair_and_hatching_for_the_rest() -> None:
@@ -453,7 +453,7 @@ def test_the_report_draws_the_map_and_lists_the_worst_tables_first(body: dict[st
     assert html.count('class="corner"') == 1 + sum(
         entry["noise_tvd"] > 0.05 for entry in body["quality"]["cliques"] if len(entry["columns"]) == 2
     ) + sum(column["noise_tvd"] > 0.05 for column in body["quality"]["columns"])
-    worst = relations(body["quality"])[0]
+    worst = relations(Manifest(body).record.quality)[0]
     assert worst.columns == ("age", "length_of_stay")
     assert f"<title>{worst.title}</title>" in html
     listed = re.findall(rf'<tr><th scope="row">([^<]*{CROSS}[^<]*)</th>', html)
@@ -463,7 +463,7 @@ def test_the_report_draws_the_map_and_lists_the_worst_tables_first(body: dict[st
 
 
 def test_weak_relations_are_findings(body: dict[str, Any]) -> None:
-    misfit, noisy = relation_findings(relations(body["quality"]))
+    misfit, noisy = relation_findings(relations(Manifest(body).record.quality))
     assert [name for name, _ in misfit.subjects] == [f"age{CROSS}length_of_stay"]
     assert f"sex{CROSS}readmitted" not in dict(noisy.subjects)
     assert misfit.what in page(body).text
@@ -494,7 +494,7 @@ def test_independent_columns_are_said_to_be_so(body: dict[str, Any]) -> None:
 
 
 def test_the_graph_joins_what_was_drawn_together(body: dict[str, Any]) -> None:
-    drawn = graph(body["model"]["graph"])
+    drawn = graph(Manifest(body).record.model.graph)
     edges = body["model"]["graph"]["edges"]
     assert len(drawn.lines) == len(edges)
     assert {node.full for node in drawn.nodes if node.alone} == {"admitted"}
@@ -528,15 +528,31 @@ def test_sixty_columns_with_all_pairs_are_small(body: dict[str, Any]) -> None:
     assert "the first 100; all are in the manifest" in html
 
 
-def column(labels: list[str], noisy: list[float], synthetic: list[float]) -> dict[str, Any]:
-    return {"labels": labels, "noisy": noisy, "synthetic": synthetic, "share_error": 0.01}
+def column(labels: list[str], noisy: list[float], synthetic: list[float], error: float = 0.01) -> ColumnEntry:
+    return ColumnEntry(
+        column="c",
+        kind="categorical",
+        cells=len(labels),
+        tvd=0.0,
+        noise_tvd=0.0,
+        share_error=error,
+        out_of_domain=0.0,
+        out_of_domain_error=0.0,
+        labels=tuple(labels),
+        noisy=tuple(noisy),
+        synthetic=tuple(synthetic),
+    )
+
+
+def categories(other: str | None) -> AttributeEntry:
+    return AttributeEntry("c", "categorical", False, other=other)
 
 
 def test_long_lists_are_folded_and_nothing_is_lost() -> None:
     labels = [f"v{place}" for place in range(30)]
     noisy = [(30 - place) / 500 for place in range(30)]
     plot = bar_list(
-        column([*labels, "(other)", "(missing)"], [*noisy, 0.05, 0.02], [*noisy, 0.05, 0.02]), {"other": "O"}
+        column([*labels, "(other)", "(missing)"], [*noisy, 0.05, 0.02], [*noisy, 0.05, 0.02]), categories("O")
     )
     assert [share.label for share in plot.shares[-3:]] == ["23 further values", "other", "missing"]
     assert len(plot.shares) == MAX_LISTED + 3
@@ -546,16 +562,14 @@ def test_long_lists_are_folded_and_nothing_is_lost() -> None:
 
 
 def test_a_declared_value_called_missing_stays_a_value() -> None:
-    plot = bar_list(column(["(missing)", "(other)", "(missing)"], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]), {"other": None})
+    plot = bar_list(column(["(missing)", "(other)", "(missing)"], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]), categories(None))
     assert [share.special for share in plot.shares] == [False, False, True]
 
 
 def test_many_bins_are_drawn_together() -> None:
     bins = 1000
     values = [1 / (bins + 1)] * (bins + 1)
-    plot = histogram(
-        column([str(place) for place in range(bins)] + ["(missing)"], values, values), {"bounds": ["0", "999"]}
-    )
+    plot = histogram(column([str(place) for place in range(bins)] + ["(missing)"], values, values), "999")
     assert plot.merged == 21
     assert len(plot.shares) <= MAX_BARS + 1
     assert sum(share.synthetic for share in plot.shares) == pytest.approx(1)
@@ -564,8 +578,8 @@ def test_many_bins_are_drawn_together() -> None:
 
 def test_drawings_stay_inside_their_box_when_noise_is_all_there_is() -> None:
     plot = histogram(
-        {"labels": ["0", "1", "(missing)"], "noisy": [0, 1, 0], "synthetic": [1, 0, 0], "share_error": 40.0},
-        {"bounds": ["0", "2"]},
+        column(["0", "1", "(missing)"], [0, 1, 0], [1, 0, 0], 40.0),
+        "2",
     )
     levels = [
         float(number) for path in (plot.bars, plot.whiskers, plot.steps) for number in re.findall(r"V([-\d.]+)", path)

@@ -31,6 +31,9 @@ from synthward.ledger.ledger import Ledger
 from synthward.measure import curator
 from synthward.privacy.accounting import epsilon_of, rho_for
 from synthward.privacy.noise import NoiseCall
+from synthward.records.codec import encode
+from synthward.records.journal import Opened
+from synthward.records.manifest import GateEntry
 from synthward.release.manifest import Manifest
 from synthward.run import main_job as module
 from synthward.run import rehearsal
@@ -61,6 +64,8 @@ from trial import (
     stop_after,
     write_yaml,
 )
+
+EXAMPLE = Path(__file__).with_name("manifest_example.json")
 
 STEPS = (
     "preflight",
@@ -168,8 +173,19 @@ class World:
     def open(self, _: Any, plan: Any, __: Any, journal: Journal) -> PinnedSource:
         """Stands for `open_source`."""
         types = {"type": "struct", "fields": [_field("visit", "short"), _field("sex", "string"), _field("age", "byte")]}
-        facts = {"copies": ["memory/copy"], "scope": SCOPE, "request_digest": plan.file.digest, "types": types}
-        journal.once(OPENED, lambda: ({**facts, "journal_id": secrets.token_hex(16)}, None))
+        opened = Opened(
+            source=self.pinned.record(),
+            copies=("memory/copy",),
+            types=types,
+            source_ref="r",
+            journal_id=secrets.token_hex(16),
+            table="memory/target",
+            request_digest=plan.file.digest,
+            run_key=plan.identity.run_key,
+            scope=SCOPE,
+            release_id=plan.identity.release_id,
+        )
+        journal.once(OPENED, lambda: (encode(opened), None))
         return self.pinned
 
     def copy(self, *rest: Any) -> PinnedSource:
@@ -191,11 +207,18 @@ class World:
         self.origins.append(rest[1])
         self.staging()
         assert model.domain_digest == plan.domain.digest
-        gates = [{"gate": "distance", "passed": self.gate, "detail": "as told"}]
-        ids = {"release_id": plan.identity.release_id, "run_id": plan.identity.run_id}
-        body = {**ids, "model": {"digest": model.digest}, "gates": gates, "budget": {"scope": SCOPE}}
-        body |= {"output": plan.file.request.output.name, "repair": rest[1].repair, "table": str(places.target)}
-        return Checked(Manifest(body), 0)
+        example = Manifest.parse(EXAMPLE.read_text(encoding="utf-8")).record
+        record = replace(
+            example,
+            release_id=plan.identity.release_id,
+            run_id=plan.identity.run_id,
+            table=str(places.target),
+            model=replace(example.model, digest=model.digest),
+            gates=(GateEntry("distance", self.gate, "as told"),),
+            budget=replace(example.budget, scope=SCOPE),
+            repair=rest[1].repair,
+        )
+        return Checked(Manifest.of(record), 0)
 
     def publish(self, *_: Any) -> bool:
         """Stands for the commit at the target."""
@@ -781,7 +804,7 @@ def test_a_sealed_run_is_finished_with_another_output_section_and_not_charged_ag
     assert world.kinds() == ["opened", "sealed", "fitted", "repaired", "validated", "published"]
     assert len({model.digest for model in world.models}) == 1
     body = release.manifest.body
-    assert body["output"] == "mended"
+    assert "mended" in body["table"]
     assert body["run_id"] == world.plan.identity.run_id
     assert body["release_id"] != world.plan.identity.release_id
     assert release.table.endswith(f"/mended__{release.release_id}")
@@ -789,7 +812,7 @@ def test_a_sealed_run_is_finished_with_another_output_section_and_not_charged_ag
     assert [entry["by"] for entry in body["repair"]["approvals"]] == ["kim"]
     [script] = world.rehearsed
     assert {name: found.simpleString() for name, found in script.types.items()} == {"sex": "string", "age": "bigint"}
-    fields = world.origins[-1].opened["types"]["fields"]
+    fields = world.origins[-1].opened.types["fields"]
     assert {entry["name"]: entry["type"] for entry in fields} == {"sex": "string", "age": "long"}
 
 
@@ -986,7 +1009,7 @@ def test_a_planted_repair_changes_nothing(world: World) -> None:
     world.staging = lambda: None
     release = ward.run(world.plan.file)
     assert release.outcome.is_new
-    assert release.manifest.body["repair"] is None
+    assert release.manifest.record.repair is None
     assert not ward.run(world.plan.file).outcome.is_new
 
 

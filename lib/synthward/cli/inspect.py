@@ -62,16 +62,16 @@ def extract_report(options: argparse.Namespace) -> int:
 def show_history(options: argparse.Namespace) -> int:
     """Prints the journal of a run; on stderr each try of it, and what its state means."""
     from synthward.cli.sessions import ward
+    from synthward.records.journal import detail_in, fold
     from synthward.run.journal import advice
 
     with ward(options, "synthward history") as opened:
         links = opened.history(options.run)
         tries = opened.runs.of(options.run)
-        charged = bool(links) and opened.is_charged(links[0].facts["scope"], options.run)
+        scope = fold((link.kind, link.facts) for link in links).scope
+        charged = scope is not None and opened.is_charged(scope, options.run)
     for link in links:
-        facts = link.facts
-        detail = facts.get("step") or facts.get("table") or ("passed" if facts.get("passed") else "")
-        print(shown(f"{link.seq:>3} {link.at:<28} {link.kind:<10} {detail}"))
+        print(shown(f"{link.seq:>3} {link.at:<28} {link.kind:<10} {detail_in(link.facts)}"))
     for row in tries:
         told = f": {row['error']}: {row['message']}" if row["error"] else ""
         print(

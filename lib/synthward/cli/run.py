@@ -119,15 +119,15 @@ def run_request(options: argparse.Namespace) -> int:
 def result_line(release: Release, report: str) -> dict[str, Any]:
     """The JSON line of a run."""
     outcome = release.outcome
-    guarantee = outcome.manifest.body["guarantee"]
+    guarantee = outcome.manifest.record.guarantee
     return {
         "run_id": outcome.run_id,
         "release_id": outcome.release_id,
         "table": release.table,
         "report": report,
         "mlflow_run": outcome.mlflow_run,
-        "epsilon": float(guarantee["epsilon"]),
-        "delta": float(guarantee["delta"]),
+        "epsilon": float(guarantee.epsilon),
+        "delta": float(guarantee.delta),
         "remaining": float(outcome.scope.remaining),
         "is_new": outcome.is_new,
     }

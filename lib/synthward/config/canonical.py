@@ -39,7 +39,7 @@ def canonical_json(obj: Any) -> str:
     >>> canonical_json({"b": Decimal("1.0"), "a": (1, 2)})
     '{"a":[1,2],"b":"1"}'
     """
-    return json.dumps(_plain(obj), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return json.dumps(plain(obj), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def digest(obj: Any) -> str:
@@ -67,7 +67,13 @@ def decimal_text(value: Decimal) -> str:
     return format(shortest, "f") if abs(shortest.adjusted()) <= _POSITIONAL else str(shortest)
 
 
-def _plain(obj: Any) -> Any:
+def plain(obj: Any) -> Any:
+    """The JSON values of a configuration or record: what `canonical_json` writes.
+
+    Raises:
+        TypeError: A value has no canonical form.
+        ValueError: A number is NaN or infinite.
+    """
     if obj is None or isinstance(obj, str | bool | int):
         return obj
     if isinstance(obj, Decimal):
@@ -83,18 +89,18 @@ def _plain(obj: Any) -> Any:
     if isinstance(obj, Mapping):
         if not all(isinstance(name, str) for name in obj):
             raise TypeError("a mapping in canonical JSON has text keys only")
-        return {name: _plain(value) for name, value in obj.items()}
+        return {name: plain(value) for name, value in obj.items()}
     if isinstance(obj, list | tuple):
-        return [_plain(item) for item in obj]
+        return [plain(item) for item in obj]
     hint = "; write a path as text" if isinstance(obj, Path) else ""
     raise TypeError(f"{type(obj).__name__} has no canonical JSON{hint}")
 
 
 def _record(obj: Any) -> dict[str, Any]:
-    plain = {
-        yaml_name(field): _plain(getattr(obj, field.name))
+    entries = {
+        yaml_name(field): plain(getattr(obj, field.name))
         for field in dataclasses.fields(obj)
         if field.init and not (key_of(field).later and getattr(obj, field.name) == field.default)
     }
     tag = getattr(type(obj), "TAG", None)
-    return plain if tag is None else {"type": tag, **plain}
+    return entries if tag is None else {"type": tag, **entries}

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from synthward.domain.codes import CodeBook
 from synthward.evaluate.tables import NoisyTable, compared, compared_labels, noise_cells
+from synthward.records.manifest import ColumnEntry
 
 Floats = npt.NDArray[np.float64]
 
@@ -64,23 +64,23 @@ class ColumnQuality:
         """Its standard error: that of two cells."""
         return math.sqrt(2) * self.out_of_domain_error
 
-    def to_json(self) -> dict[str, Any]:
+    def entry(self) -> ColumnEntry:
         """For the manifest; numbers rounded to six digits."""
-        return {
-            "column": self.name,
-            "kind": self.kind,
-            "cells": len(self.labels),
-            "tvd": round(self.distance, 6),
-            "noise_tvd": round(self.noise_distance, 6),
-            "share_error": round(self.error, 6),
-            "out_of_domain": round(self.out_of_domain, 6),
-            "out_of_domain_error": round(self.out_of_domain_error, 6),
-            "below": round(self.below, 6),
-            "above": round(self.above, 6),
-            "labels": list(self.labels),
-            "noisy": [round(float(share), 6) for share in self.noisy],
-            "synthetic": [round(float(share), 6) for share in self.synthetic],
-        }
+        return ColumnEntry(
+            column=self.name,
+            kind=self.kind,
+            cells=len(self.labels),
+            tvd=round(self.distance, 6),
+            noise_tvd=round(self.noise_distance, 6),
+            share_error=round(self.error, 6),
+            out_of_domain=round(self.out_of_domain, 6),
+            out_of_domain_error=round(self.out_of_domain_error, 6),
+            below=round(self.below, 6),
+            above=round(self.above, 6),
+            labels=tuple(self.labels),
+            noisy=tuple(round(float(share), 6) for share in self.noisy),
+            synthetic=tuple(round(float(share), 6) for share in self.synthetic),
+        )
 
 
 def column_quality(book: CodeBook, sealed: NoisyTable, synthetic: npt.NDArray[np.int64]) -> ColumnQuality:

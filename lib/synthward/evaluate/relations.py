@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ from synthward.domain.codes import CodeBook
 from synthward.evaluate.tables import NoisyTable, compared, in_domain_order, noise_cells
 from synthward.fit.model import Model
 from synthward.privacy.queries import Clique
+from synthward.records.manifest import CliqueEntry
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -47,16 +47,16 @@ class CliqueQuality:
     noise_distance_error: float
     answers: int
 
-    def to_json(self) -> dict[str, Any]:
+    def entry(self) -> CliqueEntry:
         """For the manifest; numbers rounded to six digits."""
-        return {
-            "columns": list(self.columns),
-            "cells": self.cells,
-            "tvd": round(self.distance, 6),
-            "noise_tvd": round(self.noise_distance, 6),
-            "noise_tvd_error": round(self.noise_distance_error, 6),
-            "measured": self.answers,
-        }
+        return CliqueEntry(
+            columns=tuple(self.columns),
+            cells=self.cells,
+            tvd=round(self.distance, 6),
+            noise_tvd=round(self.noise_distance, 6),
+            noise_tvd_error=round(self.noise_distance_error, 6),
+            measured=self.answers,
+        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from typing import Any
 
 from synthward.errors import LedgerCorrupt
 from synthward.privacy.accounting import Charge
+from synthward.records.codec import RecordFault, decode, decode_if, encode
+from synthward.records.ledger import Charged, Receipt
 from synthward.store.links import Link
 
 CHARGE = "charge"
@@ -78,6 +80,11 @@ class ChargeReceipt:
     is_new: bool
     opened: str | None = None
 
+    @property
+    def kept(self) -> Receipt:
+        """What links of the run's journal keep of it."""
+        return Receipt(self.seq, self.head_hash, self.genesis_hash)
+
 
 def charge_body(
     *,
@@ -94,21 +101,23 @@ def charge_body(
     opened: str,
 ) -> dict[str, Any]:
     """Body of a `charge` link; the cost in plain integers."""
-    return {
-        "run_id": run_id,
-        "attempt": attempt,
-        "request_digest": request_digest,
-        "policy_digest": policy_digest,
-        "site_digest": site_digest,
-        "journal_id": journal_id,
-        "nano_epsilon": cost.nano_epsilon,
-        "nano_rho": cost.nano_rho,
-        "atto_delta": cost.atto_delta,
-        "release_id": release_id,
-        "delta_report": delta_report,
-        "single_writer": single_writer,
-        "opened": opened,
-    }
+    return encode(
+        Charged(
+            run_id=run_id,
+            attempt=attempt,
+            request_digest=request_digest,
+            policy_digest=policy_digest,
+            site_digest=site_digest,
+            journal_id=journal_id,
+            nano_epsilon=cost.nano_epsilon,
+            nano_rho=cost.nano_rho,
+            atto_delta=cost.atto_delta,
+            release_id=release_id,
+            delta_report=delta_report,
+            single_writer=single_writer,
+            opened=opened,
+        )
+    )
 
 
 def record_of(link: Link) -> ChargeRecord:
@@ -118,22 +127,28 @@ def record_of(link: Link) -> ChargeRecord:
         LedgerCorrupt: The body does not have what a charge has.
     """
     try:
-        facts = link.facts
+        found = decode(Charged, link.facts)
         return ChargeRecord(
             seq=link.seq,
             at=link.at,
-            run_id=facts["run_id"],
-            attempt=facts["attempt"],
-            request_digest=facts["request_digest"],
-            policy_digest=facts["policy_digest"],
-            site_digest=facts["site_digest"],
-            journal_id=facts["journal_id"],
-            cost=Charge(facts["nano_epsilon"], facts["nano_rho"], facts["atto_delta"]),
-            release_id=facts["release_id"],
-            delta_report=Decimal(facts["delta_report"]),
-            single_writer=facts["single_writer"],
+            run_id=found.run_id,
+            attempt=found.attempt,
+            request_digest=found.request_digest,
+            policy_digest=found.policy_digest,
+            site_digest=found.site_digest,
+            journal_id=found.journal_id,
+            cost=Charge(found.nano_epsilon, found.nano_rho, found.atto_delta),
+            release_id=found.release_id,
+            delta_report=found.delta_report,
+            single_writer=found.single_writer,
             hash=link.hash,
-            opened=facts.get("opened"),
+            opened=found.opened,
         )
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+    except (RecordFault, ValueError) as error:
         raise LedgerCorrupt(f"scope '{link.key}': link {link.seq} is not a charge this version can read") from error
+
+
+def pays_for(link: Link, run_id: str, attempt: int) -> bool:
+    """Whether a link of a scope's chain charges this run."""
+    found = decode_if(Charged, link.facts) if link.kind == CHARGE else None
+    return found is not None and (found.run_id, found.attempt) == (run_id, attempt)

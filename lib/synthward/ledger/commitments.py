@@ -10,37 +10,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from synthward.errors import LedgerCorrupt
+from synthward.records.codec import RecordFault, decode, decode_if, encode
+from synthward.records.ledger import Charged, Commitment, Receipt
 from synthward.store.links import Link
 
 COMMIT = "commit"
 """Kind of a commitment's link."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class Commitment:
-    """What a run commits to: one step and the link of the journal that holds it.
-
-    Attributes:
-        run_id: The run.
-        attempt: Its attempt.
-        step: The step: `sealed.` and the name of a round, `fitted`, `validated`, `copied.` and a number; of a repair
-            `repaired.` and a number, and `validated.` and the same number.
-        digest: Hash of the journal's link, 64 hexadecimal digits.
-        seal_key: The key, 64 hexadecimal digits, that opens the payload of a seal; None for other links. It is known to
-            nobody before it stands here.
-    """
-
-    run_id: str
-    attempt: int
-    step: str
-    digest: str
-    seal_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -64,20 +45,14 @@ class CommitmentRecord:
         """Hash of the journal's link."""
         return self.commitment.digest
 
-    def receipt(self, genesis_hash: str) -> dict[str, Any]:
+    def receipt(self, genesis_hash: str) -> Receipt:
         """What later links of the journal keep of it, so that a ledger that was cut behind it is found."""
-        return {"seq": self.seq, "head": self.hash, "genesis": genesis_hash}
+        return Receipt(self.seq, self.hash, genesis_hash)
 
 
 def commitment_body(commitment: Commitment) -> dict[str, Any]:
     """Body of a `commit` link."""
-    return {
-        "run_id": commitment.run_id,
-        "attempt": commitment.attempt,
-        "step": commitment.step,
-        "digest": commitment.digest,
-        "seal_key": commitment.seal_key,
-    }
+    return encode(commitment)
 
 
 def commitment_of(link: Link) -> CommitmentRecord:
@@ -86,25 +61,24 @@ def commitment_of(link: Link) -> CommitmentRecord:
     Raises:
         LedgerCorrupt: The body does not have what a commitment has.
     """
-    facts: dict[str, Any] = {"seal_key": None, **link.facts}
-    kinds = {"run_id": str, "attempt": int, "step": str, "digest": str}
-    typed = all(isinstance(facts.get(name), kind) for name, kind in kinds.items())
-    if not typed or not _is_digest(facts["digest"]) or not (facts["seal_key"] is None or _is_digest(facts["seal_key"])):
-        raise LedgerCorrupt(f"scope '{link.key}': link {link.seq} is not a commitment this version can read")
-    found = Commitment(facts["run_id"], facts["attempt"], facts["step"], facts["digest"], facts["seal_key"])
+    unreadable = f"scope '{link.key}': link {link.seq} is not a commitment this version can read"
+    try:
+        found = decode(Commitment, link.facts)
+    except RecordFault as error:
+        raise LedgerCorrupt(unreadable) from error
+    if not _is_digest(found.digest) or not (found.seal_key is None or _is_digest(found.seal_key)):
+        raise LedgerCorrupt(unreadable)
     return CommitmentRecord(link.seq, link.at, link.hash, found)
 
 
-def _is_digest(value: object) -> bool:
-    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+def _is_digest(value: str) -> bool:
+    return _DIGEST.fullmatch(value) is not None
 
 
 def is_for(link: Link, run_id: str, attempt: int, step: str) -> bool:
     """Whether a link of a scope's chain commits this step."""
-    if link.kind != COMMIT:
-        return False
-    facts = link.facts
-    return (facts.get("run_id"), facts.get("attempt"), facts.get("step")) == (run_id, attempt, step)
+    found = decode_if(Commitment, link.facts) if link.kind == COMMIT else None
+    return found is not None and (found.run_id, found.attempt, found.step) == (run_id, attempt, step)
 
 
 def commitments_at(scope: str, links: Sequence[Link], charge_kind: str) -> tuple[CommitmentRecord, ...]:
@@ -118,12 +92,12 @@ def commitments_at(scope: str, links: Sequence[Link], charge_kind: str) -> tuple
     Raises:
         LedgerCorrupt: A step is committed twice, or for a run that was not charged before.
     """
-    charged: set[tuple[Any, Any]] = set()
+    charged: set[tuple[str, int]] = set()
     steps: set[tuple[str, int, str]] = set()
     found = []
     for link in links:
-        if link.kind == charge_kind:
-            charged.add((link.facts.get("run_id"), link.facts.get("attempt")))
+        if link.kind == charge_kind and (paid := decode_if(Charged, link.facts)) is not None:
+            charged.add((paid.run_id, paid.attempt))
         if link.kind != COMMIT:
             continue
         record = commitment_of(link)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from synthward.config.instants import now
 from synthward.config.names import SCOPE_NAME, SCOPE_RULE
 from synthward.errors import BudgetError, IntegrityError, LedgerCorrupt, StoreConflict, UsageError
-from synthward.ledger.charges import CHARGE, ChargeReceipt, charge_body, record_of
-from synthward.ledger.commitments import COMMIT, Commitment, CommitmentRecord, commitment_body, commitment_of, is_for
+from synthward.ledger.charges import CHARGE, ChargeReceipt, charge_body, pays_for, record_of
+from synthward.ledger.commitments import COMMIT, CommitmentRecord, commitment_body, commitment_of, is_for
 from synthward.ledger.owners import Owners
 from synthward.ledger.ownership import Addition
 from synthward.ledger.scopes import (
@@ -38,6 +38,8 @@ from synthward.ledger.scopes import (
     verify_scope,
 )
 from synthward.privacy.accounting import Charge
+from synthward.records.codec import encode
+from synthward.records.ledger import Commitment, Genesis
 from synthward.spec.population import People
 from synthward.store import delta
 from synthward.store.chain import Chain, Followed, HeadMoved
@@ -113,7 +115,10 @@ class Ledger:
         if self._genesis is None:
             self._prepare()
             link, _ = self._chain.get_or_append(
-                GENESIS_KEY, "genesis", lambda link: link.seq == 0, lambda: ({"id": secrets.token_hex(16)}, None)
+                GENESIS_KEY,
+                "genesis",
+                lambda link: link.seq == 0,
+                lambda: (encode(Genesis(secrets.token_hex(16))), None),
             )
             self._genesis = link
         return self._genesis
@@ -319,7 +324,7 @@ class Ledger:
         _check_scope(scope)
         run_id, attempt, step = commitment.run_id, commitment.attempt, commitment.step
         chain = self._follow(scope)
-        if chain.find(lambda link: _pays_for(link, run_id, attempt)) is None:
+        if chain.find(lambda link: pays_for(link, run_id, attempt)) is None:
             raise IntegrityError(f"scope '{scope}': run {run_id} was not charged, so that it can commit nothing")
         link, _ = chain.get_or_append(
             COMMIT, lambda link: is_for(link, run_id, attempt, step), lambda: (commitment_body(commitment), None)
@@ -391,11 +396,6 @@ class Ledger:
     def verify_ownership(self) -> list[str]:
         """Everything wrong with which scope owns which table; empty when all is well."""
         return self._owners.verify()
-
-
-def _pays_for(link: Link, run_id: str, attempt: int) -> bool:
-    facts = link.facts if link.kind == CHARGE else {}
-    return (facts.get("run_id"), facts.get("attempt")) == (run_id, attempt)
 
 
 def _check_scope(scope: str) -> None:

@@ -21,6 +21,8 @@ from synthward.config.canonical import canonical_json
 from synthward.config.fields import key
 from synthward.config.loader import restore
 from synthward.errors import BudgetError, ConfigError, LedgerCorrupt
+from synthward.records.codec import RecordFault, decode, encode
+from synthward.records.ledger import Binding, Opening
 from synthward.spec.population import OptOuts, People, Route, Table
 from synthward.store.addresses import overlap
 from synthward.store.links import Link
@@ -92,7 +94,7 @@ def claimed_by(people: People) -> tuple[Claimed, ...]:
 
 def people_body(people: People, by: str) -> dict[str, Any]:
     """Body of a `bind` link."""
-    return {"people": people.body, "by": by, "signature": None}
+    return encode(Binding(people=people.body, by=by))
 
 
 def people_of_link(link: Link) -> People | None:
@@ -101,12 +103,10 @@ def people_of_link(link: Link) -> People | None:
     Raises:
         LedgerCorrupt: They cannot be read.
     """
-    body = link.facts.get("people")
-    if body is None:
-        return None
     try:
-        return People.from_body(body)
-    except (ConfigError, TypeError) as error:
+        body = (decode(Opening, link.facts) if link.seq == 0 else decode(Binding, link.facts)).people
+        return None if body is None else People.from_body(body)
+    except (RecordFault, ConfigError, TypeError) as error:
         raise LedgerCorrupt(f"scope '{link.key}': link {link.seq} names people this version cannot read") from error
 
 
@@ -117,7 +117,7 @@ def addition_of(link: Link) -> Addition:
         LedgerCorrupt: It cannot be read.
     """
     try:
-        return restore(link.body, Addition)
+        return restore(link.text, Addition)
     except ConfigError as error:
         raise LedgerCorrupt(f"scope '{link.key}': link {link.seq} adds what this version cannot read") from error
 
@@ -161,7 +161,7 @@ def claim_of(link: Link) -> Claim:
         LedgerCorrupt: It cannot be read.
     """
     try:
-        return restore(link.body, Claim)
+        return restore(link.text, Claim)
     except ConfigError as error:
         raise LedgerCorrupt(f"chain '{CLAIMS_KEY}': link {link.seq} is no claim this version can read") from error
 

@@ -18,6 +18,8 @@ from synthward.ledger.commitments import COMMIT, CommitmentRecord, commitments_a
 from synthward.ledger.ownership import BIND, OWN, people_at, people_of_link
 from synthward.privacy import accounting
 from synthward.privacy.accounting import Charge
+from synthward.records.codec import RecordFault, decode, encode
+from synthward.records.ledger import Opening
 from synthward.spec.population import People
 from synthward.store.links import Link, verify_chain, verify_times
 
@@ -130,21 +132,22 @@ class HistoryLine:
 
 def terms_body(scope: str, terms: ScopeTerms, genesis_hash: str, single_writer: bool) -> dict[str, Any]:
     """Body of an `open` link."""
-    return {
-        "scope": scope,
-        "max_epsilon": terms.max_epsilon,
-        "max_delta": terms.max_delta,
-        "declared_patients": terms.declared_patients,
-        "unit": terms.unit,
-        "by": terms.by,
-        "policy_digest": terms.policy_digest,
-        "site_digest": terms.site_digest,
-        "note": terms.note,
-        "genesis": genesis_hash,
-        "single_writer": single_writer,
-        "people": None if terms.people is None else terms.people.body,
-        "signature": None,
-    }
+    return encode(
+        Opening(
+            scope=scope,
+            max_epsilon=terms.max_epsilon,
+            max_delta=terms.max_delta,
+            declared_patients=terms.declared_patients,
+            unit=terms.unit,
+            by=terms.by,
+            policy_digest=terms.policy_digest,
+            site_digest=terms.site_digest,
+            note=terms.note,
+            genesis=genesis_hash,
+            single_writer=single_writer,
+            people=None if terms.people is None else terms.people.body,
+        )
+    )
 
 
 def terms_of(link: Link) -> tuple[ScopeTerms, str]:
@@ -154,21 +157,21 @@ def terms_of(link: Link) -> tuple[ScopeTerms, str]:
         LedgerCorrupt: The body does not have what an opening has.
     """
     try:
-        facts = link.facts
-        terms = ScopeTerms(
-            max_epsilon=Decimal(facts["max_epsilon"]),
-            max_delta=Decimal(facts["max_delta"]),
-            declared_patients=facts["declared_patients"],
-            unit=facts["unit"],
-            by=facts["by"],
-            policy_digest=facts["policy_digest"],
-            site_digest=facts["site_digest"],
-            note=facts["note"],
-            people=people_of_link(link),
-        )
-        return terms, facts["genesis"]
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        found = decode(Opening, link.facts)
+    except (RecordFault, ValueError) as error:
         raise LedgerCorrupt(f"scope '{link.key}': link {link.seq} is not an opening this version can read") from error
+    terms = ScopeTerms(
+        max_epsilon=found.max_epsilon,
+        max_delta=found.max_delta,
+        declared_patients=found.declared_patients,
+        unit=found.unit,
+        by=found.by,
+        policy_digest=found.policy_digest,
+        site_digest=found.site_digest,
+        note=found.note,
+        people=people_of_link(link),
+    )
+    return terms, found.genesis
 
 
 _LATER = frozenset({CHARGE, COMMIT, BIND, OWN})

@@ -30,6 +30,7 @@ from synthward.privacy.noise import NoiseSource
 from synthward.privacy.queries import Base, Clique, Marginal, Scores, Selection, needs
 from synthward.privacy.sensitivity import bound
 from synthward.privacy.unit import PrivacyUnit
+from synthward.records.codec import recordable
 from synthward.sources.reading import compared_after
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ class Curator:
             facts = {"digest": asked.digest, "asked": [item.to_json() for item in asked.asked], "cells": cells}
             sealed = self._step("seal", lambda: self._seals.put(asked.step, facts, drawn))
         body, payload = sealed
-        if _shape(body["asked"]) != _shape([item.to_json() for item in asked.asked]) or body["cells"] != cells:
+        expected = recordable([item.to_json() for item in asked.asked])
+        if _shape(body["asked"]) != _shape(expected) or body["cells"] != cells:
             raise IntegrityError(
                 f"step '{asked.step}' is sealed with other queries than this version of Synthward asks; resume the run "
                 "with the version that started it, or start a run with a new key"

@@ -8,9 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-FORMAT = 1
+from synthward.errors import IntegrityError
+from synthward.records.canonical import canonical_bytes
+from synthward.records.codec import RecordFault, decode, encode, recordable
+from synthward.records.manifest import ReleaseRecord
+
+FORMAT = 2
+"""Format of the manifests that are written now: canonical text by RFC 8785. Format 1 was indented JSON."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +30,35 @@ class Manifest:
 
     body: dict[str, Any]
 
-    @property
+    @classmethod
+    def of(cls, record: ReleaseRecord) -> Manifest:
+        """The manifest of a release."""
+        return cls(encode(record))
+
+    @cached_property
+    def record(self) -> ReleaseRecord:
+        """What the manifest says.
+
+        Raises:
+            IntegrityError: It is no manifest that this version can read.
+        """
+        try:
+            found = decode(ReleaseRecord, self.body)
+        except RecordFault as fault:
+            raise IntegrityError(f"manifest: this version cannot read it ({fault})") from fault
+        if found.format not in (1, FORMAT):
+            raise IntegrityError(
+                f"manifest: found format {found.format}, this version reads 1 and {FORMAT}; read it with the version "
+                "that wrote it"
+            )
+        return found
+
+    @cached_property
     def text(self) -> str:
-        """Canonical JSON."""
-        return json.dumps(self.body, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
+        """The canonical text of the manifest's format."""
+        if self.body.get("format") == 1:
+            return json.dumps(self.body, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
+        return canonical_bytes(recordable(self.body)).decode()
 
     @property
     def digest(self) -> str:

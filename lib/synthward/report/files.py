@@ -27,7 +27,7 @@ def write_report(report: str, manifest: Manifest, folder: Path | None, releases:
 
     A file of the same name that holds something else stays as it is: the run has ended well, and the warning names it.
     """
-    release_id = manifest.body["release_id"]
+    release_id = manifest.record.release_id
     zone = local_path(releases)
     if folder is None and (zone is None or not zone.is_dir()):
         return f"artifacts/{release_id}/report.html"

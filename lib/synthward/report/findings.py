@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from synthward.records.manifest import ColumnEntry
 from synthward.report.relations import Relation
 from synthward.report.words import distance, percent
 
@@ -37,49 +37,39 @@ class Finding:
     more: int
 
 
-def column_findings(columns: Iterable[Mapping[str, Any]]) -> list[Finding]:
+def column_findings(columns: Iterable[ColumnEntry]) -> list[Finding]:
     """Weak spots of single columns, given as in the manifest."""
-    listed = sorted(columns, key=lambda column: -column["tvd"])
-    misfits = [c for c in listed if c["tvd"] > max(NOTICEABLE, MISFIT * c["noise_tvd"])]
-    noisy = sorted((c for c in listed if c["noise_tvd"] > NOTICEABLE), key=lambda c: -c["noise_tvd"])
+    listed = sorted(columns, key=lambda column: -column.tvd)
+    misfits = [c for c in listed if c.tvd > max(NOTICEABLE, MISFIT * c.noise_tvd)]
+    noisy = sorted((c for c in listed if c.noise_tvd > NOTICEABLE), key=lambda c: -c.noise_tvd)
     strange = sorted(
-        (c for c in listed if c["out_of_domain"] - 3 * c["out_of_domain_error"] > OUT_OF_DOMAIN),
-        key=lambda c: -c["out_of_domain"],
+        (c for c in listed if c.out_of_domain - 3 * c.out_of_domain_error > OUT_OF_DOMAIN),
+        key=lambda c: -c.out_of_domain,
     )
-    # Releases of earlier versions do not tell what was clipped; the two shares have an error each.
+    # The two shares have an error each.
     clipped = sorted(
-        (c for c in listed if "below" in c and _clipped(c) - 3 * 2**0.5 * c["out_of_domain_error"] > OUT_OF_DOMAIN),
-        key=lambda c: -_clipped(c),
+        (c for c in listed if c.clipped - 3 * 2**0.5 * c.out_of_domain_error > OUT_OF_DOMAIN),
+        key=lambda c: -c.clipped,
     )
     return _present(
         _finding(
             "The model does not follow the measurement: the synthetic shares are further from the noisy ones than the "
             "noise explains. Do not rely on the shape of",
-            [(c["column"], f"distance {distance(c['tvd'])}") for c in misfits],
+            [(c.column, f"distance {distance(c.tvd)}") for c in misfits],
         ),
         _finding(
             "The noise is large for the number of values: rare values may be wrong or missing in",
-            [(c["column"], f"expected noise {distance(c['noise_tvd'])}") for c in noisy],
+            [(c.column, f"expected noise {distance(c.noise_tvd)}") for c in noisy],
         ),
         _finding(
             "The source holds values that the domain does not declare; they became a label or missing in",
-            [
-                (c["column"], f"{percent(c['out_of_domain'])} ± {percent(2 * c['out_of_domain_error'])}")
-                for c in strange
-            ],
+            [(c.column, f"{percent(c.out_of_domain)} ± {percent(2 * c.out_of_domain_error)}") for c in strange],
         ),
         _finding(
             "The source holds values beyond the declared bounds; they became the bound in",
-            [
-                (c["column"], f"{percent(max(c['below'], 0.0))} below, {percent(max(c['above'], 0.0))} above")
-                for c in clipped
-            ],
+            [(c.column, f"{percent(max(c.below, 0.0))} below, {percent(max(c.above, 0.0))} above") for c in clipped],
         ),
     )
-
-
-def _clipped(column: Mapping[str, Any]) -> float:
-    return float(column["below"] + column["above"])
 
 
 def relation_findings(relations: Iterable[Relation]) -> list[Finding]:

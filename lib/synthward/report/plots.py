@@ -7,9 +7,10 @@ print), weigh a few kilobytes each, and equal manifests give equal bytes.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from synthward.records.manifest import AttributeEntry, ColumnEntry
 
 WHISKER = 2.0
 """Error bars reach this many standard errors to either side: about 95 in 100 noisy shares lie within."""
@@ -101,14 +102,14 @@ class Histogram:
     merged: int
 
 
-def bar_list(column: Mapping[str, Any], attribute: Mapping[str, Any]) -> BarList:
+def bar_list(column: ColumnEntry, attribute: AttributeEntry) -> BarList:
     """Plot of a column of categories or truth values.
 
     Args:
         column: Its entry in the manifest's quality.
         attribute: Its entry in the manifest's domain.
     """
-    shares = _shares(column, specials=2 if attribute.get("other") is not None else 1)
+    shares = _shares(column, specials=2 if attribute.other is not None else 1)
     declared = [share for share in shares if not share.special]
     special = [share for share in shares if share.special]
     if len(declared) > MAX_LISTED + 1:
@@ -119,12 +120,12 @@ def bar_list(column: Mapping[str, Any], attribute: Mapping[str, Any]) -> BarList
     return BarList(shown, _top(shown))
 
 
-def histogram(column: Mapping[str, Any], attribute: Mapping[str, Any]) -> Histogram:
+def histogram(column: ColumnEntry, highest: str) -> Histogram:
     """Plot of a numeric or date column, bins drawn equally wide in their order.
 
     Args:
         column: Its entry in the manifest's quality.
-        attribute: Its entry in the manifest's domain.
+        highest: The upper bound of the column.
     """
     shares = _shares(column, specials=1)
     bins, special = shares[:-1], shares[-1:]
@@ -140,20 +141,20 @@ def histogram(column: Mapping[str, Any], attribute: Mapping[str, Any]) -> Histog
         bars="".join(_bar(spot, share.noisy / top) for spot, share in zip(spots, shown, strict=True)),
         whiskers="".join(_whisker(spot, share, top) for spot, share in zip(spots, shown, strict=True)),
         steps=_steps(spots[: len(bins)], bins, top) + _steps(spots[len(bins) :], special, top),
-        ticks=_ticks(bins, attribute["bounds"][1]),
+        ticks=_ticks(bins, highest),
         top=top,
         peak=max(bins, key=lambda share: share.synthetic),
         merged=merged,
     )
 
 
-def _shares(column: Mapping[str, Any], specials: int) -> list[Share]:
+def _shares(column: ColumnEntry, specials: int) -> list[Share]:
     """Cells in their order; the last ones, `other` if it has a label and `missing`, are special."""
-    labels: Sequence[str] = column["labels"]
-    error, declared = float(column["share_error"]), len(labels) - specials
+    labels = column.labels
+    error, declared = column.share_error, len(labels) - specials
     shares = [
-        Share(shorten(label), label, float(noisy), float(drawn), error)
-        for label, noisy, drawn in zip(labels, column["noisy"], column["synthetic"], strict=True)
+        Share(shorten(label), label, noisy, drawn, error)
+        for label, noisy, drawn in zip(labels, column.noisy, column.synthetic, strict=True)
     ]
     names = [("other", "other: present, but undeclared"), ("missing", "missing")]
     if specials == 1:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from synthward.records.manifest import ColumnEntry, GraphEntry, QualityEntry
 from synthward.report.plots import WHISKER, shorten
 from synthward.report.words import distance, percent
 
@@ -85,18 +85,18 @@ class Relation:
         return f"{self.name}: distance {distance(self.tvd)}, of noise {distance(self.noise)}"
 
 
-def relations(quality: Mapping[str, Any]) -> list[Relation]:
+def relations(quality: QualityEntry) -> list[Relation]:
     """The measured cliques of the manifest's quality, the worst first."""
     found = [
         Relation(
-            tuple(entry["columns"]),
-            entry["cells"],
-            entry["tvd"],
-            entry["noise_tvd"],
-            entry["noise_tvd_error"],
-            entry["measured"],
+            entry.columns,
+            entry.cells,
+            entry.tvd,
+            entry.noise_tvd,
+            entry.noise_tvd_error,
+            entry.measured,
         )
-        for entry in quality["cliques"]
+        for entry in quality.cliques
     ]
     return sorted(found, key=lambda relation: (-relation.beyond_noise, -relation.tvd, relation.columns))
 
@@ -149,7 +149,7 @@ class PairMap:
     unmeasured: int
 
 
-def pair_map(columns: Sequence[Mapping[str, Any]], found: Iterable[Relation]) -> PairMap:
+def pair_map(columns: Sequence[ColumnEntry], found: Iterable[Relation]) -> PairMap:
     """The map of all pairs.
 
     Args:
@@ -162,13 +162,13 @@ def pair_map(columns: Sequence[Mapping[str, Any]], found: Iterable[Relation]) ->
     tiles, strokes, labels = [], [], []
     for row, column in enumerate(shown):
         for place, other in enumerate(shown[:row]):
-            relation = pairs.get(frozenset((column["column"], other["column"])))
+            relation = pairs.get(frozenset((column.column, other.column)))
             if relation is None:
                 strokes.append(f"M{place * side + 2} {(row + 1) * side - 2}l{side - 4} {4 - side}")
             else:
                 tiles.append(_tile(relation, place, row, side))
         tiles.append(_tile(_alone(column), row, row, side))
-        labels.append(((row + 1) * side + 6.0, (row + 0.5) * side, shorten(column["column"]), str(column["column"])))
+        labels.append(((row + 1) * side + 6.0, (row + 0.5) * side, shorten(column.column), column.column))
     longest = max((len(text) for _, _, text, _ in labels), default=0)
     return PairMap(
         tiles=tuple(tiles),
@@ -183,7 +183,7 @@ def pair_map(columns: Sequence[Mapping[str, Any]], found: Iterable[Relation]) ->
     )
 
 
-def _mapped(columns: Sequence[Mapping[str, Any]], pairs: Iterable[Relation]) -> list[Mapping[str, Any]]:
+def _mapped(columns: Sequence[ColumnEntry], pairs: Iterable[Relation]) -> list[ColumnEntry]:
     """The columns of the map: all, or those with the worst pairs, in the order of the release."""
     if len(columns) <= MAX_MAPPED:
         return list(columns)
@@ -191,15 +191,15 @@ def _mapped(columns: Sequence[Mapping[str, Any]], pairs: Iterable[Relation]) -> 
     for pair in pairs:
         for name in pair.columns:
             worst[name] = max(worst.get(name, 0.0), pair.tvd)
-    ranked = sorted(columns, key=lambda column: -worst.get(column["column"], -1.0))
-    kept = {column["column"] for column in ranked[:MAX_MAPPED]}
-    return [column for column in columns if column["column"] in kept]
+    ranked = sorted(columns, key=lambda column: -worst.get(column.column, -1.0))
+    kept = {column.column for column in ranked[:MAX_MAPPED]}
+    return [column for column in columns if column.column in kept]
 
 
-def _alone(column: Mapping[str, Any]) -> Relation:
+def _alone(column: ColumnEntry) -> Relation:
     """A single column as it stands on the diagonal."""
-    error = column["share_error"] * SPREAD_OF_ABSOLUTE * math.sqrt(column["cells"]) / 2
-    return Relation((column["column"],), column["cells"], column["tvd"], column["noise_tvd"], error, 1)
+    error = column.share_error * SPREAD_OF_ABSOLUTE * math.sqrt(column.cells) / 2
+    return Relation((column.column,), column.cells, column.tvd, column.noise_tvd, error, 1)
 
 
 def _tile(relation: Relation, place: int, row: int, side: int) -> Tile:
@@ -271,17 +271,17 @@ class Graph:
         return self.box[2] > WIDE
 
 
-def graph(drawn: Mapping[str, Any]) -> Graph:
+def graph(drawn: GraphEntry) -> Graph:
     """The graph of the manifest's model; direction is an order of drawing and is not shown.
 
     Args:
         drawn: `model.graph` of the manifest.
     """
     edges = sorted(
-        ((edge["parent"], edge["child"], float(edge["strength"])) for edge in drawn["edges"]),
+        ((edge.parent, edge.child, edge.strength) for edge in drawn.edges),
         key=lambda edge: (edge[2], edge[0], edge[1]),
     )
-    around = _around(drawn["order"], edges)
+    around = _around(drawn.order, edges)
     radius = min(max(90 + 3 * len(around), 120), 290)
     labels = {name: shorten(name) for name in around}
     linked = {name for edge in edges for name in edge[:2]}

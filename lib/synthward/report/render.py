@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.resources
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from synthward.records.manifest import AttributeEntry, BudgetEntry, ColumnEntry, ReleaseRecord
 from synthward.release.manifest import Manifest
 from synthward.report.findings import MAX_NAMED, column_findings, relation_findings
 from synthward.report.plots import WHISKER, BarList, Histogram, bar_list, histogram
@@ -44,7 +45,7 @@ class Card:
         plot: What is drawn.
     """
 
-    column: Mapping[str, Any]
+    column: ColumnEntry
     plot: BarList | Histogram
 
     @property
@@ -62,37 +63,37 @@ def render(manifest: Manifest) -> str:
     Returns:
         HTML, without reference to anything outside of it.
     """
-    body = manifest.body
-    guarantee = body["guarantee"]
-    epsilon, nano = Decimal(guarantee["epsilon"]), guarantee["nano_epsilon"]
+    release = manifest.record
+    guarantee = release.guarantee
+    epsilon, nano = Decimal(guarantee.epsilon), guarantee.nano_epsilon
     pure = None if nano is None else Decimal(nano) / 10**9
-    columns = sorted(body["quality"]["columns"], key=lambda column: -column["tvd"])
-    found = relations(body["quality"])
-    answers = spending(body["measurements"], pure=pure is not None)
+    columns = sorted(release.quality.columns, key=lambda column: -column.tvd)
+    found = relations(release.quality)
+    answers = spending(release.measurements, pure=pure is not None)
     # Limits of what can be learned hold without any allowance for delta where the mechanism is pure: explain those.
     explained = epsilon if pure is None else pure
     return _template().render(
-        m=body,
+        m=release,
         manifest_digest=manifest.digest,
         style=Markup(_resource("style.css")),
-        failed=[gate for gate in body["gates"] if not gate["passed"]],
+        failed=release.failed_gates,
         epsilon=epsilon,
-        delta=Decimal(guarantee["delta"]),
-        thresholds=Decimal(guarantee["atto_delta"]) / 10**18,
+        delta=Decimal(guarantee.delta),
+        thresholds=Decimal(guarantee.atto_delta) / 10**18,
         pure=pure,
         explained=explained,
         beliefs=[(prior, _belief(prior, explained)) for prior in PRIORS],
-        budget=_budget(body["budget"], epsilon),
-        controls=_controls(body),
-        unsigned=any(not entry.get("signed", False) for entry in body["approvals"]),
+        budget=_budget(release.budget, epsilon),
+        controls=_controls(release),
+        unsigned=any(not entry.signed for entry in release.approvals),
         answers=answers,
         groups=groups(answers),
         columns=columns,
-        cards=_cards(columns[:MAX_PLOTS], body["domain"]["attributes"]),
+        cards=_cards(columns[:MAX_PLOTS], release.domain.attributes),
         relations=found,
         pairs=sum(len(relation.columns) == 2 for relation in found),
-        map=pair_map(body["quality"]["columns"], found),
-        graph=graph(body["model"]["graph"]),
+        map=pair_map(release.quality.columns, found),
+        graph=graph(release.model.graph),
         findings=[*column_findings(columns), *relation_findings(found)],
         max_answers=MAX_ANSWERS,
         max_relations=MAX_RELATIONS,
@@ -127,7 +128,7 @@ def _belief(prior: Decimal, epsilon: Decimal) -> tuple[float, float]:
     return high / (1 + high), low / (1 + low)
 
 
-def _budget(budget: Mapping[str, Any], epsilon: Decimal) -> dict[str, Any]:
+def _budget(budget: BudgetEntry, epsilon: Decimal) -> dict[str, Any]:
     """Lengths of the bar, 0 to 100: this release taken alone, as the scope counts it, and what other charges add.
 
     Epsilon of a release at its own delta and of a scope at the scope's delta are two statements. The bar shows the
@@ -138,10 +139,10 @@ def _budget(budget: Mapping[str, Any], epsilon: Decimal) -> dict[str, Any]:
         budget: From the manifest.
         epsilon: What the release itself promises.
     """
-    cap, spent = Decimal(budget["cap_epsilon"]), Decimal(budget["spent_epsilon"])
+    cap, spent = Decimal(budget.cap_epsilon), Decimal(budget.spent_epsilon)
     whole = float(min(spent / cap, Decimal(1))) if cap > 0 else 1.0
-    alone = Decimal(budget["alone_epsilon"]) if "alone_epsilon" in budget else None
-    charges = budget.get("charges", 1)
+    alone = None if budget.alone_epsilon is None else Decimal(budget.alone_epsilon)
+    charges = budget.charges
     own = whole if alone is None or charges == 1 or cap <= 0 else min(float(alone / cap), whole)
     return {
         "alone": alone,
@@ -151,30 +152,30 @@ def _budget(budget: Mapping[str, Any], epsilon: Decimal) -> dict[str, Any]:
         "others": round(100 * (whole - own), 2),
         "spent": spent,
         "cap": cap,
-        "cap_delta": Decimal(budget["cap_delta"]),
-        "remaining": Decimal(budget["remaining_epsilon"]),
+        "cap_delta": Decimal(budget.cap_delta),
+        "remaining": Decimal(budget.remaining_epsilon),
         "part": whole,
     }
 
 
-def _controls(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _controls(release: ReleaseRecord) -> list[dict[str, Any]]:
     """The tier's controls, each with the gates that show it; manifests of earlier versions name no evidence."""
-    gates = {gate["gate"]: gate for gate in body["gates"]}
-    named = {entry["control"]: entry["gates"] for entry in body["policy"].get("evidence", ())}
+    gates = {gate.gate: gate for gate in release.gates}
+    named = {entry.control: entry.gates for entry in release.policy.evidence}
     found = []
-    for name in body["policy"]["controls"]:
+    for name in release.policy.controls:
         results = [gates[gate] for gate in named.get(name, ()) if gate in gates]
         complete = bool(results) and len(results) == len(named[name])
-        shown = complete and all(gate["passed"] for gate in results)
+        shown = complete and all(gate.passed for gate in results)
         found.append({"name": name, "gates": results, "shown": shown})
     return found
 
 
-def _cards(columns: Iterable[Mapping[str, Any]], attributes: Iterable[Mapping[str, Any]]) -> list[Card]:
-    declared = {attribute["column"]: attribute for attribute in attributes}
+def _cards(columns: Iterable[ColumnEntry], attributes: Iterable[AttributeEntry]) -> list[Card]:
+    declared = {attribute.column: attribute for attribute in attributes}
     cards = []
     for column in columns:
-        attribute = declared[column["column"]]
-        draw = histogram if "bounds" in attribute else bar_list
-        cards.append(Card(column, draw(column, attribute)))
+        attribute = declared[column.column]
+        plot = bar_list(column, attribute) if attribute.bounds is None else histogram(column, attribute.bounds[1])
+        cards.append(Card(column, plot))
     return cards

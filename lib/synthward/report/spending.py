@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from synthward.records.manifest import MeasurementEntry
 
 _KINDS = {
     "population": "number of units",
@@ -61,25 +62,25 @@ class Group:
     share: float
 
 
-def spending(measurements: Sequence[Mapping[str, Any]], *, pure: bool) -> list[Spending]:
+def spending(measurements: Sequence[MeasurementEntry], *, pure: bool) -> list[Spending]:
     """Every noisy answer with its part of the budget, largest first.
 
     Args:
         measurements: From the manifest.
         pure: Whether epsilons add up; otherwise rho does.
     """
-    key = "nano_epsilon" if pure else "nano_rho"
-    whole = max(sum(entry[key] for entry in measurements), 1)
+    parts = [(entry.nano_epsilon or 0) if pure else entry.nano_rho for entry in measurements]
+    whole = max(sum(parts), 1)
     rows = [
         Spending(
-            entry["query"],
+            entry.query,
             _group(entry),
-            entry["cells"],
-            entry["deviation"],
-            _unit(entry["kind"]),
-            entry[key] / whole,
+            entry.cells,
+            entry.deviation,
+            _unit(entry.kind),
+            part / whole,
         )
-        for entry in measurements
+        for entry, part in zip(measurements, parts, strict=True)
     ]
     return sorted(rows, key=lambda row: -row.share)
 
@@ -109,13 +110,13 @@ def groups(answers: Iterable[Spending]) -> list[Group]:
 _LEARNED = {"bins": "where to cut bins", "categories": "further values that many have"}
 
 
-def _group(entry: Mapping[str, Any]) -> str:
-    if entry["learns"] is not None:
-        return _LEARNED[entry["learns"]]
-    if entry["kind"] == "marginal":
-        width = len(entry["columns"])
+def _group(entry: MeasurementEntry) -> str:
+    if entry.learns is not None:
+        return _LEARNED[entry.learns]
+    if entry.kind == "marginal":
+        width = len(entry.columns)
         return _TABLES.get(width, f"tables of {width} columns")
-    kind = str(entry["kind"])
+    kind = entry.kind
     return _KINDS.get(kind, kind.replace("_", " "))
 
 

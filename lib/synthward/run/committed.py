@@ -20,8 +20,10 @@ from typing import Any
 
 from synthward.errors import IntegrityError, LedgerCorrupt
 from synthward.ledger.charges import ChargeReceipt
-from synthward.ledger.commitments import Commitment, CommitmentRecord
+from synthward.ledger.commitments import CommitmentRecord
 from synthward.ledger.ledger import Ledger
+from synthward.records.journal import receipt_in
+from synthward.records.ledger import Commitment, Receipt
 from synthward.run.journal import COPIED, OPENED, REPAIRED, SEALED, VALIDATED, Journal
 from synthward.run.plan import ATTEMPT
 from synthward.store.envelope import METHOD, disclose, enclose
@@ -64,9 +66,9 @@ class CommittedJournal:
         return self._receipt.opened is not None
 
     @property
-    def paid(self) -> dict[str, Any]:
+    def paid(self) -> Receipt:
         """The receipt of the charge, as links of the journal keep it."""
-        return {"seq": self._receipt.seq, "head": self._receipt.head_hash, "genesis": self._receipt.genesis_hash}
+        return self._receipt.kept
 
     def opening(self) -> Link:
         """The `opened` link that was charged.
@@ -100,7 +102,7 @@ class CommittedJournal:
             return self._unbound(kind) or self._journal.once_more(kind, self._since(kind), make)
         return self.find(kind) or self._write(kind, self._step(kind), make)
 
-    def latest_receipt(self) -> dict[str, Any]:
+    def latest_receipt(self) -> Receipt:
         """The receipt of the last commitment used here, else of the charge, for the next link of the journal to keep.
 
         A ledger that is cut behind it is found by it.
@@ -286,10 +288,10 @@ def require_whole_ledger(journal: Journal, ledger: Ledger, scope: str) -> None:
         LedgerCorrupt: A link of the ledger is gone or another one.
     """
     for link in journal.known:
-        kept = link.facts.get("ledger")
-        if isinstance(kept, dict) and not ledger.holds(scope, kept.get("seq", -1), kept.get("head", "")):
+        kept = receipt_in(link.facts)
+        if kept is not None and not ledger.holds(scope, kept.seq, kept.head):
             raise LedgerCorrupt(
-                f"scope '{scope}': the journal of run {journal.run_id} mentions link {kept.get('seq')} of the ledger, "
+                f"scope '{scope}': the journal of run {journal.run_id} mentions link {kept.seq} of the ledger, "
                 "which is not there any more; the ledger was restored to an older state or cut, and what was drawn "
                 "since could be drawn again. Nothing is charged or drawn: restore the ledger to its newest state, or "
                 "start a run with a new key"

@@ -5,17 +5,17 @@ Each request has a chain of its own, under its digest. A person is whoever is na
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from synthward.config.instants import utc_text
 from synthward.errors import PolicyRefused, UsageError
 from synthward.governance.approvals import Approval, Digests, Limits, Verdict, covering, objections, person, unprintable
 from synthward.governance.assess import Assessment
 from synthward.governance.policy import Policy
+from synthward.records.codec import encode
 from synthward.run.plan import Plan
 from synthward.spec.repair import Repair
 from synthward.spec.request_file import RequestFile
@@ -125,13 +125,13 @@ class Decisions:
             approval.request_digest,
             "decision",
             lambda link: link.seq > after and _same(link, approval),
-            lambda: (_facts(approval), None),
+            lambda: (encode(approval), None),
         )
         return approval
 
     def of(self, request: RequestFile) -> tuple[Approval, ...]:
         """Every decision recorded for a request as it is now, oldest first."""
-        return tuple(Approval.from_body(link.body) for link in self._chain.read(request.digest))
+        return tuple(_decision(link) for link in self._chain.read(request.digest))
 
     def verdict(self, plan: Plan) -> Verdict:
         """Whether the recorded approvals cover the plan's run; approvals of earlier versions are named as void."""
@@ -146,7 +146,7 @@ class Decisions:
             PolicyRefused: Policy allows no repair in the tier.
         """
         return covering(
-            [Approval.from_body(link.body) for link in self._chain.read(repair.digest)],
+            [_decision(link) for link in self._chain.read(repair.digest)],
             requester=plan.file.request.requester,
             assessment=self._repair_assessment(plan),
             digests=replace(self._digests(plan), request=repair.digest),
@@ -181,12 +181,12 @@ class Decisions:
         """Decisions on this version of a request and on those before it: same scope, same output."""
         wanted = (request.request.population.scope, request.request.output.name)
         chains = self._chain.read_all(payloads=False)
-        every = (Approval.from_body(link.body) for links in chains.values() for link in links)
+        every = (_decision(link) for links in chains.values() for link in links)
         found = (one for one in every if one.request_digest == request.digest or (one.scope, one.output) == wanted)
         return tuple(sorted(found, key=lambda approval: approval.at))
 
     def _is_over(self, link: Link) -> bool:
-        last_day = Approval.from_body(link.body).last_day(self._limits)
+        last_day = _decision(link).last_day(self._limits)
         return last_day is not None and last_day < self._today()
 
     def _digests(self, plan: Plan) -> Digests:
@@ -200,17 +200,16 @@ class Decisions:
         return self._clock().astimezone(dt.UTC).date()
 
 
-def _facts(approval: Approval) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(approval.body())
-    return facts
+def _decision(link: Link) -> Approval:
+    return Approval.from_body(link.text)
 
 
 def _is_of(link: Link, approval: Approval) -> bool:
     """Whether a recorded decision is one of the same person in the same role."""
-    facts = link.facts
-    return person(facts["by"]) == person(approval.by) and facts["role"] == approval.role
+    found = _decision(link)
+    return person(found.by) == person(approval.by) and found.role == approval.role
 
 
 def _same(link: Link, approval: Approval) -> bool:
     """Whether a recorded decision says the same, its time aside."""
-    return {**link.facts, "at": ""} == {**_facts(approval), "at": ""}
+    return dataclasses.replace(_decision(link), at="") == dataclasses.replace(approval, at="")

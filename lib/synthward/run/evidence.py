@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from synthward.run.journal import OPENED
+from synthward.records.journal import OPENED, receipt_in, scope_in
 from synthward.store.links import Link, verify_times
 
 Receipt = tuple[int, str, str]
@@ -39,14 +38,14 @@ def evidence_of(journals: Mapping[str, Sequence[Link]], releases: Iterable[tuple
     receipts: dict[str, set[Receipt]] = {}
     faults: dict[str, list[str]] = {}
     for run_id, links in journals.items():
-        scope = next((str(link.facts.get("scope")) for link in links if link.kind == OPENED), None)
+        scope = next((scope_in(link.facts) for link in links if link.kind == OPENED), None)
         if scope is None:
             continue
         here = receipts.setdefault(scope, set())
         for link in links:
-            kept = link.facts.get("ledger")
-            if isinstance(kept, dict):
-                here.add(_receipt(kept))
+            kept = receipt_in(link.facts)
+            if kept is not None:
+                here.add((kept.seq, kept.head, kept.genesis))
         faults.setdefault(scope, []).extend(f"journal of run {run_id}: {fault}" for fault in verify_times(links))
     for scope, receipt in releases:
         receipts.setdefault(scope, set()).add(receipt)
@@ -55,7 +54,3 @@ def evidence_of(journals: Mapping[str, Sequence[Link]], releases: Iterable[tuple
         journals={run_id: frozenset(link.hash for link in links) for run_id, links in journals.items()},
         faults=faults,
     )
-
-
-def _receipt(kept: Mapping[str, Any]) -> Receipt:
-    return int(kept["seq"]), str(kept["head"]), str(kept["genesis"])

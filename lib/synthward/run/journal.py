@@ -10,16 +10,45 @@ for `run.committed` to say.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from synthward.errors import IntegrityError
+from synthward.records.codec import RecordFault, decode
+from synthward.records.journal import (
+    COPIED,
+    FITTED,
+    OPENED,
+    PUBLISHED,
+    REPAIRED,
+    SEALED,
+    VALIDATED,
+    Stage,
+    fold,
+    is_seal_of,
+    publishes,
+)
 from synthward.run.plan import ATTEMPT
 from synthward.store.chain import Chain, Followed
 from synthward.store.links import Link
 
-OPENED, COPIED, SEALED = "opened", "copied", "sealed"
-FITTED, VALIDATED, PUBLISHED = "fitted", "validated", "published"
-REPAIRED = "repaired"
+__all__ = ["COPIED", "FITTED", "OPENED", "PUBLISHED", "REPAIRED", "SEALED", "VALIDATED", "Journal", "advice", "entry"]
+
+T = TypeVar("T")
+
+
+def entry(link: Link, cls: type[T]) -> T:
+    """The body of a journal's link as a record.
+
+    Raises:
+        IntegrityError: It is no such record.
+    """
+    try:
+        return decode(cls, link.facts)
+    except (RecordFault, ValueError) as error:
+        raise IntegrityError(
+            f"run {link.key}: link {link.seq} of its journal is no '{link.kind}' that this version can read ({error}); "
+            "go on with the version that began the run, or start a run with a new key"
+        ) from error
 
 
 class Journal:
@@ -64,7 +93,7 @@ class Journal:
 
     def has_published(self, manifest: str) -> bool:
         """Whether a link says that the manifest with this digest was published."""
-        return self._chain.find(lambda link: is_published(link, manifest)) is not None
+        return self._chain.find(lambda link: is_publication(link, manifest)) is not None
 
     def newest(self, kind: str) -> Link | None:
         """The last link of a kind as the chain stands now."""
@@ -99,14 +128,13 @@ class Journal:
         return seal
 
 
-def is_published(link: Link, manifest: str) -> bool:
+def is_publication(link: Link, manifest: str) -> bool:
     """Whether a link says that the manifest with this digest was published."""
-    return link.kind == PUBLISHED and link.facts.get("manifest") == manifest
+    return link.kind == PUBLISHED and publishes(link.facts, manifest)
 
 
 def _is_seal(link: Link, step: str) -> bool:
-    facts = link.facts if link.kind == SEALED else {}
-    return facts.get("step") == step and facts.get("attempt") == ATTEMPT
+    return link.kind == SEALED and is_seal_of(link.facts, step, ATTEMPT)
 
 
 REPEATS = (
@@ -129,17 +157,12 @@ def advice(links: Sequence[Link], *, charged: bool, repeats: bool = False) -> st
         charged: Whether the ledger holds the run's charge.
         repeats: Whether the last try failed, and not in a way that passes.
     """
-    last = links[-1] if links else None
-    if last is not None and repeats and (last.kind in (FITTED, REPAIRED) or _is_waiting(last)):
-        return f"{last.kind}: {REPEATS}. {_REPAIR}"
-    if last is not None and repeats and last.kind in (OPENED, COPIED, SEALED):
-        return f"{last.kind}: {REPEATS}"
-    if last is None:
-        return (
-            "nothing is recorded: the run was refused, failed before its source was pinned, or never began. Nothing is "
-            "spent. Run it, or see what its request is missing with --dry-run"
-        )
-    if last.kind == OPENED:
+    stage = fold((link.kind, link.facts) for link in links).stage
+    if repeats and stage in ("fitted", "repaired", "validated"):
+        return f"{stage}: {REPEATS}. {_REPAIR}"
+    if repeats and stage in ("opened", "copied", "sealed"):
+        return f"{stage}: {REPEATS}"
+    if stage == "opened":
         paid = (
             "and charged; run the same command again: it measures the pinned state under the same charge. If that "
             "state of the source is gone, the charge is forfeit and a new run key is needed"
@@ -147,29 +170,23 @@ def advice(links: Sequence[Link], *, charged: bool, repeats: bool = False) -> st
             else "and nothing is spent yet; run the same command again"
         )
         return f"opened: the source is pinned {paid}"
-    if last.kind == VALIDATED and not last.facts.get("passed"):
-        return (
-            "quarantined: a gate failed, the staged rows stay in the protected zone and nothing is published. Running "
-            "again gives the same; the charge stands. What the gate says tells whether another output section is "
-            "enough (`--repair`, without a new charge) or an edited request is needed, which is a new run and charged"
-        )
-    return _ADVICE[last.kind]
+    return _ADVICE[stage]
 
 
-_ADVICE = {
-    COPIED: "copied: a copy of the source is in the protected zone, the charge is made; run the same command again: it "
-    "measures the copy, or makes another where that one is gone, and drops it when everything is sealed",
-    SEALED: "sealed: noisy answers are durable and protected data are not read for them again. Run the same command "
+_ADVICE: dict[Stage, str] = {
+    "nothing": "nothing is recorded: the run was refused, failed before its source was pinned, or never began. Nothing "
+    "is spent. Run it, or see what its request is missing with --dry-run",
+    "copied": "copied: a copy of the source is in the protected zone, the charge is made; run the same command again: "
+    "it measures the copy, or makes another where that one is gone, and drops it when everything is sealed",
+    "sealed": "sealed: noisy answers are durable and protected data are not read for them again. Run the same command "
     "again: it asks what is left, if anything, and goes on to sampling and gates; nothing is spent",
-    FITTED: "fitted: the model is durable, rows are left to be drawn and tested. Run the same command again; nothing "
+    "fitted": "fitted: the model is durable, rows are left to be drawn and tested. Run the same command again; nothing "
     "is spent",
-    REPAIRED: "repaired: another output section was approved, rows are left to be drawn and tested. Run the same "
+    "repaired": "repaired: another output section was approved, rows are left to be drawn and tested. Run the same "
     "command again, with --repair; nothing is spent",
-    VALIDATED: "validated: all gates passed, publication is left. Run the same command again; nothing is spent",
-    PUBLISHED: "published: nothing is left to do. Running again recognises the release and changes nothing",
+    "quarantined": "quarantined: a gate failed, the staged rows stay in the protected zone and nothing is published. "
+    "Running again gives the same; the charge stands. What the gate says tells whether another output section is "
+    "enough (`--repair`, without a new charge) or an edited request is needed, which is a new run and charged",
+    "validated": "validated: all gates passed, publication is left. Run the same command again; nothing is spent",
+    "published": "published: nothing is left to do. Running again recognises the release and changes nothing",
 }
-
-
-def _is_waiting(link: Link) -> bool:
-    """Whether all gates passed and publication is left."""
-    return link.kind == VALIDATED and bool(link.facts.get("passed"))

@@ -30,6 +30,9 @@ from synthward.privacy.accounting import Charge
 from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement, Round
 from synthward.privacy.queries import Clique
+from synthward.records.codec import encode
+from synthward.records.journal import Fitted, Opened, Published, Repaired, Validated
+from synthward.records.manifest import RepairEntry
 from synthward.release.manifest import Manifest
 from synthward.release.publication import publish, recognise
 from synthward.release.registry import Artifact, Registry
@@ -37,7 +40,7 @@ from synthward.report.render import render
 from synthward.run import preflight
 from synthward.run.committed import CommittedJournal, CommittedSeals, require_whole_ledger
 from synthward.run.environment import Environment, Places
-from synthward.run.journal import FITTED, OPENED, PUBLISHED, REPAIRED, VALIDATED, Journal, is_published
+from synthward.run.journal import FITTED, OPENED, PUBLISHED, REPAIRED, VALIDATED, Journal, entry, is_publication
 from synthward.run.learning import Learned, Learning, with_histograms
 from synthward.run.opening import copy_source, open_source
 from synthward.run.plan import ATTEMPT, Plan
@@ -158,9 +161,10 @@ class MainJob:
         if manifest is None:
             raise UsageError(
                 f"run {self._journal.run_id} is being finished with another output section "
-                f"({repaired.facts['output'][:12]}); run it with --repair and that file, nothing is spent"
+                f"({entry(repaired, Repaired).repair.output[:12]}); run it with --repair and that file, nothing is "
+                "spent"
             )
-        self._places = replace(self._places, target=TableRef.parse(manifest.body["table"]))
+        self._places = replace(self._places, target=TableRef.parse(manifest.record.table))
         return self._recognised(manifest)
 
     def _released(self, measured: Measured, receipt: ChargeReceipt, committed: CommittedJournal) -> Outcome:
@@ -209,10 +213,10 @@ class MainJob:
             IntegrityError: The run's manifest is forfeit, or does not have its digest.
         """
         validated = committed.find(VALIDATED)
-        if validated is None or not validated.facts["passed"]:
+        if validated is None or not entry(validated, Validated).passed:
             return None
         manifest = self._recorded_manifest(validated)
-        row = self._registry.row(manifest.body["release_id"])
+        row = self._registry.row(manifest.record.release_id)
         if row is None or row["manifest_digest"] != manifest.digest or not self._journal.has_published(manifest.digest):
             return None
         return manifest
@@ -239,7 +243,7 @@ class MainJob:
             request_digest=plan.file.digest,
             policy_digest=self._env.policy.digest,
             site_digest=self._env.site.digest,
-            journal_id=opened.facts["journal_id"],
+            journal_id=entry(opened, Opened).journal_id,
             cost=plan.charge,
             release_id=plan.identity.release_id,
             delta_report=plan.delta,
@@ -281,10 +285,10 @@ class MainJob:
         """
 
         def kept() -> tuple[dict[str, Any], bytes]:
-            return {"model": fitted.model.digest, "ledger": committed.latest_receipt()}, fitted.text.encode()
+            return encode(Fitted(fitted.model.digest, committed.latest_receipt())), fitted.text.encode()
 
         link = committed.once(FITTED, kept)
-        return ModelFile.parse((link.payload or b"").decode(), link.facts["model"]).model
+        return ModelFile.parse((link.payload or b"").decode(), entry(link, Fitted).model).model
 
     def _learn(self, learning: Learning, pinned: PinnedSource, committed: CommittedJournal) -> Learned:
         """The rounds before the synthesizer's, each under its part of the charge."""
@@ -343,46 +347,46 @@ class MainJob:
         Raises:
             GateFailed: A gate failed; the staged rows stay where they are.
         """
-        opened = committed.opening()
-        for copy in opened.facts["copies"]:  # every time: another driver may have copied while we sealed
+        opened = entry(committed.opening(), Opened)
+        for copy in opened.copies:  # every time: another driver may have copied while we sealed
             drop(self._env.spark, TableRef.parse(copy))
         at, plan, model = committed.last_seal().at, measured.plan, measured.model
-        release = self._release_facts(opened.facts)
-        origin = Origin(release, at, self._approvals, receipt, measured.learned, self._repair_record())
+        origin = Origin(
+            self._release_opening(opened), at, self._approvals, receipt, measured.learned, self._repair_entry()
+        )
 
         def checked() -> tuple[dict[str, Any], bytes]:
             staged = stage_and_check(self._env, plan, self._places, model, measured.sealed, origin, self._steps)
-            facts, text = staged.record()
-            return {**facts, "ledger": committed.latest_receipt()}, text
+            return staged.record(committed.latest_receipt())
 
         manifest = self._recorded_manifest(committed.once(VALIDATED, checked))
-        if manifest.body["model"]["digest"] != measured.model.digest:
+        if manifest.record.model.digest != measured.model.digest:
             raise IntegrityError(f"run {self._journal.run_id}: its recorded manifest does not belong to its seals")
-        failed = [gate for gate in manifest.body["gates"] if not gate["passed"]]
+        failed = manifest.record.failed_gates
         if failed:
-            reasons = "; ".join(f"gate '{gate['gate']}' failed: {gate['detail']}" for gate in failed)
+            reasons = "; ".join(f"gate '{gate.gate}' failed: {gate.detail}" for gate in failed)
             raise GateFailed(
-                f"release {manifest.body['release_id']} is quarantined at {self._places.staged}, nothing is published. "
-                f"{reasons}. The charge stands. {remedies(gate['gate'] for gate in failed)}"
+                f"release {manifest.record.release_id} is quarantined at {self._places.staged}, nothing is published. "
+                f"{reasons}. The charge stands. {remedies(gate.gate for gate in failed)}"
             )
         return manifest
 
-    def _release_facts(self, opened: dict[str, Any]) -> dict[str, Any]:
-        """Facts of the opening as they hold for the release."""
+    def _release_opening(self, opened: Opened) -> Opened:
+        """The opening as it holds for the release."""
         return opened
 
-    def _repair_record(self) -> dict[str, Any] | None:
+    def _repair_entry(self) -> RepairEntry | None:
         """What the manifest says of a repair; None without one."""
         return None
 
     def _recorded_manifest(self, link: Link) -> Manifest:
         manifest = Manifest.parse((link.payload or b"").decode())
-        if manifest.digest != link.facts["manifest"]:
+        if manifest.digest != entry(link, Validated).manifest:
             raise IntegrityError(f"run {self._journal.run_id}: its manifest does not have the digest of its record")
         return manifest
 
     def _register(self, manifest: Manifest, report: str, measured: Measured) -> None:
-        release_id = manifest.body["release_id"]
+        release_id = manifest.record.release_id
         model = ModelFile(measured.model, measured.plan.domain)
         artifacts = [
             Artifact(MANIFEST, "application/json", manifest.text.encode()),
@@ -403,23 +407,23 @@ class MainJob:
         is_new = publish(
             self._env.spark,
             self._places.staged,
-            link.facts["version"],
+            entry(link, Validated).version,
             self._places.target,
             table_properties(manifest),
             self._env.site.publish,
         )
         self._registry.create_view(self._places.target)
-        facts = {"table": str(self._places.target), "manifest": manifest.digest}
+        table = str(self._places.target)
         # One that was planted is ignored; ours follows it.
         self._journal.append(
             PUBLISHED,
-            lambda link: is_published(link, manifest.digest),
-            lambda: ({**facts, "ledger": committed.latest_receipt()}, None),
+            lambda link: is_publication(link, manifest.digest),
+            lambda: (encode(Published(table, manifest.digest, committed.latest_receipt())), None),
         )
         return is_new
 
     def _outcome(self, manifest: Manifest, report: str | None, *, is_new: bool) -> Outcome:
-        body = manifest.body
+        release = manifest.record
         mlflow_run = tracking.log_release(
             self._env.site.tracking,
             manifest,
@@ -427,8 +431,8 @@ class MainJob:
             metrics=publishable_metrics(manifest),
             parameters=tracked_parameters(manifest),
             model=LoggedModel(
-                self._plan.file.request.output.name, lambda: self._registry.artifact(body["release_id"], MODEL)
+                self._plan.file.request.output.name, lambda: self._registry.artifact(release.release_id, MODEL)
             ),
         )
-        scope = self._env.ledger.state(body["budget"]["scope"])
-        return Outcome(body["run_id"], body["release_id"], self._places.target, manifest, is_new, mlflow_run, scope)
+        scope = self._env.ledger.state(release.budget.scope)
+        return Outcome(release.run_id, release.release_id, self._places.target, manifest, is_new, mlflow_run, scope)

@@ -16,13 +16,15 @@ from pyspark.sql import types as T
 from synthward.conditions import kind_of
 from synthward.domain.codes import codebooks
 from synthward.errors import IntegrityError
+from synthward.records.codec import encode
+from synthward.records.journal import Copied, Opened
 from synthward.release.fitting import key_types
 from synthward.release.table import release_types
 from synthward.run import rehearsal
 from synthward.run.apart import refuse_zones
 from synthward.run.committed import CommittedJournal
 from synthward.run.environment import Environment, Places
-from synthward.run.journal import COPIED, OPENED, SEALED, Journal
+from synthward.run.journal import COPIED, OPENED, SEALED, Journal, entry
 from synthward.run.ownership import require_same_tables
 from synthward.run.plan import Plan
 from synthward.sources import copying
@@ -46,13 +48,13 @@ def open_source(env: Environment, plan: Plan, places: Places, journal: Journal) 
         SourceError: The source does not fit the request, cannot be pinned, or is the site's own.
         IntegrityError: The journal holds the opening of another source or request.
     """
-    link, is_new = journal.once(OPENED, lambda: (_opening(env, plan, places), None))
+    link, is_new = journal.once(OPENED, lambda: (encode(_opening(env, plan, places)), None))
     if not is_new:
-        _refuse_another_opening(link.facts, plan, places)
-    return PinnedSource.restored(plan.file, link.facts["source"])
+        _refuse_another_opening(entry(link, Opened), plan, places)
+    return PinnedSource.restored(plan.file, entry(link, Opened).source)
 
 
-def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
+def _opening(env: Environment, plan: Plan, places: Places) -> Opened:
     pinned = source.pin(env.spark, plan.file)
     refuse_zones(env.spark, env.site, pinned)
     scope = env.ledger.state(plan.file.request.population.scope)
@@ -60,18 +62,18 @@ def _opening(env: Environment, plan: Plan, places: Places) -> dict[str, Any]:
     source_rows(env.spark, pinned, plan.file, codebooks(plan.domain))
     types = _types(env.spark, plan, pinned)
     _rehearse(env, plan, places, pinned, types)
-    return {
-        "source": pinned.record(),
-        "copies": [str(places.copy_of_source(place)) for place in pinned.unversioned],
-        "types": json.loads(types.json()),
-        "source_ref": secrets.token_hex(16),
-        "journal_id": secrets.token_hex(16),
+    return Opened(
+        source=pinned.record(),
+        copies=tuple(str(places.copy_of_source(place)) for place in pinned.unversioned),
+        types=json.loads(types.json()),
+        source_ref=secrets.token_hex(16),
+        journal_id=secrets.token_hex(16),
         # The charge names the hash of this link, and a ledger is read by people who may not see the protected zone.
         # This number is never published, so that nobody can try out what was pinned until the hash comes out.
-        "blind": secrets.token_hex(32),
-        "table": str(places.target),
+        blind=secrets.token_hex(32),
+        table=str(places.target),
         **_approved(plan),
-    }
+    )
 
 
 def _approved(plan: Plan) -> dict[str, str]:
@@ -84,18 +86,18 @@ def _approved(plan: Plan) -> dict[str, str]:
     }
 
 
-def _refuse_another_opening(facts: dict[str, Any], plan: Plan, places: Places) -> None:
+def _refuse_another_opening(opened: Opened, plan: Plan, places: Places) -> None:
     """Refuses a recorded opening that is not about the approved request and its source.
 
     Raises:
         IntegrityError: It names another location, request, scope or place of copies.
     """
-    wrong = [name for name, value in _approved(plan).items() if facts.get(name) != value]
-    located = [entry["location"] for entry in facts["source"]]
+    wrong = [name for name, value in _approved(plan).items() if getattr(opened, name) != value]
+    located = [table.location for table in opened.source]
     if located != [entry.location for entry in source.resolved_sources(plan.file)]:
         wrong.append("source")
-    versionless = [k for k, entry in enumerate(facts["source"]) if entry["version"] is entry["fingerprint"] is None]
-    if facts["copies"] != [str(places.copy_of_source(place)) for place in versionless]:
+    versionless = [k for k, table in enumerate(opened.source) if table.version is None and table.fingerprint is None]
+    if opened.copies != tuple(str(places.copy_of_source(place)) for place in versionless):
         wrong.append("copies")
     if wrong:
         raise IntegrityError(
@@ -131,15 +133,15 @@ def copy_source(
     """
     done = committed.copies()
     if done:
-        copied = PinnedSource.restored(plan.file, done[-1].facts["source"])
+        copied = PinnedSource.restored(plan.file, entry(done[-1], Copied).source)
         if committed.is_sealed() or copying.is_whole(env.spark, copied, pinned.unversioned):
             return copied
     copies = {place: places.copy_of_source(place) for place in pinned.unversioned}
 
     def make() -> tuple[dict[str, Any], None]:
-        return {"source": copying.copy_tables(env.spark, pinned, plan.file, copies).record()}, None
+        return encode(Copied(copying.copy_tables(env.spark, pinned, plan.file, copies).record())), None
 
-    return PinnedSource.restored(plan.file, committed.copy_again(len(done), make).facts["source"])
+    return PinnedSource.restored(plan.file, entry(committed.copy_again(len(done), make), Copied).source)
 
 
 def discard_copies(env: Environment, plan: Plan) -> None:
@@ -158,7 +160,7 @@ def discard_copies(env: Environment, plan: Plan) -> None:
         logger.warning("run %s: copies were not looked for (%s)", plan.identity.run_id, kind_of(error))
         return
     if copied is not None and opened is not None and sealed is None:
-        copying.discard(env.spark, [TableRef.parse(copy) for copy in opened.facts["copies"]])
+        copying.discard(env.spark, [TableRef.parse(copy) for copy in entry(opened, Opened).copies])
 
 
 def _types(spark: SparkSession, plan: Plan, pinned: PinnedSource) -> T.StructType:
@@ -174,6 +176,6 @@ def _types(spark: SparkSession, plan: Plan, pinned: PinnedSource) -> T.StructTyp
     return T.StructType([T.StructField(name, data_type) for name, data_type in (fresh | types).items()])
 
 
-def opened_types(facts: dict[str, Any]) -> T.StructType:
+def opened_types(opened: Opened) -> T.StructType:
     """The release's types as an opening has recorded them."""
-    return T.StructType.fromJson(facts["types"])
+    return T.StructType.fromJson(opened.types)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,26 @@ from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
+from synthward.records.manifest import (
+    ApprovalEntry,
+    AttributeEntry,
+    BudgetEntry,
+    DomainEntry,
+    EdgeEntry,
+    EvidenceEntry,
+    GateEntry,
+    GraphEntry,
+    Guarantee,
+    MeasurementEntry,
+    ModelEntry,
+    PolicyEntry,
+    QualityEntry,
+    ReleaseRecord,
+    RepairEntry,
+    RequestEntry,
+    SamplingEntry,
+    SiteEntry,
+)
 from synthward.release.manifest import FORMAT, Manifest
 from synthward.release.table import Fingerprint, Lineage
 from synthward.run.learning import Learned
@@ -54,7 +75,7 @@ class Facts:
     quality: Mapping[str, ColumnQuality]
     relations: Sequence[CliqueQuality]
     graph: Sequence[Edge]
-    repair: Mapping[str, Any] | None = None
+    repair: RepairEntry | None = None
 
 
 REPAIRED_LIMIT = (
@@ -66,128 +87,139 @@ REPAIRED_LIMIT = (
 def manifest_of(facts: Facts) -> Manifest:
     """The manifest; its keys are listed in docs/manifest.md."""
     plan, request = facts.plan, facts.plan.file.request
-    cap = facts.scope.terms
-    body = {
-        "format": FORMAT,
-        "synthward": synthward.__version__,
-        "release_id": facts.lineage.release_id,
-        "run_id": plan.identity.run_id,
-        "run_key": plan.identity.run_key,
-        "table": facts.table,
-        "rows": facts.fingerprint.rows,
-        "content": facts.fingerprint.content,
-        "generated_at": facts.lineage.generated_at,
-        "site": {"name": facts.site_name, "digest": facts.site_digest},
-        "source_ref": facts.source_ref,
-        "request": {
-            "title": request.title,
-            "digest": plan.file.digest,
-            "requester": request.requester.name,
-            "purpose": request.purpose.code,
-            "purpose_text": request.purpose.text,
-            "ticket": request.purpose.ticket,
-            "audience": request.audience,
-            "expires": request.expires.isoformat(),
-        },
-        "policy": {
-            "name": facts.policy_name,
-            "digest": facts.policy_digest,
-            "tier": plan.assessment.tier,
-            "tier_title": plan.assessment.title,
-            "controls": list(plan.assessment.controls),
-            "evidence": [{"control": control, "gates": list(gates)} for control, gates in plan.evidence.items()],
-            "reasons": list(plan.assessment.reasons),
-        },
-        "approvals": [
-            {
-                "by": entry.by,
-                "role": entry.role,
-                "decision": entry.decision,
-                "at": entry.at,
-                "expires": None if entry.expires is None else entry.expires.isoformat(),
-                # The name was typed by whoever could start the command; nothing proves who it was.
-                "signed": False,
-            }
-            for entry in facts.approvals
-        ],
-        "guarantee": _guarantee(plan, facts.scope),
-        "budget": {
-            "scope": facts.scope.scope,
-            "declared_patients": cap.declared_patients,
-            "cap_epsilon": str(cap.max_epsilon),
-            "cap_delta": str(cap.max_delta),
-            "charges": len(facts.scope.charges),
-            "alone_epsilon": str(epsilon_of(plan.charge, cap.max_delta)),
-            "spent_epsilon": str(facts.scope.epsilon_spent),
-            "remaining_epsilon": str(facts.scope.remaining),
-            "ledger": {
-                "seq": facts.receipt.seq,
-                "head": facts.receipt.head_hash,
-                "genesis": facts.receipt.genesis_hash,
-            },
-        },
-        "measurements": [
+    record = ReleaseRecord(
+        format=FORMAT,
+        synthward=synthward.__version__,
+        release_id=facts.lineage.release_id,
+        run_id=plan.identity.run_id,
+        run_key=plan.identity.run_key,
+        table=facts.table,
+        rows=facts.fingerprint.rows,
+        content=facts.fingerprint.content,
+        generated_at=facts.lineage.generated_at,
+        site=SiteEntry(facts.site_name, facts.site_digest),
+        source_ref=facts.source_ref,
+        request=_request(plan),
+        policy=_policy(facts),
+        approvals=tuple(_approval(entry) for entry in facts.approvals),
+        guarantee=_guarantee(plan, facts.scope),
+        budget=_budget(facts),
+        measurements=(
             *(_measurement(measurement, "bins") for measurement in facts.learned.sealed),
             *(_discovery(found) for found in facts.learned.found),
             *(_measurement(measurement, None) for measurement in facts.sealed),
-        ],
-        "domain": {"digest": plan.domain.digest, "attributes": _attributes(plan)},
-        "model": {
-            "synthesizer": facts.model.synthesizer,
-            "digest": facts.model.digest,
-            "graph": {
-                "kind": "tree" if facts.model.field is None else "field",
-                "order": list(facts.model.order),
-                "edges": [_edge(edge) for edge in facts.graph],
-            },
-        },
-        "sampling": _sampling(request.output),
-        "gates": [{"gate": gate.name, "passed": gate.passed, "detail": gate.detail} for gate in facts.gates],
-        "quality": {
-            "summary": summary(facts.quality) | pair_summary(facts.relations),
-            "columns": [q.to_json() for q in facts.quality.values()],
-            "cliques": [q.to_json() for q in facts.relations],
-        },
-        "forecast": {name: round(value, 6) for name, value in plan.forecast.items()},
-        "warnings": list(plan.warnings),
-        "limits": list(limits_of(facts.model, plan.task.unit, request.output.where)),
-    }
-    if facts.repair is not None:
-        body["repair"] = dict(facts.repair)
-        body["limits"] = [*limits_of(facts.model, plan.task.unit, request.output.where), REPAIRED_LIMIT]
-    return Manifest(body)
+        ),
+        domain=DomainEntry(plan.domain.digest, tuple(_attributes(plan))),
+        model=_model(facts),
+        sampling=_sampling(request.output),
+        gates=tuple(GateEntry(gate.name, gate.passed, gate.detail) for gate in facts.gates),
+        quality=QualityEntry(
+            summary(facts.quality) | pair_summary(facts.relations),
+            tuple(column.entry() for column in facts.quality.values()),
+            tuple(clique.entry() for clique in facts.relations),
+        ),
+        forecast={name: round(value, 6) for name, value in plan.forecast.items()},
+        warnings=tuple(plan.warnings),
+        limits=(
+            *limits_of(facts.model, plan.task.unit, request.output.where),
+            *([] if facts.repair is None else [REPAIRED_LIMIT]),
+        ),
+        repair=facts.repair,
+    )
+    return Manifest.of(record)
 
 
-def _guarantee(plan: Plan, scope: ScopeState) -> dict[str, Any]:
+def _request(plan: Plan) -> RequestEntry:
+    request = plan.file.request
+    return RequestEntry(
+        title=request.title,
+        digest=plan.file.digest,
+        requester=request.requester.name,
+        purpose=request.purpose.code,
+        purpose_text=request.purpose.text,
+        ticket=request.purpose.ticket,
+        audience=request.audience,
+        expires=request.expires.isoformat(),
+    )
+
+
+def _policy(facts: Facts) -> PolicyEntry:
+    plan = facts.plan
+    return PolicyEntry(
+        name=facts.policy_name,
+        digest=facts.policy_digest,
+        tier=plan.assessment.tier,
+        tier_title=plan.assessment.title,
+        controls=tuple(plan.assessment.controls),
+        reasons=tuple(plan.assessment.reasons),
+        evidence=tuple(EvidenceEntry(control, tuple(gates)) for control, gates in plan.evidence.items()),
+    )
+
+
+def _approval(entry: Approval) -> ApprovalEntry:
+    return ApprovalEntry(
+        by=entry.by,
+        role=entry.role,
+        decision=entry.decision,
+        at=entry.at,
+        expires=None if entry.expires is None else entry.expires.isoformat(),
+        # The name was typed by whoever could start the command; nothing proves who it was.
+        signed=False,
+    )
+
+
+def _budget(facts: Facts) -> BudgetEntry:
+    scope, cap = facts.scope, facts.scope.terms
+    return BudgetEntry(
+        scope=scope.scope,
+        declared_patients=cap.declared_patients,
+        cap_epsilon=str(cap.max_epsilon),
+        cap_delta=str(cap.max_delta),
+        charges=len(scope.charges),
+        alone_epsilon=str(epsilon_of(facts.plan.charge, cap.max_delta)),
+        spent_epsilon=str(scope.epsilon_spent),
+        remaining_epsilon=str(scope.remaining),
+        ledger=facts.receipt.kept,
+    )
+
+
+def _model(facts: Facts) -> ModelEntry:
+    model = facts.model
+    edges = tuple(EdgeEntry(edge.parent, edge.child, round(edge.strength, 6)) for edge in facts.graph)
+    graph = GraphEntry(tuple(model.order), edges, "tree" if model.field is None else "field")
+    return ModelEntry(model.synthesizer, model.digest, graph)
+
+
+def _guarantee(plan: Plan, scope: ScopeState) -> Guarantee:
     unit, request = plan.task.unit, plan.file.request
     statements = [
         *([id_words(request)] if id_words(request) else []),
         *([EXCLUDED] if request.population.excluded is not None else []),
         *([UNBOUND] if scope.people is None else []),
     ]
-    return {
-        "unit": unit.name,
-        "claim": f"unit: {unit_words(request)}",
-        "key": request.patient.key,
-        "path": [", ".join(f"{own} = {their}" for own, their in step.on.items()) for step in request.patient.path],
-        "statements": statements,
-        "neighbours": "add or remove one row" if unit.name == "row" else "add or remove one patient with all rows",
-        "promises": list(plan.file.request.promises),
-        "max_rows_per_unit": unit.max_rows,
-        "mechanism": plan.task.mechanism,
-        "epsilon": str(plan.epsilon),
-        "delta": str(plan.delta),
-        "requested_epsilon": str(plan.task.epsilon),
-        "accounting": plan.accounting,
-        "nano_epsilon": plan.charge.nano_epsilon,
-        "nano_rho": plan.charge.nano_rho,
-        "atto_delta": plan.charge.atto_delta,
-    }
+    return Guarantee(
+        unit=unit.name,
+        claim=f"unit: {unit_words(request)}",
+        key=request.patient.key,
+        path=tuple(", ".join(f"{own} = {their}" for own, their in step.on.items()) for step in request.patient.path),
+        statements=tuple(statements),
+        neighbours="add or remove one row" if unit.name == "row" else "add or remove one patient with all rows",
+        promises=tuple(plan.file.request.promises),
+        max_rows_per_unit=unit.max_rows,
+        mechanism=plan.task.mechanism,
+        epsilon=str(plan.epsilon),
+        delta=str(plan.delta),
+        requested_epsilon=str(plan.task.epsilon),
+        accounting=plan.accounting,
+        nano_epsilon=plan.charge.nano_epsilon,
+        nano_rho=plan.charge.nano_rho,
+        atto_delta=plan.charge.atto_delta,
+    )
 
 
-def _sampling(output: Output) -> dict[str, Any]:
+def _sampling(output: Output) -> SamplingEntry:
     wanted = {name: {value: str(share) for value, share in shares.items()} for name, shares in output.where.items()}
-    return {"seed": output.sampling_seed, "keys": output.keys, "where": wanted}
+    return SamplingEntry(output.sampling_seed, output.keys, wanted)
 
 
 def limits_of(model: Model, unit: PrivacyUnit, where: Collection[str] = ()) -> list[str]:
@@ -250,120 +282,113 @@ def _limits_of_structure(model: Model) -> list[str]:
     return [first, followed, beyond]
 
 
-def _edge(edge: Edge) -> dict[str, Any]:
-    return {"parent": edge.parent, "child": edge.child, "strength": round(edge.strength, 6)}
-
-
-def _measurement(measurement: Measurement, learns: str | None) -> dict[str, Any]:
+def _measurement(measurement: Measurement, learns: str | None) -> MeasurementEntry:
     query, call = measurement.asked.query, measurement.asked.call
     charge = call.charge
-    return {
-        "query": query.label,
-        "kind": query.KIND,
-        "columns": list(query.columns),
-        "learns": learns,
-        "cells": len(measurement.values),
-        "mechanism": call.mechanism,
-        "scale": call.scale,
+    return MeasurementEntry(
+        query=query.label,
+        kind=query.KIND,
+        columns=tuple(query.columns),
+        learns=learns,
+        cells=len(measurement.values),
+        mechanism=call.mechanism,
+        scale=call.scale,
         # A choice has no noise on a number.
-        "deviation": None if query.KIND == "selection" else measurement.deviation,
-        "sensitivity": call.sensitivity,
-        "nano_epsilon": charge.nano_epsilon,
-        "nano_rho": charge.nano_rho,
-        "atto_delta": charge.atto_delta,
-        "threshold": None,
-    }
+        deviation=None if query.KIND == "selection" else measurement.deviation,
+        sensitivity=call.sensitivity,
+        nano_epsilon=charge.nano_epsilon,
+        nano_rho=charge.nano_rho,
+        atto_delta=charge.atto_delta,
+    )
 
 
-def _discovery(found: Found) -> dict[str, Any]:
+def _discovery(found: Found) -> MeasurementEntry:
     """As `_measurement`; what was released may be counted, what was asked about never is."""
     query, threshold = found.asked.query, found.asked.threshold
     call, charge = threshold.call, threshold.charge
-    return {
-        "query": query.label,
-        "kind": query.KIND,
-        "columns": [query.column],
-        "learns": "categories",
-        "cells": len(found.counts),
-        "mechanism": call.mechanism,
-        "scale": call.scale,
-        "deviation": call.deviation / WEIGHT_UNIT,
-        "sensitivity": call.sensitivity,
-        "nano_epsilon": charge.nano_epsilon,
-        "nano_rho": charge.nano_rho,
-        "atto_delta": charge.atto_delta,
-        "threshold": found.asked.patients,
-    }
+    return MeasurementEntry(
+        query=query.label,
+        kind=query.KIND,
+        columns=(query.column,),
+        learns="categories",
+        cells=len(found.counts),
+        mechanism=call.mechanism,
+        scale=call.scale,
+        deviation=call.deviation / WEIGHT_UNIT,
+        sensitivity=call.sensitivity,
+        nano_epsilon=charge.nano_epsilon,
+        nano_rho=charge.nano_rho,
+        atto_delta=charge.atto_delta,
+        threshold=found.asked.patients,
+    )
 
 
-def _attributes(plan: Plan) -> list[dict[str, Any]]:
-    listed = []
+def _attributes(plan: Plan) -> Iterator[AttributeEntry]:
     learned = {} if plan.learning is None else plan.learning.columns
     for name, attribute in plan.domain.attributes.items():
-        entry: dict[str, Any] = {"column": name, "type": attribute.TAG, "required": attribute.required}
-        entry["learned"] = learned.get(name)
+        entry = AttributeEntry(name, attribute.TAG, attribute.required, learned.get(name))
         if isinstance(attribute, Numeric | Date):
-            entry |= {"bounds": [str(bound) for bound in attribute.bounds], "outside": attribute.outside}
+            low, high = attribute.bounds
+            entry = dataclasses.replace(entry, bounds=(str(low), str(high)), outside=attribute.outside)
         if isinstance(attribute, Categorical):
-            entry |= {"values": attribute.size, "other": attribute.other}
-        listed.append(entry)
-    return listed
+            entry = dataclasses.replace(entry, values=attribute.size, other=attribute.other)
+        yield entry
 
 
 def registry_row(manifest: Manifest) -> dict[str, Any]:
     """The release's row in the `releases` table, its id apart."""
-    body = manifest.body
-    guarantee, ledger = body["guarantee"], body["budget"]["ledger"]
-    bounds = {a["column"]: a["bounds"] for a in body["domain"]["attributes"] if "bounds" in a}
+    release = manifest.record
+    guarantee = release.guarantee
+    bounds = {each.column: each.bounds for each in release.domain.attributes if each.bounds is not None}
     return {
-        "run_id": body["run_id"],
-        "request_digest": body["request"]["digest"],
-        "title": body["request"]["title"],
-        "purpose": body["request"]["purpose"],
-        "audience": body["request"]["audience"],
-        "tier": body["policy"]["tier"],
-        "scope": body["budget"]["scope"],
-        "source_ref": body["source_ref"],
-        "unit": guarantee["unit"],
+        "run_id": release.run_id,
+        "request_digest": release.request.digest,
+        "title": release.request.title,
+        "purpose": release.request.purpose,
+        "audience": release.request.audience,
+        "tier": release.policy.tier,
+        "scope": release.budget.scope,
+        "source_ref": release.source_ref,
+        "unit": guarantee.unit,
         # A manifest of an earlier version does not say it; its row must stay equal when its run is resumed.
-        "unit_by": guarantee["claim"].removeprefix("unit: ") if "key" in guarantee else None,
-        "max_rows_per_unit": guarantee["max_rows_per_unit"],
-        "mechanism": guarantee["mechanism"],
-        "epsilon": guarantee["epsilon"],
-        "delta": guarantee["delta"],
-        "nano_epsilon": guarantee["nano_epsilon"],
-        "nano_rho": guarantee["nano_rho"],
-        "atto_delta": guarantee["atto_delta"],
+        "unit_by": guarantee.unit_by,
+        "max_rows_per_unit": guarantee.max_rows_per_unit,
+        "mechanism": guarantee.mechanism,
+        "epsilon": guarantee.epsilon,
+        "delta": guarantee.delta,
+        "nano_epsilon": guarantee.nano_epsilon,
+        "nano_rho": guarantee.nano_rho,
+        "atto_delta": guarantee.atto_delta,
         "bounds": canonical_json(bounds),
-        "sampling_seed": body["sampling"]["seed"],
-        "rows": body["rows"],
-        "content": body["content"],
-        "domain_digest": body["domain"]["digest"],
-        "model_digest": body["model"]["digest"],
+        "sampling_seed": release.sampling.seed,
+        "rows": release.rows,
+        "content": release.content,
+        "domain_digest": release.domain.digest,
+        "model_digest": release.model.digest,
         "manifest_digest": manifest.digest,
-        "policy_digest": body["policy"]["digest"],
-        "site_digest": body["site"]["digest"],
-        "ledger_seq": ledger["seq"],
-        "ledger_head": ledger["head"],
-        "ledger_genesis": ledger["genesis"],
-        "generated_at": body["generated_at"],
-        "version": body["synthward"],
-        "release_table": body["table"],
+        "policy_digest": release.policy.digest,
+        "site_digest": release.site.digest,
+        "ledger_seq": release.budget.ledger.seq,
+        "ledger_head": release.budget.ledger.head,
+        "ledger_genesis": release.budget.ledger.genesis,
+        "generated_at": release.generated_at,
+        "version": release.synthward,
+        "release_table": release.table,
     }
 
 
 def table_properties(manifest: Manifest) -> dict[str, str]:
     """Synthward's properties of the published table."""
-    body = manifest.body
+    release = manifest.record
     return {
         "synthetic": "true",
-        "release_id": body["release_id"],
+        "release_id": release.release_id,
         "manifest_sha256": manifest.digest,
-        "rows": str(body["rows"]),
-        "content": body["content"],
-        "privacy_unit": body["guarantee"]["claim"],
-        "epsilon": body["guarantee"]["epsilon"],
-        "delta": body["guarantee"]["delta"],
+        "rows": str(release.rows),
+        "content": release.content,
+        "privacy_unit": release.guarantee.claim,
+        "epsilon": release.guarantee.epsilon,
+        "delta": release.guarantee.delta,
     }
 
 
@@ -373,19 +398,19 @@ def tracked_parameters(manifest: Manifest) -> dict[str, str]:
     names = ("request_digest", "purpose", "audience", "tier", "scope", "unit", "unit_by", "max_rows_per_unit")
     more = ("mechanism", "rows", "sampling_seed", "domain_digest", "model_digest")
     chosen = {name: str(row[name]) for name in (*names, *more) if row[name] is not None}
-    return {**chosen, "synthesizer": manifest.body["model"]["synthesizer"]}
+    return {**chosen, "synthesizer": manifest.record.model.synthesizer}
 
 
 def publishable_metrics(manifest: Manifest) -> dict[str, float]:
     """Numbers for MLflow and for the caller: budget and quality, all publishable."""
-    body = manifest.body
+    release = manifest.record
     numbers = {
-        "epsilon": float(Decimal(body["guarantee"]["epsilon"])),
-        "delta": float(Decimal(body["guarantee"]["delta"])),
-        "budget_spent": float(Decimal(body["budget"]["spent_epsilon"])),
-        "budget_remaining": float(Decimal(body["budget"]["remaining_epsilon"])),
-        **{name: value for name, value in body["quality"]["summary"].items() if value is not None},
+        "epsilon": float(Decimal(release.guarantee.epsilon)),
+        "delta": float(Decimal(release.guarantee.delta)),
+        "budget_spent": float(Decimal(release.budget.spent_epsilon)),
+        "budget_remaining": float(Decimal(release.budget.remaining_epsilon)),
+        **{name: value for name, value in release.quality.summary.items() if value is not None},
     }
-    for column in body["quality"]["columns"]:
-        numbers[f"tvd.{column['column']}"] = column["tvd"]
+    for column in release.quality.columns:
+        numbers[f"tvd.{column.column}"] = column.tvd
     return numbers

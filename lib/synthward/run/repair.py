@@ -14,7 +14,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +24,14 @@ from synthward.domain.codes import codebooks
 from synthward.errors import IntegrityError, UsageError
 from synthward.governance.approvals import Approval
 from synthward.privacy.noise import NoiseCall
+from synthward.records.codec import encode
+from synthward.records.journal import Opened, Repaired
+from synthward.records.manifest import RepairApprovalEntry, RepairEntry
 from synthward.release.table import release_types
 from synthward.run import rehearsal
 from synthward.run.committed import CommittedJournal, require_whole_ledger
 from synthward.run.environment import Environment, Places
-from synthward.run.journal import FITTED
+from synthward.run.journal import FITTED, entry
 from synthward.run.main_job import MainJob, Outcome
 from synthward.run.opening import opened_types
 from synthward.run.plan import ATTEMPT, Plan
@@ -56,17 +58,10 @@ class ApprovedRepair:
     approvals: Sequence[Approval]
     of: str
 
-    def record(self) -> dict[str, Any]:
+    def entry(self) -> RepairEntry:
         """For the manifest; public."""
-        return {
-            "output": self.repair.digest,
-            "of": self.of,
-            "reason": self.repair.reason,
-            "approvals": [
-                {"by": entry.by, "role": entry.role, "decision": entry.decision, "at": entry.at}
-                for entry in self.approvals
-            ],
-        }
+        approvals = (RepairApprovalEntry(each.by, each.role, each.decision, each.at) for each in self.approvals)
+        return RepairEntry(self.repair.digest, self.of, self.repair.reason, tuple(approvals))
 
 
 def repaired_plan(plan: Plan, repair: Repair, replanned: Plan) -> Plan:
@@ -134,9 +129,9 @@ class RepairJob(MainJob):
         committed = self._vouched_for(receipt)
         if committed.find(FITTED) is None:
             raise self._nothing_to_repair()
-        self._types = self._new_types(committed.opening().facts)
+        self._types = self._new_types(entry(committed.opening(), Opened))
         repairs = committed.repairs()
-        if not repairs or repairs[-1].facts["output"] != self._approved.repair.digest:
+        if not repairs or not self._is_own(repairs[-1]):
             self._repaired(committed, repairs)
         committed = committed.after_repair()
         published = self._published(committed)
@@ -160,26 +155,29 @@ class RepairJob(MainJob):
         script = rehearsal.Script.of(declared, by_name, keys, plan.file.request.output.rows)
         places = Places.of(self._env.site, plan)
         self._steps.run("rehearse", lambda: rehearsal.rehearse(self._env.spark, script, places.rehearsal, {}))
-        facts = {
-            **self._approved.record(),
-            "release_id": plan.identity.release_id,
-            "table": str(places.target),
-            "section": json.loads(canonical_json(plan.file.request.output)),
-            "ledger": committed.latest_receipt(),
-        }
-        link = committed.repair_again(len(repairs), lambda: (facts, None))
-        if link.facts["output"] != self._approved.repair.digest:
+        repaired = Repaired(
+            repair=self._approved.entry(),
+            release_id=plan.identity.release_id,
+            table=str(places.target),
+            section=json.loads(canonical_json(plan.file.request.output)),
+            ledger=committed.latest_receipt(),
+        )
+        link = committed.repair_again(len(repairs), lambda: (encode(repaired), None))
+        if not self._is_own(link):
             raise UsageError(
                 f"run {self._journal.run_id} is being repaired in another way by another driver at this moment; see "
                 "`synthward history`, and run one of the two again"
             )
+
+    def _is_own(self, link: Link) -> bool:
+        return entry(link, Repaired).repair.output == self._approved.repair.digest
 
     def _nothing_to_repair(self) -> UsageError:
         return UsageError(
             f"run {self._journal.run_id} has no model yet, so that there is nothing to repair; run its request"
         )
 
-    def _new_types(self, opened: dict[str, Any]) -> T.StructType:
+    def _new_types(self, opened: Opened) -> T.StructType:
         """Types of the release under the new output section."""
         recorded = {field.name: field.dataType for field in opened_types(opened).fields}
         output = self._plan.file.request.output
@@ -189,9 +187,9 @@ class RepairJob(MainJob):
         keys = {name: recorded[name] for name in output.key_columns}
         return T.StructType([T.StructField(name, data_type) for name, data_type in (keys | types).items()])
 
-    def _release_facts(self, opened: dict[str, Any]) -> dict[str, Any]:
+    def _release_opening(self, opened: Opened) -> Opened:
         assert self._types is not None
-        return {**opened, "types": json.loads(self._types.json())}
+        return replace(opened, types=json.loads(self._types.json()))
 
-    def _repair_record(self) -> dict[str, Any]:
-        return self._approved.record()
+    def _repair_entry(self) -> RepairEntry:
+        return self._approved.entry()

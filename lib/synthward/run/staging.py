@@ -19,6 +19,10 @@ from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Population
+from synthward.records.codec import encode
+from synthward.records.journal import Opened, Validated
+from synthward.records.ledger import Receipt
+from synthward.records.manifest import RepairEntry
 from synthward.release import table
 from synthward.release.manifest import Manifest
 from synthward.release.table import Lineage
@@ -44,7 +48,7 @@ class Origin:
     """Where a staged release comes from.
 
     Attributes:
-        opened: Facts of the run's opening.
+        opened: The run's opening.
         sealed_at: Time of the last seal.
         approvals: The approvals that cover the run.
         receipt: The charge.
@@ -52,12 +56,12 @@ class Origin:
         repair: What the manifest says of a repair; None without one.
     """
 
-    opened: dict[str, Any]
+    opened: Opened
     sealed_at: str
     approvals: Sequence[Approval]
     receipt: ChargeReceipt
     learned: Learned
-    repair: dict[str, Any] | None = None
+    repair: RepairEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,11 @@ class Checked:
     manifest: Manifest
     version: int
 
-    def record(self) -> tuple[dict[str, Any], bytes]:
-        """For the journal."""
-        passed = all(gate["passed"] for gate in self.manifest.body["gates"])
-        facts = {"passed": passed, "version": self.version, "manifest": self.manifest.digest}
-        return facts, self.manifest.text.encode()
+    def record(self, ledger: Receipt) -> tuple[dict[str, Any], bytes]:
+        """For the journal, with the receipt of the newest link of the ledger."""
+        return encode(
+            Validated(self.manifest.record.passed, self.version, self.manifest.digest, ledger)
+        ), self.manifest.text.encode()
 
 
 def stage_and_check(
@@ -134,7 +138,7 @@ def stage_and_check(
         approvals=origin.approvals,
         scope=env.ledger.state(request.population.scope),
         receipt=origin.receipt,
-        source_ref=origin.opened["source_ref"],
+        source_ref=origin.opened.source_ref,
         model=model,
         sealed=sealed,
         learned=origin.learned,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from synthward.records.journal import PinnedTable
 from synthward.spec.request import Source
 from synthward.store.places import TableRef
 
@@ -41,14 +42,9 @@ class Pinned:
             return TableRef(path=self.source.path)
         return TableRef(parts=tuple(str(self.source.table).split(".")))
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> PinnedTable:
         """For the restricted run record."""
-        return {
-            "location": self.source.location,
-            "version": self.version,
-            "fingerprint": self.fingerprint,
-            "table_id": self.table_id,
-        }
+        return PinnedTable(self.source.location, self.version, self.fingerprint, self.table_id)
 
 
 class Format(Protocol):

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from synthward.errors import SourceError, kind_of
+from synthward.records.journal import PinnedTable
 from synthward.sources import catalog, csv, delta, parquet
 from synthward.sources.protocol import Format, Pinned
 from synthward.spec.request import Source
@@ -44,20 +45,20 @@ class PinnedSource:
         """Places of the tables that have neither version nor fingerprint: only a copy of them stays the same."""
         return tuple(k for k, table in enumerate(self.tables) if table.version is None and table.fingerprint is None)
 
-    def record(self) -> list[dict[str, Any]]:
+    def record(self) -> tuple[PinnedTable, ...]:
         """For the restricted run record."""
-        return [pinned.record() for pinned in self.tables]
+        return tuple(pinned.record() for pinned in self.tables)
 
     @classmethod
-    def restored(cls, file: RequestFile, record: list[dict[str, Any]]) -> PinnedSource:
+    def restored(cls, file: RequestFile, record: Sequence[PinnedTable]) -> PinnedSource:
         """The state that an earlier attempt of the run has recorded."""
         tables = []
         for source, entry in zip(resolved_sources(file), record, strict=True):
             located = source
-            if entry["location"] != source.location:
-                ref = TableRef.parse(entry["location"])
+            if entry.location != source.location:
+                ref = TableRef.parse(entry.location)
                 located = Source(format="delta", path=ref.path, table=".".join(ref.parts) or None)
-            tables.append(Pinned(located, entry["version"], entry["fingerprint"], entry["table_id"]))
+            tables.append(Pinned(located, entry.version, entry.fingerprint, entry.table_id))
         return cls(tuple(tables))
 
 

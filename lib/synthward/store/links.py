@@ -3,6 +3,10 @@
 A chain is the append-only record of one key (a budget scope, a run). Each link carries the hash of the one before it,
 so an edit, a swap or a missing link in the middle shows in the chain itself. A cut at the *end* does not: that is found
 by comparing with a hash that was noted somewhere else (a receipt).
+
+A link is written in one of two formats. Format 2 says so in its body, and body and hash are texts by RFC 8785
+(`records.canonical`). Format 1 came before; its body has no `format`, and its texts are those of `config.canonical`.
+Both are read, and one chain may hold both: a run that an earlier version began goes on in format 2.
 """
 
 from __future__ import annotations
@@ -17,9 +21,16 @@ from typing import Any
 
 from synthward.config.canonical import canonical_json
 from synthward.config.instants import utc_text
+from synthward.records.canonical import canonical_bytes
+from synthward.records.codec import recordable
 
 ORIGIN = "0" * 64
 """`prev` of the first link."""
+
+FORMAT = 2
+"""Format of the links that are written now."""
+
+_FORMAT_KEY = "format"
 
 CLOCK_SKEW = dt.timedelta(minutes=5)
 """How far the clocks of two honest drivers may be apart."""
@@ -33,7 +44,7 @@ class Link:
         key: The chain it belongs to.
         seq: Position, from 0 without gaps.
         kind: What it records, for instance `charge`.
-        body: Canonical JSON of the facts.
+        body: Canonical JSON of the facts and of the format.
         payload: Bytes that belong to the facts; None where there are none or where they were not fetched.
         payload_sha256: SHA-256 of the payload in hexadecimal, None where the link has none.
         at: Time of writing, UTC, ISO 8601.
@@ -53,11 +64,17 @@ class Link:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The body as a mapping; decimals stay text, as canonical JSON writes them."""
+        """The body as a mapping, without its format; decimals stay text, as canonical JSON writes them."""
         parsed = json.loads(self.body)
         if not isinstance(parsed, dict):
             raise ValueError(f"link {self.seq} of chain '{self.key}': the body is not a JSON object")
+        parsed.pop(_FORMAT_KEY, None)
         return parsed
+
+    @property
+    def text(self) -> str:
+        """The facts as JSON text, for `config.loader.restore`."""
+        return canonical_json(self.facts)
 
 
 def sha256(payload: bytes | None) -> str | None:
@@ -65,11 +82,20 @@ def sha256(payload: bytes | None) -> str | None:
     return None if payload is None else hashlib.sha256(payload).hexdigest()
 
 
+def _format_of(body: str) -> int:
+    """The format of a link: what its body says, and 1 for a body that says nothing."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return 1
+    stated = parsed.get(_FORMAT_KEY, 1) if isinstance(parsed, dict) else 1
+    return stated if isinstance(stated, int) else 1
+
+
 def _hash(key: str, seq: int, kind: str, body: str, payload_sha256: str | None, at: str, prev: str) -> str:
-    text = canonical_json(
-        {"key": key, "seq": seq, "kind": kind, "body": body, "payload": payload_sha256, "at": at, "prev": prev}
-    )
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    facts = {"key": key, "seq": seq, "kind": kind, "body": body, "payload": payload_sha256, "at": at, "prev": prev}
+    text = canonical_bytes(facts) if _format_of(body) == FORMAT else canonical_json(facts).encode("ascii")
+    return hashlib.sha256(text).hexdigest()
 
 
 def next_link(
@@ -77,13 +103,16 @@ def next_link(
 ) -> Link:
     """The link that follows `head` (None: the first of its chain)."""
     seq, prev = (0, ORIGIN) if head is None else (head.seq + 1, head.hash)
-    text, sha, when = canonical_json(body), sha256(payload), utc_text(at, "microseconds")
+    text = canonical_bytes({**recordable(body), _FORMAT_KEY: FORMAT}).decode()
+    sha, when = sha256(payload), utc_text(at, "microseconds")
     return Link(key, seq, kind, text, payload, sha, when, prev, _hash(key, seq, kind, text, sha, when, prev))
 
 
 def verify_link(link: Link) -> list[str]:
     """Problems of one link by itself: contents that do not give its hash, a payload that does not give its digest."""
     problems = []
+    if _format_of(link.body) not in (1, FORMAT):
+        problems.append(f"link {link.seq}: a later version of Synthward wrote it, in a format that is unknown here")
     if link.payload is not None and sha256(link.payload) != link.payload_sha256:
         problems.append(f"link {link.seq}: the payload does not match its digest")
     found = _hash(link.key, link.seq, link.kind, link.body, link.payload_sha256, link.at, link.prev)

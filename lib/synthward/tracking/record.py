@@ -95,8 +95,8 @@ def log_release(
     if trouble:
         logger.warning("MLflow was not written: %s; the release is on record in Delta", trouble)
         return None
-    guarantee = manifest.body["guarantee"]
-    facts = {**parameters, "epsilon": guarantee["epsilon"], "delta": guarantee["delta"]}
+    guarantee = manifest.record.guarantee
+    facts = {**parameters, "epsilon": guarantee.epsilon, "delta": guarantee.delta}
     try:
         with quiet(), environment(SETTINGS):
             return _in_time(tracking, lambda: _log(tracking, manifest, report_html, metrics, facts, model))
@@ -221,7 +221,7 @@ def _log(
         database.prepare(file)
     client = MlflowClient(tracking_uri=tracking.uri, registry_uri=tracking.uri)
     experiment = _experiment(client, tracking, file)
-    run = _find(client, experiment, manifest.body["run_id"])
+    run = _find(client, experiment, manifest.record.run_id)
     if run is None:
         run = client.create_run(experiment, tags=_tags(manifest), run_name=_run_name(manifest))
     elif run.data.tags.get(_COMPLETE) == manifest.digest:
@@ -265,14 +265,14 @@ def _log_model(client: Any, tracking: Tracking, run: Any, model: LoggedModel, ma
 
 def _release_tags(manifest: Manifest) -> dict[str, str]:
     """Which release a model is of, what it cost, and which model it must be: for the run and the model's version."""
-    body = manifest.body
+    release = manifest.record
     return {
         "synthetic": "true",
-        "synthward.release_id": body["release_id"],
-        "synthward.epsilon": str(body["guarantee"]["epsilon"]),
-        "synthward.delta": str(body["guarantee"]["delta"]),
+        "synthward.release_id": release.release_id,
+        "synthward.epsilon": release.guarantee.epsilon,
+        "synthward.delta": release.guarantee.delta,
         "synthward.manifest_sha256": manifest.digest,
-        MODEL_TAG: body["model"]["digest"],
+        MODEL_TAG: release.model.digest,
     }
 
 
@@ -333,25 +333,25 @@ def _find(client: Any, experiment: str, run_id: str) -> Any:
 
 
 def _run_name(manifest: Manifest) -> str:
-    return f"{manifest.body['request']['title'][:80]} ({manifest.body['release_id']})"
+    return f"{manifest.record.request.title[:80]} ({manifest.record.release_id})"
 
 
 def _tags(manifest: Manifest) -> dict[str, str]:
     """What MLflow's lists are searched by, and the ledger's head, so that it stands in a second place."""
-    body = manifest.body
-    ledger = body["budget"]["ledger"]
+    release = manifest.record
+    ledger = release.budget.ledger
     return {
         **_release_tags(manifest),
-        _RUN_ID: body["run_id"],
-        "synthward.table": body["table"],
-        "synthward.privacy_unit": body["guarantee"]["claim"],
-        "synthward.source_ref": body["source_ref"],
-        "synthward.ledger_seq": str(ledger["seq"]),
-        "synthward.ledger_head": ledger["head"],
-        "synthward.ledger_genesis": ledger["genesis"],
-        "synthward.version": body["synthward"],
+        _RUN_ID: release.run_id,
+        "synthward.table": release.table,
+        "synthward.privacy_unit": release.guarantee.claim,
+        "synthward.source_ref": release.source_ref,
+        "synthward.ledger_seq": str(ledger.seq),
+        "synthward.ledger_head": ledger.head,
+        "synthward.ledger_genesis": ledger.genesis,
+        "synthward.version": release.synthward,
         "mlflow.source.name": "synthward",
-        "mlflow.note.content": f"SYNTHETIC DATA. {body['guarantee']['claim']}. See the artifact report.html.",
+        "mlflow.note.content": f"SYNTHETIC DATA. {release.guarantee.claim}. See the artifact report.html.",
     }
 
 
