@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from golden_records import GOLDEN, SOURCE, store_of
 from store_doubles import MemoryLinks
 from synthward import api
 from synthward.errors import BudgetExceeded, GateFailed, IntegrityError, LedgerCorrupt, PolicyRefused
@@ -28,7 +30,8 @@ from synthward.records.manifest import GateEntry
 from synthward.release.manifest import Manifest
 from synthward.run import main_job as module
 from synthward.run.environment import Environment
-from synthward.run.journal import OPENED, Journal
+from synthward.run.evidence import evidence_of
+from synthward.run.journal import OPENED, Journal, entry
 from synthward.run.main_job import MainJob, Outcome
 from synthward.run.plan import RunIdentity
 from synthward.run.staging import Checked
@@ -36,7 +39,7 @@ from synthward.sources.reading import Pinned, PinnedSource
 from synthward.spec.request import Source
 from synthward.spec.site import load_site
 from synthward.store.chain import Chain
-from synthward.store.links import Link, next_link
+from synthward.store.links import Link, next_link, verify_chain
 from synthward.store.places import TableRef, Zone
 from trial import SCOPE, Clock, CountingNoise, Stopped, TestSite, approve, open_budget, plan_of, stop_after
 
@@ -715,3 +718,23 @@ def test_a_decision_that_no_longer_counts_can_be_given_again(world: World) -> No
     ward.approve(world.plan.file, **lee)
     assert ward.verdict(world.plan).ok
     assert [one.decision for one in ward.approvals(world.plan.file)] == ["approve", "approve", "revoke", "approve"]
+
+
+@pytest.mark.parametrize("step", ["seal", "fitted", "validate", "publish"])
+def test_a_run_goes_on_where_an_earlier_version_left_it(world: World, step: str) -> None:
+    """Nothing is drawn or charged again, and what is written now follows in the same chains."""
+    path = GOLDEN / "b2db15f" / f"{step}.json"
+    world.ask(source=SOURCE)
+    assert world.plan.file.digest == json.loads(path.read_text(encoding="utf-8"))["request"]
+    world.journal, world.ledger = store_of(path, "journal"), store_of(path, "ledger")
+    before = [*world.journal.links]
+    outcome = world.drive()
+    assert outcome.manifest.record.release_id == entry(before[0], Opened).release_id
+    assert world.noise.drawn == []
+    assert world.charges() == 1
+    assert world.kinds() == ["opened", "sealed", "fitted", "validated", "published"]
+    assert world.journal.links[: len(before)] == before
+    assert {json.loads(link.body)["format"] for link in world.journal.links[len(before) :]} <= {2}
+    kept = evidence_of({before[0].key: world.journal.links}, ())
+    assert world.accounts().verify(SCOPE, kept.receipts[SCOPE], kept.journals) == []
+    assert verify_chain(world.journal.links) == []
