@@ -10,7 +10,7 @@ import pytest
 from golden_records import GOLDEN, links_of, store_of
 from synthward.governance.approvals import Approval
 from synthward.ledger.ledger import Ledger
-from synthward.records.journal import Fitted, Opened, Published, Sealed, Validated, fold
+from synthward.records.journal import Fitted, Opened, Published, Sealed, Validated, fold, receipt_in
 from synthward.release.manifest import FORMAT, Manifest
 from synthward.report.render import render
 from synthward.run.evidence import evidence_of
@@ -86,3 +86,15 @@ def test_decisions_load(path: Path) -> None:
     [found] = [Approval.from_body(link.text) for link in chain]
     assert (found.by, found.decision) == ("lee", "approve")
     assert found.request_digest == json.loads(path.read_text(encoding="utf-8"))["request"] == chain[0].key
+
+
+@pytest.mark.parametrize("damage", [{}, {"seq": "2"}, {"seq": 2, "head": 7, "genesis": "g"}])
+def test_a_damaged_receipt_is_one_that_no_ledger_has(damage: dict[str, object]) -> None:
+    assert receipt_in({"step": "x"}) is None
+    assert receipt_in({"ledger": None}) is None
+    found = receipt_in({"ledger": damage})
+    assert found is not None
+    path = GOLDEN / "b2db15f" / "seal.json"
+    ledger = Ledger(None, Zone("memory/ledger"), store=store_of(path, "ledger"))
+    assert not ledger.holds(SCOPE, found.seq, found.head)
+    assert ledger.verify(SCOPE, [(found.seq, found.head, found.genesis)]) != []
