@@ -17,23 +17,32 @@ import pytest
 from golden_records import GOLDEN, SOURCE, store_of
 from store_doubles import MemoryLinks
 from synthward import api
+from synthward.domain.codes import codebooks
 from synthward.errors import BudgetExceeded, GateFailed, IntegrityError, LedgerCorrupt, PolicyRefused
+from synthward.evaluate.gates.gate import GateResult
+from synthward.evaluate.metrics import column_quality
+from synthward.evaluate.relations import Edge
+from synthward.evaluate.tables import noisy_tables
 from synthward.fit import joint
 from synthward.fit.model import Model
 from synthward.governance.policy import load_policy
 from synthward.ledger.ledger import Ledger
 from synthward.measure import curator
 from synthward.privacy.accounting import epsilon_of, rho_for
+from synthward.records.canonical import parse_canonical
 from synthward.records.codec import encode
 from synthward.records.journal import Opened
 from synthward.records.manifest import GateEntry
 from synthward.release.manifest import Manifest
+from synthward.release.table import Fingerprint, Lineage
+from synthward.report.render import render
 from synthward.run import main_job as module
 from synthward.run.environment import Environment
 from synthward.run.evidence import evidence_of
 from synthward.run.journal import OPENED, Journal, entry
 from synthward.run.main_job import MainJob, Outcome
 from synthward.run.plan import RunIdentity
+from synthward.run.records import Facts, manifest_of, registry_row
 from synthward.run.staging import Checked
 from synthward.sources.reading import Pinned, PinnedSource
 from synthward.spec.request import Source
@@ -738,3 +747,59 @@ def test_a_run_goes_on_where_an_earlier_version_left_it(world: World, step: str)
     kept = evidence_of({before[0].key: world.journal.links}, ())
     assert world.accounts().verify(SCOPE, kept.receipts[SCOPE], kept.journals) == []
     assert verify_chain(world.journal.links) == []
+
+
+def test_the_manifest_of_a_run_is_its_record_in_format_2(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built from the plan, the ledger and the sealed answers of a run; only the counts of its rows are made up."""
+    made: list[Manifest] = []
+
+    def stage(env: Any, plan: Any, places: Any, model: Model, sealed: Any, origin: Any, _: Any) -> Checked:
+        books = codebooks(plan.domain)
+        noisy = noisy_tables(sealed, books)
+        drawn = {name: np.full_like(noisy[name,].counts, 5, dtype=np.int64) for name in books}
+        facts = Facts(
+            plan=plan,
+            site_name=env.site.name,
+            site_digest=env.site.digest,
+            policy_name=env.policy.name,
+            policy_digest=env.policy.digest,
+            approvals=origin.approvals,
+            scope=env.ledger.state(SCOPE),
+            receipt=origin.receipt,
+            source_ref=origin.opened.source_ref,
+            model=model,
+            sealed=sealed,
+            learned=origin.learned,
+            lineage=Lineage(plan.identity.release_id, model.digest, origin.sealed_at),
+            table=str(places.target),
+            fingerprint=Fingerprint(200, "0"),
+            gates=(GateResult("structure", True, "as declared"),),
+            quality={name: column_quality(book, noisy[name,], drawn[name]) for name, book in books.items()},
+            relations=(),
+            graph=(Edge("sex", "age", 0.25),),
+        )
+        made.append(manifest_of(facts))
+        return Checked(made[0], 0)
+
+    monkeypatch.setattr(module, "stage_and_check", stage)
+    outcome = world.drive()
+    [manifest] = made
+    assert outcome.manifest.digest == manifest.digest
+    assert Manifest.parse(manifest.text).record == manifest.record
+    assert parse_canonical(manifest.text.encode())["format"] == 2
+    [charge] = world.accounts().state(SCOPE).charges
+    record = manifest.record
+    assert (record.budget.ledger.seq, record.budget.ledger.head) == (charge.seq, charge.hash)
+    assert sum(entry.nano_rho for entry in record.measurements) <= record.guarantee.nano_rho == charge.cost.nano_rho
+    assert [attribute.column for attribute in record.domain.attributes] == ["sex", "age"]
+    age = encode(record.domain.attributes[1])
+    assert age == {
+        "column": "age",
+        "type": "numeric",
+        "required": False,
+        "learned": None,
+        "bounds": ["0", "100"],
+        "outside": "clip",
+    }
+    assert registry_row(manifest)["bounds"] == '{"age":["0","100"]}'
+    assert manifest.digest in render(manifest)
