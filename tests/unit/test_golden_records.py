@@ -98,3 +98,10 @@ def test_a_damaged_receipt_is_one_that_no_ledger_has(damage: dict[str, object]) 
     ledger = Ledger(None, Zone("memory/ledger"), store=store_of(path, "ledger"))
     assert not ledger.holds(SCOPE, found.seq, found.head)
     assert ledger.verify(SCOPE, [(found.seq, found.head, found.genesis)]) != []
+
+
+def test_a_kind_of_link_that_is_unknown_leaves_the_state_of_a_run() -> None:
+    entries = [("opened", {"scope": "clinic"}), ("sealed", {"step": "one"}), ("fitted", {})]
+    assert fold([*entries, ("painted", {"passed": True})]) == fold(entries)
+    assert fold(entries).sealed == ("one",)
+    assert fold([]).stage == "nothing"
