@@ -17,7 +17,7 @@ NO_RECORDS = {
     "tracking/loading.py": {"run", "name", "alias", "version"},
     # Columns of a Delta table or of a worker's answer, properties of a table.
     "api.py": {"release_table"},
-    "cli/inspect.py": {"error", "message", "code", "retryable", "started_at", "status", "code"},
+    "cli/inspect.py": {"error", "message", "code", "retryable", "started_at", "status"},
     "release/publication.py": {"rows", "content", "manifest_sha256"},
     "release/registry.py": {"ledger_seq", "content", "sha256"},
     "release/table.py": {"rows", "content"},

@@ -6,6 +6,7 @@ import math
 import struct
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,6 +86,10 @@ def test_what_has_no_text_is_refused_without_quoting_it(value):
 def test_what_is_no_json_is_refused(value):
     with pytest.raises(TypeError):
         canonical_bytes(value)
+
+
+def test_a_number_of_numpy_is_written_as_any_other():
+    assert canonical_bytes([np.float64(0.1), np.float64(-2.0), np.float64(1e21)]) == b"[0.1,-2,1e+21]"
 
 
 def test_the_digest_is_that_of_the_text():

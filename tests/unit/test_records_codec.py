@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,6 +128,12 @@ def example_of(kind: Any) -> Any:
         return example_of(next(inner for inner in arguments if inner is not type(None)))
     hints = typing.get_type_hints(kind)
     return kind(**{field.name: example_of(hints[field.name]) for field in dataclasses.fields(kind)})
+
+
+def test_numbers_and_texts_of_numpy_are_kept_as_pythons() -> None:
+    found = decode(Inner, encode(Inner(np.str_("a"), np.float64(0.5))))
+    assert found == Inner("a", 0.5)
+    assert (type(found.name), type(found.share)) == (str, float)
 
 
 @given(st.integers())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from golden_records import GOLDEN, SOURCE, store_of
 from store_doubles import MemoryLinks
 from synthward import api
+from synthward.domain.codes import codebooks
 from synthward.errors import (
     BudgetExceeded,
     ConfigError,
@@ -24,6 +27,10 @@ from synthward.errors import (
     PolicyRefused,
     UsageError,
 )
+from synthward.evaluate.gates.gate import GateResult
+from synthward.evaluate.metrics import column_quality
+from synthward.evaluate.relations import Edge
+from synthward.evaluate.tables import noisy_tables
 from synthward.fit import joint
 from synthward.fit.model import Model
 from synthward.governance.policy import load_policy
@@ -31,16 +38,21 @@ from synthward.ledger.ledger import Ledger
 from synthward.measure import curator
 from synthward.privacy.accounting import epsilon_of, rho_for
 from synthward.privacy.noise import NoiseCall
+from synthward.records.canonical import parse_canonical
 from synthward.records.codec import encode
 from synthward.records.journal import Opened
 from synthward.records.manifest import GateEntry
 from synthward.release.manifest import Manifest
+from synthward.release.table import Fingerprint, Lineage
+from synthward.report.render import render
 from synthward.run import main_job as module
 from synthward.run import rehearsal
 from synthward.run.environment import Environment
-from synthward.run.journal import OPENED, Journal
+from synthward.run.evidence import evidence_of
+from synthward.run.journal import OPENED, Journal, entry
 from synthward.run.main_job import MainJob, Outcome
 from synthward.run.plan import RunIdentity
+from synthward.run.records import Facts, manifest_of, registry_row
 from synthward.run.rehearsal import Script
 from synthward.run.repair import ApprovedRepair, RepairJob
 from synthward.run.staging import Checked, Origin
@@ -49,7 +61,7 @@ from synthward.spec.repair import Repair, load_repair
 from synthward.spec.request import Source
 from synthward.spec.site import load_site
 from synthward.store.chain import Chain
-from synthward.store.links import Link, next_link
+from synthward.store.links import Link, next_link, verify_chain
 from synthward.store.places import TableRef, Zone
 from trial import (
     SCOPE,
@@ -1040,3 +1052,82 @@ def test_a_decision_on_a_repair_is_none_on_the_request(world: World) -> None:
     edited = ward.plan(ward.request(world.site.request(title="Edited after approval")))
     assert not [reason for reason in ward.verdict(edited).reasons if "kim" in reason]
     assert all(one.by != "kim" for one in ward.approvals(world.plan.file))
+
+
+@pytest.mark.parametrize("step", ["seal", "fitted", "validate", "publish"])
+def test_a_run_goes_on_where_an_earlier_version_left_it(world: World, step: str) -> None:
+    """Nothing is drawn or charged again, and what is written now follows in the same chains.
+
+    Not of columns of numbers: their marginals have cells for clipped values since, so that such seals are refused.
+    """
+    path = GOLDEN / "b2db15f" / f"{step}.json"
+    world.ask(source=SOURCE, columns=["sex"], utility={"max_clipped_share": None})
+    assert world.plan.file.digest == json.loads(path.read_text(encoding="utf-8"))["request"]
+    world.journal, world.ledger = store_of(path, "journal"), store_of(path, "ledger")
+    before = [*world.journal.links]
+    outcome = world.drive()
+    assert outcome.manifest.record.release_id == entry(before[0], Opened).release_id
+    assert world.noise.drawn == []
+    assert world.charges() == 1
+    assert world.kinds() == ["opened", "sealed", "fitted", "validated", "published"]
+    assert world.journal.links[: len(before)] == before
+    assert {json.loads(link.body)["format"] for link in world.journal.links[len(before) :]} <= {2}
+    kept = evidence_of({before[0].key: world.journal.links}, ())
+    assert world.accounts().verify(SCOPE, kept.receipts[SCOPE], kept.journals) == []
+    assert verify_chain(world.journal.links) == []
+
+
+def test_the_manifest_of_a_run_is_its_record_in_format_2(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built from the plan, the ledger and the sealed answers of a run; only the counts of its rows are made up."""
+    made: list[Manifest] = []
+
+    def stage(env: Any, plan: Any, places: Any, model: Model, sealed: Any, origin: Any, _: Any) -> Checked:
+        books = codebooks(plan.domain)
+        noisy = noisy_tables(sealed, books)
+        drawn = {name: np.full_like(noisy[name,].counts, 5, dtype=np.int64) for name in books}
+        facts = Facts(
+            plan=plan,
+            site_name=env.site.name,
+            site_digest=env.site.digest,
+            policy_name=env.policy.name,
+            policy_digest=env.policy.digest,
+            approvals=origin.approvals,
+            scope=env.ledger.state(SCOPE),
+            receipt=origin.receipt,
+            source_ref=origin.opened.source_ref,
+            model=model,
+            sealed=sealed,
+            learned=origin.learned,
+            lineage=Lineage(plan.identity.release_id, model.digest, origin.sealed_at),
+            table=str(places.target),
+            fingerprint=Fingerprint(200, "0"),
+            gates=(GateResult("structure", True, "as declared"),),
+            quality={name: column_quality(book, noisy[name,], drawn[name]) for name, book in books.items()},
+            relations=(),
+            graph=(Edge("sex", "age", 0.25),),
+        )
+        made.append(manifest_of(facts))
+        return Checked(made[0], 0)
+
+    monkeypatch.setattr(module, "stage_and_check", stage)
+    outcome = world.drive()
+    [manifest] = made
+    assert outcome.manifest.digest == manifest.digest
+    assert Manifest.parse(manifest.text).record == manifest.record
+    assert parse_canonical(manifest.text.encode())["format"] == 2
+    [charge] = world.accounts().state(SCOPE).charges
+    record = manifest.record
+    assert (record.budget.ledger.seq, record.budget.ledger.head) == (charge.seq, charge.hash)
+    assert sum(entry.nano_rho for entry in record.measurements) <= record.guarantee.nano_rho == charge.cost.nano_rho
+    assert [attribute.column for attribute in record.domain.attributes] == ["sex", "age"]
+    age = encode(record.domain.attributes[1])
+    assert age == {
+        "column": "age",
+        "type": "numeric",
+        "required": False,
+        "learned": None,
+        "bounds": ["0", "100"],
+        "outside": "clip",
+    }
+    assert registry_row(manifest)["bounds"] == '{"age":["0","100"]}'
+    assert manifest.digest in render(manifest)

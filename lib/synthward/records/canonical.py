@@ -109,7 +109,7 @@ def _number(value: float) -> str:
         return "0"
     sign = "-" if value < 0 else ""
     # repr gives the shortest digits; only where the point and the exponent stand is different.
-    mantissa, _, exponent = repr(abs(value)).partition("e")
+    mantissa, _, exponent = float.__repr__(abs(value)).partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits = (whole + fraction).lstrip("0")
     point = int(exponent or 0) + (len(whole) if whole != "0" else len(digits) - len(fraction))

@@ -90,8 +90,13 @@ def recordable(value: Any) -> Any:
 
 
 def _bounded(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
         return value if abs(value) <= MAX_INTEGER else str(value)
+    if isinstance(value, float | str):
+        # NumPy's own kinds of them become Python's.
+        return float(value) if isinstance(value, float) else str(value)
     if isinstance(value, list):
         return [_bounded(item) for item in value]
     if isinstance(value, dict):

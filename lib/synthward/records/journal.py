@@ -7,7 +7,7 @@ links are only looked through, a body that is no such record is passed over, by 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from synthward.records.codec import RecordFault, decode, decode_if
@@ -197,16 +197,20 @@ def fold(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> RunState:
 
 def _after(state: RunState, kind: str, facts: Mapping[str, Any]) -> RunState:
     if kind == OPENED:
-        return RunState("opened", state.scope or scope_in(facts), state.sealed)
-    if kind == SEALED:
-        return RunState("sealed", state.scope, (*state.sealed, str(facts.get("step"))))
-    if kind == VALIDATED:
-        return RunState("validated" if facts.get("passed") else "quarantined", state.scope, state.sealed)
+        return replace(state, stage="opened", scope=state.scope or scope_in(facts))
     if kind == COPIED:
-        return RunState("copied", state.scope, state.sealed)
+        return replace(state, stage="copied")
+    if kind == SEALED:
+        return replace(state, stage="sealed", sealed=(*state.sealed, str(facts.get("step"))))
+    if kind == FITTED:
+        return replace(state, stage="fitted")
     if kind == REPAIRED:
-        return RunState("repaired", state.scope, state.sealed)
-    return RunState("fitted" if kind == FITTED else "published", state.scope, state.sealed)
+        return replace(state, stage="repaired")
+    if kind == VALIDATED:
+        return replace(state, stage="validated" if facts.get("passed") else "quarantined")
+    if kind == PUBLISHED:
+        return replace(state, stage="published")
+    return state  # a link of a kind that this version does not know says nothing of the stage
 
 
 def scope_in(facts: Mapping[str, Any]) -> str | None:
