@@ -72,7 +72,10 @@ def encode(rows: DataFrame, books: Mapping[str, CodeBook], packing: Packing) -> 
     keep = [F.col(UNIT)] if UNIT in rows.columns else []
     schema = {field.name: field.dataType for field in rows.schema.fields}
     numbered = list(enumerate(books.values()))
-    parsed = rows.select(
+    trimmed = rows.select(
+        *keep, *(column for place, book in numbered for column in _trimmed(place, book, schema[f"c{place}"]))
+    )
+    parsed = trimmed.select(
         *keep,
         *(column for place, book in numbered for column in _parse(place, book, schema[f"c{place}"])),
     )
@@ -118,15 +121,25 @@ def _listed(column: Column, texts: tuple[str, ...]) -> Column:
     return column.isin(*texts) if texts else F.lit(False)
 
 
+# Stage 0: of numbers and dates that are read from text also `t<place>`, the text without spaces around it.
+
+
+def _trimmed(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
+    raw = F.col(f"c{place}")
+    if not isinstance(book.attribute, Numeric | Date) or not isinstance(data_type, T.StringType):
+        return [raw]
+    return [raw, F.trim(plain_text(raw, data_type)).alias(f"t{place}")]
+
+
 # Stage 1: the raw cell -> `v<place>`, a double, an ordinal or a text, and `m<place>`, whether it is missing.
 
 
 def _parse(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
     raw, attribute = F.col(f"c{place}"), book.attribute
     if isinstance(attribute, Numeric):
-        value, missing = _parse_number(raw, attribute, data_type)
+        value, missing = _parse_number(place, attribute, data_type)
     elif isinstance(attribute, Date):
-        value, missing = _parse_date(raw, attribute, data_type)
+        value, missing = _parse_date(place, attribute, data_type)
     elif isinstance(data_type, T.BooleanType):
         value, missing = raw, raw.isNull()  # both truths have their places in stage 2
     elif isinstance(data_type, T.NumericType):
@@ -162,11 +175,11 @@ def _parse_coded_number(raw: Column, attribute: Coded, data_type: T.DataType) ->
     return value, raw.isNull() | (value.isin(*gone) if gone else F.lit(False))
 
 
-def _parse_number(raw: Column, attribute: Numeric, data_type: T.DataType) -> tuple[Column, Column]:
+def _parse_number(place: int, attribute: Numeric, data_type: T.DataType) -> tuple[Column, Column]:
+    raw, trimmed = F.col(f"c{place}"), F.col(f"t{place}")
     if isinstance(data_type, T.StringType):
-        text = plain_text(raw, data_type)
-        missing = raw.isNull() | _listed(text, attribute.missing) | (F.trim(text) == "")
-        return _number_of_text(text, attribute.decimal), missing
+        missing = raw.isNull() | _listed(plain_text(raw, data_type), attribute.missing) | (trimmed == "")
+        return _number_of_text(trimmed, attribute.decimal), missing
     return raw.cast("double"), raw.isNull()
 
 
@@ -174,36 +187,33 @@ def _parse_number(raw: Column, attribute: Numeric, data_type: T.DataType) -> tup
 # the text decide wherever they can.
 
 
-def _number_of_text(text: Column, point: str) -> Column:
-    """The number that a whole text is by the grammar, else NULL.
+def _number_of_text(trimmed: Column, point: str) -> Column:
+    """The number that a text is by the grammar, else NULL.
 
     What an engine's cast takes beyond the grammar (`12D`, `0x1p4`, NaN, tabs) begins with a control character, ends
     with one or with a letter, or has an x. A text without these marks is cast, and the cast decides about the rest.
     """
-    pointed = F.replace(text, F.lit(","), F.lit(".")) if point == "," else text
-    trimmed = F.trim(pointed)
-    last = F.substring(trimmed, -1, 1)
-    strict = (trimmed >= "+") & (last >= ".") & (last <= "9")
+    pointed = F.replace(trimmed, F.lit(","), F.lit(".")) if point == "," else trimmed
+    strict = (trimmed >= "+") & F.contains(F.lit(".0123456789"), F.substring(pointed, -1, 1))
     for mark in ("x", "X", ".") if point == "," else ("x", "X"):
-        strict = strict & ~F.contains(text, F.lit(mark))
+        strict = strict & ~F.contains(trimmed, F.lit(mark))
     return F.when(strict, pointed.try_cast("double"))
 
 
-def _day_of_text(text: Column, granularity: Literal["day", "month", "year"]) -> Column:
-    """The date that a whole text is by the grammar, else NULL.
+def _day_of_text(trimmed: Column, granularity: Literal["day", "month", "year"]) -> Column:
+    """The date that a text is by the grammar, else NULL.
 
     Ten bytes with hyphens at the fifth and the eighth and a digit at the end are a date of four, two and two digits, or
     none that a cast takes. A year of four zeros is one to the cast, and not to the grammar.
     """
     plain = (
-        (F.octet_length(text) == len("yyyy-MM-dd"))
-        & (F.substring(text, 5, 1) == "-")
-        & (F.substring(text, 8, 1) == "-")
-        & (F.substring(text, 10, 1) <= "9")
-        & (F.substring(text, 10, 1) >= "0")
-        & (text >= "0001")
+        (F.octet_length(trimmed) == len("yyyy-MM-dd"))
+        & (F.instr(trimmed, "-") == 5)
+        & (F.locate("-", trimmed, 6) == 8)
+        & F.contains(F.lit("0123456789"), F.substring(trimmed, 10, 1))
+        & (trimmed >= "0001")
     )
-    return F.when(plain | _whole(text, date_regex(granularity)), text.try_cast("date"))
+    return F.when(plain | _whole(trimmed, date_regex(granularity)), trimmed.try_cast("date"))
 
 
 def _whole(text: Column, regex: str) -> Column:
@@ -211,16 +221,16 @@ def _whole(text: Column, regex: str) -> Column:
     return text.rlike(f"^(?:{regex})\\z")
 
 
-def _parse_date(raw: Column, attribute: Date, data_type: T.DataType) -> tuple[Column, Column]:
+def _parse_date(place: int, attribute: Date, data_type: T.DataType) -> tuple[Column, Column]:
+    raw, trimmed = F.col(f"c{place}"), F.col(f"t{place}")
     missing = raw.isNull()
     if isinstance(data_type, T.StringType):
-        text = plain_text(raw, data_type)
-        missing = missing | _listed(text, attribute.missing) | (F.trim(text) == "")
+        missing = missing | _listed(plain_text(raw, data_type), attribute.missing) | (trimmed == "")
         if attribute.serial:
-            return _day_of_serial(_number_of_text(text, ".")), missing
+            return _day_of_serial(_number_of_text(trimmed, ".")), missing
         if attribute.pattern is None:
-            return _day_of_text(text, attribute.granularity), missing
-        return _day_by_pattern(F.trim(text), attribute.pattern), missing
+            return _day_of_text(trimmed, attribute.granularity), missing
+        return _day_by_pattern(trimmed, attribute.pattern), missing
     if isinstance(data_type, T.NumericType):
         number = raw.cast("double")
         if isinstance(data_type, T.FractionalType):
