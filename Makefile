@@ -84,6 +84,7 @@ test-all: export SYNTHWARD_S3_JARS := $(EXTRAS)/s3jars
 test-all: export SYNTHWARD_YARN_JARS := $(EXTRAS)/yarnjars
 test-all: export SYNTHWARD_AIRFLOW_PYTHON := $(EXTRAS)/airflow/bin/python
 test-all: export SYNTHWARD_MBI := $(EXTRAS)/mbi
+test-all: export SYNTHWARD_DP_ACCOUNTING := $(EXTRAS)/dp
 test-all: export SYNTHWARD_BUNDLES := $(EXTRAS)/bundles
 test-all: setup extras check test-unit ## everything: slow tests too, both lanes (about an hour; `make mutants` besides)
 	$(PY) -m pytest $(TESTS) $(TWO)
