@@ -5,7 +5,7 @@ there, and the test that must fail. The package is copied to a temporary directo
 the test run against it in the same environment. The unchanged copy must pass the same tests first, or a kill would
 prove nothing.
 
-    python tests/mutants/run.py [--list | --lemmas] [--only NAME ...] [--no-baseline] [--jobs N]
+    python tests/mutants/run.py [--list | --lemmas] [--only NAME ...] [--without-jvm] [--no-baseline] [--jobs N]
 
 Exit code: 0 all killed, 1 some survived, 2 a mutant does not fit the code or a test fails on the unchanged package.
 """
@@ -225,6 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     parser.add_argument("--lemmas", action="store_true", help="print lemmas, mutants and tests as a table, and stop")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these")
+    parser.add_argument("--without-jvm", action="store_true", help="only those of a lemma whose test needs no JVM")
     parser.add_argument("--no-baseline", action="store_true", help="skip the run on the unchanged package")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time (default 2)")
     options = parser.parse_args(arguments)
@@ -238,6 +239,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if unknown:
                 raise Unfit(f"no mutant is called {', '.join(unknown)}; --list shows them")
             mutants = [mutant for mutant in mutants if mutant.name in options.only]
+        if options.without_jvm:
+            mutants = [mutant for mutant in mutants if mutant.lemma and mutant.test.startswith("tests/unit/")]
         if options.list:
             for mutant in mutants:
                 print(f"{mutant.name}: {mutant.why} [{mutant.file}; {mutant.test}]")
