@@ -140,6 +140,8 @@ def test_a_broken_build_is_named(tmp_path: Path, root: Path, mutant: str, part: 
     assert text.count(entry["old"]) == 1
     broken.write_text(text.replace(entry["old"], entry["new"]), encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "lib"), "PYTHONDONTWRITEBYTECODE": "1"}
+    if (root / "jars").is_dir():
+        environment.setdefault("SYNTHWARD_JARS_DIR", str(root / "jars"))
     command = [sys.executable, "-c", PROBE, str(root / "tests"), str(tmp_path / "site")]
     done = subprocess.run(
         command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False

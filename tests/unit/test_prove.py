@@ -22,21 +22,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+import oracle
 from synthward.domain.codes import codebooks
 from synthward.domain.patterns import pattern_fault
 from synthward.governance.policy import load_policy
 from synthward.privacy.accounting import Charge
 from synthward.privacy.gaussian import gaussian_epsilon_of
 from synthward.privacy.noise import Integers, NoiseCall, SecureNoise, exponential_for, gaussian_for, laplace_for
+from synthward.privacy.sensitivity import bound
 from synthward.privacy.thresholds import threshold_for
 from synthward.prove import bounds, records, sampler
 from synthward.prove.accountant import composed, second_epsilon
-from synthward.prove.cells import every_code, extremes
+from synthward.prove.cells import as_text, every_code, extremes
 from synthward.prove.claim import Claim
 from synthward.prove.findings import Check
 from synthward.prove.neighbours import FILES, Neighbours, cases, id_kinds, identity
 from synthward.prove.proof import Proof, not_proven
 from synthward.prove.sampler import Effort
+from synthward.prove.sensitivity import Attack
 from synthward.prove.texts import matching
 from synthward.run.plan import Plan, make_plan
 from synthward.sources.records import parse
@@ -379,3 +382,20 @@ def test_a_report_names_what_is_false_and_what_was_not_proven(root: Path) -> Non
     assert "| **FALSE** | a \\| b | too small |" in proof.markdown
     assert "3 tables of many cells" in proof.markdown
     assert json.loads(proof.json)["checks"][-1]["facts"]["power"] == "inf"
+
+
+@pytest.mark.parametrize("place", [2, 6])
+def test_the_made_up_people_attain_every_bound_and_pass_none(root: Path, place: int) -> None:
+    """By the plain reference, which shares no code with the kernels: who attains nothing attacks nothing."""
+    plan = requests(root)[place]
+    attack, books, best = Attack.of(Claim.of(plan)), codebooks(plan.domain), dict[str, float]()
+    for case in cases(plan.file, quick=True):
+        rows = [tuple(as_text(cell) for cell in cells) for cells in case.rows * case.parents]
+        understood = oracle.understand([("her", row) for row in rows], books)
+        for query in attack.questions:
+            moved = oracle.distance(oracle.answer(query, understood, books, plan.task.unit.max_rows), {})
+            declared = bound(query, plan.task.unit, plan.domain, "laplace")
+            assert moved <= declared
+            best[query.KIND] = max(best.get(query.KIND, 0), moved / declared)
+    assert best.keys() == {"population", "marginal", "presence", "sum", "square_sum"}
+    assert min(best.values()) == 1
