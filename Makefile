@@ -18,6 +18,11 @@ LOCKS := requirements/build.lock requirements/dev.lock requirements/image.lock
 EXTRAS := $(CURDIR)/.extras
 TESTS := tests/integration tests/property tests/e2e
 FAST  := not slow
+# What holds the proofs against the code; tests/integration/test_prove.py beside it.
+PRIVACY := $(addprefix tests/unit/test_,privacy_accounting.py privacy_gaussian.py privacy_laplace.py privacy_noise.py \
+	privacy_queries.py privacy_sensitivity.py privacy_thresholds.py prove.py post_processing.py mutants.py committed.py \
+	curator.py discovery.py ledger_budget.py) tests/property \
+	$(addprefix tests/integration/test_,invariance.py replay.py leaks.py)
 # Two workers, each with a JVM of its own; a test module stays on one of them.
 TWO   := -n 2
 
@@ -84,11 +89,23 @@ test-all: export SYNTHWARD_S3_JARS := $(EXTRAS)/s3jars
 test-all: export SYNTHWARD_YARN_JARS := $(EXTRAS)/yarnjars
 test-all: export SYNTHWARD_AIRFLOW_PYTHON := $(EXTRAS)/airflow/bin/python
 test-all: export SYNTHWARD_MBI := $(EXTRAS)/mbi
+test-all: export SYNTHWARD_DP_ACCOUNTING := $(EXTRAS)/dp
 test-all: export SYNTHWARD_BUNDLES := $(EXTRAS)/bundles
 test-all: setup extras check test-unit ## everything: slow tests too, both lanes (about an hour; `make mutants` besides)
 	$(PY) -m pytest $(TESTS) $(TWO)
 	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect $(TWO)
 	@$(MAKE) test-java
+
+privacy: export SYNTHWARD_DP_ACCOUNTING := $(EXTRAS)/dp
+privacy: setup ## every privacy audit: proofs' tests, attacks on two requests, lemmas and their mutants (20 minutes)
+	rm -rf build/privacy && mkdir -p build/privacy
+	$(PY) -m pytest $(PRIVACY) -m "$(FAST)" $(TWO) --junitxml=build/privacy/tests.xml
+	$(PY) -m pytest tests/integration/test_prove.py $(TWO) --junitxml=build/privacy/prove.xml
+	$(PY) -m synthward.cli prove conf/requests/diabetes130.yaml --site conf/site.yaml --out build/privacy/diabetes130
+	$(PY) -m synthward.cli prove conf/requests/mimic3_labevents.yaml --site conf/site.yaml --out build/privacy/mimic3_labevents
+	$(PY) tests/mutants/run.py --lemmas > build/privacy/lemmas.md
+	$(PY) tests/mutants/run.py --without-jvm
+	@echo "privacy: reports, claims, lemmas and JUnit files are in build/privacy"
 
 extras: setup ## what only test-all needs, in .extras: S3, YARN, Airflow, oracles (network, once, 2 GB)
 	@.ci/extras $(PY)
@@ -130,4 +147,4 @@ clean: ## remove build results and caches; keeps .venv, jars and .extras
 	rm -rf build dist spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find lib tests jobs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup locks jars run demo-diabetes clean-demo doctor test test-unit test-java test-all extras mutants check fmt bench-kernels bench-fidelity bench-scale zip env-pack wheel clean
+.PHONY: help setup locks jars run demo-diabetes clean-demo doctor test test-unit test-java test-all privacy extras mutants check fmt bench-kernels bench-fidelity bench-scale zip env-pack wheel clean

@@ -12,6 +12,7 @@ release = ward.run(request, run_key="2026-01")
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,6 +28,10 @@ from synthward.ledger.ledger import Ledger
 from synthward.ledger.ownership import CLAIMS_KEY, Addition
 from synthward.ledger.scopes import HistoryLine, ScopeState
 from synthward.privacy.noise import NoiseSource, SecureNoise
+from synthward.prove import records, sampler
+from synthward.prove.claim import Claim
+from synthward.prove.proof import Proof, not_proven
+from synthward.prove.sensitivity import Attack
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Registry
 from synthward.report.files import write_report
@@ -187,6 +192,44 @@ class Ward:
             scratch: Directory URI for a small Delta table, shared by all executors; default: a local one.
         """
         return [*session_findings(self.session, scratch), *site_findings(self.session, self.site, self.ledger)]
+
+    def prove(
+        self,
+        request: RequestFile,
+        *,
+        quick: bool = False,
+        scratch: str | Path | None = None,
+        progress: Callable[[str], None] = _nothing,
+    ) -> Proof:
+        """Puts the claim of a request to the test: the claim twice, the bounds, the noise, the records.
+
+        People are made up and written as files; no source is read and nothing is charged. A guarantee cannot be shown
+        by trying, only contradicted.
+
+        Args:
+            request: The request.
+            quick: Fewer neighbours and draws: a minute instead of several.
+            scratch: Folder that driver and executors share, for the made-up files; default: a temporary one, which
+                serves local sessions.
+            progress: Told what is being tried.
+        """
+        plan = self.plan(request)
+        claim = Claim.of(plan)
+        attack = Attack.of(claim)
+        checks = claim.checks()
+        with tempfile.TemporaryDirectory(prefix="synthward-prove-", dir=scratch) as folder:
+            checks += attack.run(self.session, Path(folder), quick=quick, progress=progress)
+        thresholds = [threshold for _, _, threshold in claim.thresholds]
+        effort = sampler.QUICK if quick else sampler.WHOLE
+        checks += sampler.audit(claim.calls, thresholds, self._noise, effort, progress)
+        progress("processes and forks")
+        checks.append(sampler.processes())
+        progress("records")
+        checks += records.audit(self.ledger.scopes(), self._journal.read_all(payloads=False))
+        skipped = ["Whole runs on neighbours were not compared byte for byte (the tests of the project do that)."]
+        if quick:
+            skipped.insert(0, "Only the quick selection of neighbours and draws was made.")
+        return Proof(claim, tuple(checks), not_proven(claim, attack.left_out, skipped))
 
     def approve(
         self,

@@ -5,7 +5,7 @@ there, and the test that must fail. The package is copied to a temporary directo
 the test run against it in the same environment. The unchanged copy must pass the same tests first, or a kill would
 prove nothing.
 
-    python tests/mutants/run.py [--list] [--only NAME ...] [--no-baseline] [--jobs N]
+    python tests/mutants/run.py [--list | --lemmas] [--only NAME ...] [--without-jvm] [--no-baseline] [--jobs N]
 
 Exit code: 0 all killed, 1 some survived, 2 a mutant does not fit the code or a test fails on the unchanged package.
 """
@@ -30,6 +30,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 KEYS = ("name", "why", "file", "old", "new", "test")
+LEMMA = "lemma"
+PROOFS = ROOT / "lib" / "synthward" / "privacy" / "PROOFS.md"
 TIMEOUT_S = 900
 PASSED, FAILED = 0, 1
 
@@ -49,6 +51,7 @@ class Mutant:
         old: Text that stands there exactly once.
         new: What replaces it.
         test: pytest node, relative to the project's root, that must fail.
+        lemma: Number of the lemma of PROOFS.md that is false of the mutant, or empty.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Mutant:
     old: str
     new: str
     test: str
+    lemma: str = ""
 
 
 def read_all() -> list[Mutant]:
@@ -68,9 +72,9 @@ def read_all() -> list[Mutant]:
     mutants: list[Mutant] = []
     for file in sorted(HERE.glob("*.yaml")):
         for number, entry in enumerate(yaml.safe_load(file.read_text(encoding="utf-8")) or [], 1):
-            if not isinstance(entry, dict) or sorted(entry) != sorted(KEYS):
-                raise Unfit(f"{file.name}, mutant {number}: needs exactly the keys {', '.join(KEYS)}")
-            mutants.append(Mutant(**{key: str(entry[key]) for key in KEYS}))
+            if not isinstance(entry, dict) or sorted(entry.keys() - {LEMMA}) != sorted(KEYS):
+                raise Unfit(f"{file.name}, mutant {number}: needs exactly the keys {', '.join(KEYS)}, {LEMMA} if any")
+            mutants.append(Mutant(**{key: str(value) for key, value in entry.items()}))
     names = [mutant.name for mutant in mutants]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -108,6 +112,42 @@ def check_all(mutants: Sequence[Mutant]) -> None:
             problems.append(str(problem))
     if problems:
         raise Unfit("\n".join(problems))
+
+
+def lemmas() -> dict[str, str]:
+    """Number and title of every lemma of PROOFS.md: paragraphs that begin with their number, and section 6."""
+    found = {}
+    for line in PROOFS.read_text(encoding="utf-8").splitlines():
+        if numbered := re.match(r"(\d+\.\d+) (?:\*(.+?)\.\*|([^.;:]+))", line):
+            found.setdefault(numbered[1], numbered[2] or numbered[3])
+        elif whole := re.match(r"## (6)\. (.+)", line):
+            found[whole[1]] = whole[2]
+    return found
+
+
+def by_lemma(mutants: Sequence[Mutant]) -> dict[str, list[Mutant]]:
+    """The mutants of each lemma, in the order of PROOFS.md.
+
+    Raises:
+        Unfit: A mutant names a lemma that is not there.
+    """
+    table: dict[str, list[Mutant]] = {number: [] for number in lemmas()}
+    for mutant in mutants:
+        if mutant.lemma and mutant.lemma not in table:
+            raise Unfit(f"{mutant.name}: PROOFS.md has no lemma {mutant.lemma}")
+        if mutant.lemma:
+            table[mutant.lemma].append(mutant)
+    return table
+
+
+def lemma_table(mutants: Sequence[Mutant]) -> str:
+    """Lemmas, mutants and tests as a Markdown table."""
+    titles = lemmas()
+    lines = ["| lemma | mutant | test that must fail |", "|---|---|---|"]
+    for number, broken in by_lemma(mutants).items():
+        claim = f"{number} {titles[number]}"
+        lines += [f"| {claim} | {mutant.name} | `{mutant.test.removeprefix('tests/')}` |" for mutant in broken]
+    return "\n".join(lines)
 
 
 def pytest_code(library: Path, nodes: Sequence[str]) -> tuple[int, str]:
@@ -183,17 +223,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Break each guarantee on purpose; a test must notice.")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
+    parser.add_argument("--lemmas", action="store_true", help="print lemmas, mutants and tests as a table, and stop")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these")
+    parser.add_argument("--without-jvm", action="store_true", help="only those of a lemma whose test needs no JVM")
     parser.add_argument("--no-baseline", action="store_true", help="skip the run on the unchanged package")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time (default 2)")
     options = parser.parse_args(arguments)
     try:
         mutants = read_all()
+        if options.lemmas:
+            print(lemma_table(mutants))
+            return 0
         if options.only:
             unknown = sorted(set(options.only) - {mutant.name for mutant in mutants})
             if unknown:
                 raise Unfit(f"no mutant is called {', '.join(unknown)}; --list shows them")
             mutants = [mutant for mutant in mutants if mutant.name in options.only]
+        if options.without_jvm:
+            mutants = [mutant for mutant in mutants if mutant.lemma and mutant.test.startswith("tests/unit/")]
         if options.list:
             for mutant in mutants:
                 print(f"{mutant.name}: {mutant.why} [{mutant.file}; {mutant.test}]")

@@ -186,6 +186,23 @@ def test_same_attempt_with_other_facts_is_refused(change: dict[str, Any]) -> Non
         charge(ledger, "r1", **change)
 
 
+def test_a_charge_recorded_by_the_older_rule_of_laplace_noise_pays_for_its_run() -> None:
+    """Versions before the exact rho recorded epsilon^2 / 2: the run goes on, and what was recorded stays."""
+    ledger = opened(MemoryLinks(), max_epsilon=Decimal(10))
+    charge(ledger, "r1")
+    today = Charge(ONE.nano_epsilon, ONE.nano_rho * 3 // 4)
+    again = charge(ledger, "r1", cost=today)
+    assert not again.is_new
+    assert ledger.state("a").spent == ONE
+    dearer = [Charge(ONE.nano_epsilon, ONE.nano_rho + 1), Charge(ONE.nano_epsilon, ONE.nano_rho - 1, 1)]
+    for other in [*dearer, Charge(None, ONE.nano_rho - 1), Charge.pure(Decimal("0.999999999"))]:
+        with pytest.raises(IntegrityError, match="another cost"):
+            charge(ledger, "r1", cost=other)
+    charge(ledger, "r2", cost=Charge.concentrated(Decimal("0.001")))
+    with pytest.raises(IntegrityError, match="another cost"):
+        charge(ledger, "r2", cost=Charge.concentrated(Decimal("0.0009")))
+
+
 def test_cap_is_exact_and_the_message_has_the_numbers() -> None:
     store = MemoryLinks()
     ledger = opened(store, max_delta=Decimal(0))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from synthward.config.canonical import canonical_json
 from synthward.domain.spec import Categorical, Date, Domain, Numeric
 from synthward.errors import ConfigError
+from synthward.kernels._worker import unit_weights
 from synthward.privacy.calibration import calibrated
 from synthward.privacy.measurement import Asked, Measurement, Round, pack, unpack
 from synthward.privacy.noise import Additive, NoiseCall, gaussian_for, laplace_for
@@ -67,7 +68,8 @@ def test_calibration_takes_the_bound_of_its_mechanism(mechanism: Additive) -> No
     unit, cliques = PrivacyUnit("patient", 2), (("sex",), ("sex",))
     guess = (np.zeros(4, dtype=np.int64),) * 2
     selection, scores = Selection(cliques, guess, (1, 5), (0, 0)), Scores(cliques, guess)
-    for query, used in ((selection, "exponential"), (scores, mechanism), (Population(), mechanism)):
+    others = (scores, Population(), Marginal(("sex",)), Sum("x"), SquareSum("x"), Presence("x"))
+    for query, used in ((selection, "exponential"), *((other, mechanism) for other in others)):
         call = calibrated(query, unit, DOMAIN, mechanism, 10**7)
         assert call.mechanism == used
         assert call.sensitivity == bound(query, unit, DOMAIN, call.mechanism)
@@ -78,6 +80,16 @@ def test_calibration_takes_the_bound_of_its_mechanism(mechanism: Additive) -> No
 def test_unknown_columns_have_no_bound() -> None:
     with pytest.raises(KeyError):
         bound(Sum("sex"), PrivacyUnit("patient", 1), DOMAIN, "laplace")
+
+
+@pytest.mark.parametrize("K", [1, 4])
+def test_a_row_of_a_patient_with_many_rows_still_weighs(K: int) -> None:
+    """Up to n = 65536 K a row weighs something, and a patient loses at most one part in K S / n to truncation."""
+    n = np.array([K, K + 1, 1000 * K, 30_000 * K, 65_536 * K], dtype=np.int64)
+    weights = unit_weights(n, K, WEIGHT_UNIT)
+    assert np.all(weights >= 1)
+    assert np.all(n * weights <= K * WEIGHT_UNIT)
+    assert np.all(n * (weights + 1) > K * 65_536)
 
 
 @given(st.integers(1, 10_000), st.integers(1, 1023))

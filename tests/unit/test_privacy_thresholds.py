@@ -9,8 +9,9 @@ from random import Random
 
 import pytest
 
+from synthward.privacy.exponentials import exp_above, exp_below
 from synthward.privacy.noise import Mechanism, NoiseCall, gaussian_for, laplace_for
-from synthward.privacy.thresholds import Threshold, count_bound, exp_above, exp_below, kept, threshold_for
+from synthward.privacy.thresholds import Threshold, count_bound, kept, threshold_for
 
 
 def test_bounds_of_the_counts() -> None:

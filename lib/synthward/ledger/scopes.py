@@ -221,7 +221,7 @@ def find(
     """
     for charge in state.charges:
         if (charge.run_id, charge.attempt) == (run_id, attempt):
-            if charge.request_digest != request_digest or charge.cost != cost:
+            if charge.request_digest != request_digest or not _pays(charge.cost, cost):
                 what = "request" if charge.request_digest != request_digest else "cost"
                 raise IntegrityError(
                     f"scope '{state.scope}': run {run_id}, attempt {attempt} was charged for another {what}; "
@@ -241,6 +241,18 @@ def find(
                 )
             return charge
     return None
+
+
+def _pays(recorded: Charge, cost: Charge) -> bool:
+    """Whether a recorded cost is that of the same run as it is computed today.
+
+    Versions before the exact rho of Laplace noise recorded epsilon^2 / 2, which is more. Such a charge stays as it is
+    and pays for its run; nothing is recorded again and nothing given back.
+    """
+    if recorded == cost:
+        return True
+    same = recorded.is_pure and (recorded.nano_epsilon, recorded.atto_delta) == (cost.nano_epsilon, cost.atto_delta)
+    return same and recorded.nano_rho > cost.nano_rho
 
 
 def refuse_overspending(state: ScopeState, cost: Charge) -> None:

@@ -3,8 +3,8 @@
 A `Charge` holds integers, always rounded up, so that a ledger never rounds in the spender's favour:
 
 * nano-epsilon (10^-9): only while the mechanism is pure, otherwise absent;
-* nano-rho (10^-9) of zero-concentrated DP: always; a pure epsilon counts as epsilon^2 / 2 (Bun and Steinke 2016,
-  Proposition 1.4);
+* nano-rho (10^-9) of zero-concentrated DP: always; a pure epsilon of which nothing else is known counts as
+  epsilon^2 / 2 (Bun and Steinke 2016, Proposition 1.4), discrete Laplace noise by its exact number (`laplace`);
 * atto-delta (10^-18): the additive failure probability of approximate mechanisms.
 
 The epsilon of a total at a reporting delta is the smaller of two valid bounds: the sum of epsilons while every charge

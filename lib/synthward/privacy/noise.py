@@ -1,12 +1,12 @@
 """Noise on exact integers: calibrated in public, drawn once, on the driver, from OpenDP's cryptographic generator.
 
 Guarantee. `laplace`: for integer vectors x, x' with |x - x'|_1 <= d, adding discrete Laplace noise of scale s to every
-entry is (d / s)-DP (Ghosh, Roughgarden and Sundararajan 2012). `gaussian`: with |x - x'|_2 <= d, adding discrete
-Gaussian noise of scale s is (d^2 / 2 s^2)-zCDP (Canonne, Kamath and Steinke 2020, Theorem 14). `exponential`: with no
-entry differing by more than d, choosing index i with probability proportional to exp(x_i / s) is (2 d / s)-DP (McSherry
-and Talwar 2007) and (d^2 / 2 s^2)-zCDP (Cesar and Rogers 2021). Neighbours: add or remove one privacy unit; d is the
-integer bound of `sensitivity.bound`. What is charged is the loss at the scale in use, rounded up, never the epsilon
-that was asked for. PROOFS.md, section 4.
+entry is (d / s)-DP (Ghosh, Roughgarden and Sundararajan 2012) and `laplace_rho(s, d)`-zCDP. `gaussian`: with
+|x - x'|_2 <= d, adding discrete Gaussian noise of scale s is (d^2 / 2 s^2)-zCDP (Canonne, Kamath and Steinke 2020,
+Theorem 14). `exponential`: with no entry differing by more than d, choosing index i with probability proportional to
+exp(x_i / s) is (2 d / s)-DP (McSherry and Talwar 2007) and (d^2 / 2 s^2)-zCDP (Cesar and Rogers 2021). Neighbours: add
+or remove one privacy unit; d is the integer bound of `sensitivity.bound`. What is charged is the loss at the scale in
+use, rounded up, never the epsilon that was asked for. PROOFS.md, section 4.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.privacy.accounting import NANO, Charge, ceil_units
+from synthward.privacy.laplace import laplace_rho
 
 Additive = Literal["laplace", "gaussian"]
 """Mechanisms that add noise to every entry; what a request chooses from."""
@@ -53,10 +54,11 @@ class NoiseCall:
 
     @property
     def charge(self) -> Charge:
-        """What the call costs: OpenDP's map at `sensitivity`, rounded up."""
+        """What the call costs: OpenDP's map at `sensitivity` and, of Laplace noise, the exact rho; both rounded up."""
         loss = _measurement(self.mechanism, self.scale).map(self.sensitivity)
         if self.mechanism == "laplace":
-            return Charge.pure(loss)
+            rho = laplace_rho(self.scale, self.sensitivity)
+            return Charge(nano_epsilon=ceil_units(loss, NANO), nano_rho=ceil_units(rho, NANO))
         if self.mechanism == "gaussian":
             return Charge.concentrated(loss)
         # Both bounds hold of one draw; its rho is a quarter of what its epsilon alone would imply.

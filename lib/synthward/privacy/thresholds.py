@@ -19,20 +19,12 @@ import hmac
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from math import isqrt
 
 from synthward.privacy.accounting import ATTO, Charge, ceil_units
+from synthward.privacy.exponentials import exp_above, exp_below
 from synthward.privacy.noise import Mechanism, NoiseCall
-
-DIGITS = 60
-"""Decimal digits of the exponentials; each is rounded by less than one in the last, in the safe direction."""
-
-_DECIMALS = Context(prec=DIGITS, rounding=ROUND_FLOOR)
-
-SMALL_ENOUGH = Fraction(1000)
-"""exp(-1000) is far below any delta that can be charged; smaller numbers are taken for it, or for 0 from below."""
 
 ROOT_OF_TWO_PI = Fraction(25_066_282, 10**7)
 """Just below sqrt(2 pi) = 2.50662827..."""
@@ -138,23 +130,6 @@ def tail(call: NoiseCall, least: int) -> Fraction:
     if ratio >= 1:  # noise so wide that the decimals do not tell its terms apart
         return Fraction(1)
     return min(first / (1 - ratio) / max(Fraction(1), scale * ROOT_OF_TWO_PI), Fraction(1))
-
-
-def exp_above(x: Fraction) -> Fraction:
-    """exp(-x) for x >= 0, rounded up."""
-    # `exp` is correctly rounded to nearest, so the next decimal is above. A minus sign would use the caller's context.
-    return Fraction(_DECIMALS.next_plus(_DECIMALS.exp(_below(min(x, SMALL_ENOUGH)).copy_negate())))
-
-
-def exp_below(x: Fraction) -> Fraction:
-    """exp(-x) for x >= 0, rounded down; 0 beyond `SMALL_ENOUGH`."""
-    if x > SMALL_ENOUGH:
-        return Fraction(0)
-    return Fraction(_DECIMALS.next_minus(_DECIMALS.exp(_DECIMALS.next_plus(_below(x)).copy_negate())))
-
-
-def _below(x: Fraction) -> Decimal:
-    return _DECIMALS.divide(Decimal(x.numerator), Decimal(x.denominator))
 
 
 def kept(patient: bytes, categories: Iterable[str], most: int, secret: bytes) -> tuple[str, ...]:
