@@ -12,9 +12,10 @@ release = ward.run(request, run_key="2026-01")
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +36,15 @@ from synthward.run.describe import describe_plan
 from synthward.run.doctor import Finding, session_findings, site_findings
 from synthward.run.environment import Environment
 from synthward.run.evidence import Evidence, evidence_of
-from synthward.run.main_job import MANIFEST, REPORT, MainJob, Outcome
+from synthward.run.main_job import MANIFEST, MODEL, REPORT, MainJob, Outcome
 from synthward.run.opening import discard_copies
 from synthward.run.ownership import list_with_id, route_with_ids, with_ids
 from synthward.run.plan import Plan, make_plan
 from synthward.run.records import publishable_metrics
 from synthward.run.result import RunResult
 from synthward.run.runs import Runs
+from synthward.sample.counts import Count, Counts
+from synthward.sample.model_file import ModelFile
 from synthward.spec.apart import zone_problems
 from synthward.spec.population import OptOuts, PopulationFile, Route, Table, load_population
 from synthward.spec.request_file import RequestFile, load_request
@@ -66,6 +69,21 @@ class Release:
 
     outcome: Outcome
     report: str
+    model: ModelFile
+
+    @cached_property
+    def _counts(self) -> Counts:
+        return Counts.of(self.model)
+
+    def count(self, where: Mapping[str, Any]) -> Count:
+        """Estimate how many rows of the source meet all conditions, with a 95 % interval; costs no budget.
+
+        Patients with more than K rows count like K. See `sample.counts.Counts.count` for conditions.
+
+        Raises:
+            UsageError: A column or a value is not declared, or the release was made without simulated releases.
+        """
+        return self._counts.count(where)
 
     @property
     def table(self) -> str:
@@ -276,7 +294,7 @@ class Ward:
         self._require(plan, verdict, runs_allowed)
         outcome = MainJob(self._environment(), plan, verdict.counted, runs_allowed).execute()
         report = self.registry.artifact(outcome.release_id, REPORT).decode()
-        return Release(outcome, report)
+        return Release(outcome, report, self.model(outcome.release_id))
 
     def _require(self, plan: Plan, verdict: Verdict, runs_allowed: int | None) -> None:
         """Refuses what policy, approvals or budget do not allow, with all reasons at once.
@@ -442,6 +460,20 @@ class Ward:
             UsageError: There is no such release.
         """
         return Manifest.parse(self.registry.artifact(release_id, MANIFEST).decode())
+
+    def model(self, release_id: str) -> ModelFile:
+        """The stored model of a release, which draws rows and counts without Spark.
+
+        Raises:
+            UsageError: There is no such release.
+            IntegrityError: It is not the model of the release's manifest.
+        """
+        digest = self.manifest(release_id).body["model"]["digest"]
+        return ModelFile.parse(self.registry.artifact(release_id, MODEL).decode(), digest)
+
+    def count(self, release_id: str, where: Mapping[str, Any]) -> Count:
+        """See `Release.count`, for a release of an earlier run."""
+        return Counts.of(self.model(release_id)).count(where)
 
     def report(self, release_id: str) -> str:
         """The stored HTML report of a release.

@@ -106,6 +106,11 @@ def clique_quality(table: NoisyTable, synthetic: Integers, books: Mapping[str, C
     )
 
 
+def beyond_noise(quality: CliqueQuality) -> float:
+    """Least distance to the real shares: what noise, and three standard errors of it, leave unexplained."""
+    return max(quality.distance - quality.noise_distance - 3 * quality.noise_distance_error, 0.0)
+
+
 def _merge_other(counts: Floats, axis: int) -> Floats:
     """The last two cells of an axis, `other` and `missing`, as one."""
     kept, special = np.split(counts, [counts.shape[axis] - 2], axis)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 
@@ -12,10 +12,13 @@ from synthward.config.canonical import canonical_json
 from synthward.domain.spec import Categorical, Date, Numeric
 from synthward.evaluate.gates.gate import GateResult
 from synthward.evaluate.metrics import ColumnQuality, summary
+from synthward.evaluate.quality.assessed import Assessed
+from synthward.evaluate.quality.verdicts import Judged, quality_summary
 from synthward.evaluate.relations import CliqueQuality, Edge, pair_summary
 from synthward.fit.model import Model
 from synthward.fit.prototypes import MOST_EXACT
 from synthward.governance.approvals import Approval
+from synthward.governance.policy import QualityLimits
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
 from synthward.privacy.accounting import epsilon_of
@@ -54,6 +57,9 @@ class Facts:
     quality: Mapping[str, ColumnQuality]
     relations: Sequence[CliqueQuality]
     graph: Sequence[Edge]
+    assessed: Assessed | None = None
+    verdicts: Sequence[Judged] = ()
+    quality_limits: QualityLimits | None = None
 
 
 def manifest_of(facts: Facts) -> Manifest:
@@ -140,12 +146,42 @@ def manifest_of(facts: Facts) -> Manifest:
             "summary": summary(facts.quality) | pair_summary(facts.relations),
             "columns": [q.to_json() for q in facts.quality.values()],
             "cliques": [q.to_json() for q in facts.relations],
+            **_expected(facts),
         },
         "forecast": {name: round(value, 6) for name, value in plan.forecast.items()},
         "warnings": list(plan.warnings),
         "limits": list(limits_of(facts.model, plan.task.unit, request.output.where)),
     }
     return Manifest(body)
+
+
+def _expected(facts: Facts) -> dict[str, Any]:
+    """What is expected of the distance to the real rows; nothing if no release was simulated."""
+    limits = facts.quality_limits
+    if facts.assessed is None or limits is None:
+        return {}
+    return {
+        "expected": {
+            "replicates": facts.plan.file.request.utility.replicates,
+            "limits": {item.name: str(getattr(limits, item.name)) for item in fields(limits)},
+            "summary": quality_summary(facts.verdicts),
+            "entries": [each.to_json() for each in facts.verdicts],
+        },
+        # Their distances are those of `expected`.
+        "counts": {name: part for name, part in facts.assessed.counts.to_json().items() if name != "distances"},
+    }
+
+
+def count_errors_of(manifest: Manifest) -> dict[str, Any] | None:
+    """The error model of counts, for the model file; None if no release was simulated."""
+    quality = manifest.body["quality"]
+    if "counts" not in quality:
+        return None
+    entries = quality["expected"]["entries"]
+    return {
+        **quality["counts"],
+        "distances": [{"columns": entry["columns"], "distance": entry["distance"]} for entry in entries],
+    }
 
 
 def _guarantee(plan: Plan, scope: ScopeState) -> dict[str, Any]:
@@ -378,4 +414,10 @@ def publishable_metrics(manifest: Manifest) -> dict[str, float]:
     }
     for column in body["quality"]["columns"]:
         numbers[f"tvd.{column['column']}"] = column["tvd"]
+    expected = body["quality"].get("expected")
+    if expected is not None:
+        numbers |= {name: value for name, value in expected["summary"].items() if value is not None}
+        for entry in expected["entries"]:
+            if len(entry["columns"]) == 1 and entry["distance"] is not None:
+                numbers[f"expected.{entry['columns'][0]}"] = entry["distance"]
     return numbers
