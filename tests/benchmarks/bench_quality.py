@@ -30,7 +30,7 @@ from synthward.domain.codes import codebooks
 from synthward.evaluate.quality.assessed import Release, assess
 from synthward.evaluate.quality.bootstrap import refitted
 from synthward.evaluate.quality.distances import Expected
-from synthward.evaluate.quality.questions import trials
+from synthward.evaluate.quality.questions import conditions
 from synthward.evaluate.quality.tables import shown_codes, total_variation
 from synthward.evaluate.tables import has_label
 from synthward.fit.catalog import SYNTHESIZERS, synthesizer
@@ -119,14 +119,13 @@ def _ranks(values: Floats) -> Floats:
 def _counts(distances: Any, factors: tuple[float, ...], real: Real, codes: Any, seed: int) -> dict[str, float]:
     """Share of random conditions whose true share lies in the interval, by number of columns."""
     random = np.random.default_rng([seed, 95])
-    picked = random.choice(len(real.weights), len(next(iter(codes.values()))), p=real.weights)
-    # Conditions come from weighted real rows; their true shares are weighted as well.
-    asked = trials(real.books, {name: column[picked] for name, column in real.codes.items()}, codes, random)
     covered: dict[str, list[bool]] = {}
-    for trial in asked:
-        half = half_width(distances, factors, trial.columns, trial.released)
+    for asked in conditions(real.books, real.codes, random):
+        released = asked.share(codes)
+        half = half_width(distances, factors, asked.columns, released)
         if half is not None:
-            covered.setdefault(str(len(trial.columns)), []).append(abs(trial.real - trial.released) <= half)
+            error = abs(asked.share(real.codes, real.weights) - released)
+            covered.setdefault(str(len(asked.columns)), []).append(error <= half)
     every = [one for part in covered.values() for one in part]
     return {name: round(float(np.mean(part)), 3) for name, part in covered.items()} | {
         "all": round(float(np.mean(every)), 3) if every else float("nan")
