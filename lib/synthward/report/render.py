@@ -21,6 +21,7 @@ from markupsafe import Markup
 from synthward.release.manifest import Manifest
 from synthward.report.findings import MAX_NAMED, column_findings, relation_findings
 from synthward.report.plots import WHISKER, BarList, Histogram, bar_list, histogram
+from synthward.report.quality import QualityView, quality_view
 from synthward.report.relations import CLEAR, SLIGHT, UNCERTAIN, graph, pair_map, relations
 from synthward.report.spending import groups, spending
 from synthward.report.words import FILTERS, LARGEST_EXPONENT
@@ -66,7 +67,8 @@ def render(manifest: Manifest) -> str:
     guarantee = body["guarantee"]
     epsilon, nano = Decimal(guarantee["epsilon"]), guarantee["nano_epsilon"]
     pure = None if nano is None else Decimal(nano) / 10**9
-    columns = sorted(body["quality"]["columns"], key=lambda column: -column["tvd"])
+    view = quality_view(body["quality"])
+    columns = sorted(body["quality"]["columns"], key=lambda column: _order(view, column))
     found = relations(body["quality"])
     answers = spending(body["measurements"], pure=pure is not None)
     # Limits of what can be learned hold without any allowance for delta where the mechanism is pure: explain those.
@@ -90,6 +92,7 @@ def render(manifest: Manifest) -> str:
         columns=columns,
         cards=_cards(columns[:MAX_PLOTS], body["domain"]["attributes"]),
         relations=found,
+        view=view,
         pairs=sum(len(relation.columns) == 2 for relation in found),
         map=pair_map(body["quality"]["columns"], found),
         graph=graph(body["model"]["graph"]),
@@ -102,6 +105,12 @@ def render(manifest: Manifest) -> str:
         uncertain=UNCERTAIN,
         whisker=WHISKER,
     )
+
+
+def _order(view: QualityView | None, column: Mapping[str, Any]) -> float:
+    """The largest expected distance to the real rows first; in manifests without it, the largest fit residual."""
+    statement = None if view is None else view.of_column(column["column"])
+    return -float(column["tvd"] if statement is None or statement.distance is None else statement.distance)
 
 
 def _resource(name: str) -> str:
