@@ -119,6 +119,7 @@ def manifest_of(facts: Facts) -> Manifest:
             "alone_epsilon": str(epsilon_of(plan.charge, cap.max_delta)),
             "spent_epsilon": str(facts.scope.epsilon_spent),
             "remaining_epsilon": str(facts.scope.remaining),
+            "more_like_this": facts.scope.more_like(plan.charge),
             "ledger": {
                 "seq": facts.receipt.seq,
                 "head": facts.receipt.head_hash,
