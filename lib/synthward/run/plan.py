@@ -257,9 +257,8 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     assessment = assessed(request, policy, today)
     epsilon, delta, accounting = reported(charge, request.privacy.delta or assessment.max_delta, task.curve_cells)
     # Patients beyond K rows are weighed down, so that this is the most that counts can add up to.
-    forecast = replace(
-        task, declared_rows=min(task.declared_rows, request.population.declared_patients * unit.max_rows)
-    )
+    weighted = min(task.declared_rows, request.population.declared_patients * unit.max_rows)
+    forecast = replace(task, declared_rows=weighted)
     warnings = chosen.warnings(forecast)
     if learning is not None:
         warnings += learning.warnings(task.declared_rows, request.population.declared_patients)
