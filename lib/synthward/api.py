@@ -15,7 +15,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,11 +65,17 @@ class Release:
     Attributes:
         outcome: Ids, table, manifest and account.
         report: The HTML report.
+        load_model: Reads the stored model.
     """
 
     outcome: Outcome
     report: str
-    model: ModelFile
+    load_model: Callable[[], ModelFile]
+
+    @cached_property
+    def model(self) -> ModelFile:
+        """The stored model, which draws rows and counts without Spark; read when it is first asked for."""
+        return self.load_model()
 
     @cached_property
     def _counts(self) -> Counts:
@@ -294,7 +300,7 @@ class Ward:
         self._require(plan, verdict, runs_allowed)
         outcome = MainJob(self._environment(), plan, verdict.counted, runs_allowed).execute()
         report = self.registry.artifact(outcome.release_id, REPORT).decode()
-        return Release(outcome, report, self.model(outcome.release_id))
+        return Release(outcome, report, partial(self.model, outcome.release_id))
 
     def _require(self, plan: Plan, verdict: Verdict, runs_allowed: int | None) -> None:
         """Refuses what policy, approvals or budget do not allow, with all reasons at once.
