@@ -156,7 +156,8 @@ class World:
         assert model.domain_digest == plan.domain.digest
         gates = [{"gate": "distance", "passed": self.gate, "detail": "as told"}]
         ids = {"release_id": plan.identity.release_id, "run_id": plan.identity.run_id}
-        body = {**ids, "model": {"digest": model.digest}, "gates": gates, "budget": {"scope": SCOPE}}
+        rest = {"gates": gates, "budget": {"scope": SCOPE}, "quality": {}}
+        body = {**ids, "model": {"digest": model.digest}, **rest}
         return Checked(Manifest(body), 0)
 
     def publish(self, *_: Any) -> bool:

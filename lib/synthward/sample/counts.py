@@ -187,7 +187,7 @@ def scale(distance: float, share: float) -> float:
     nearly all, has a smaller one.
 
     >>> round(scale(0.02, 0.5), 4), round(scale(0.02, 0.01), 4)
-    (0.0208, 0.0069)
+    (0.0208, 0.007)
     """
     return 2 * distance * math.sqrt((share + distance) * (1 - share + distance))
 
