@@ -336,16 +336,25 @@ class Output:
 class MaxExpected:
     """Largest expected distances to the real rows; each entry is optional."""
 
-    mean_column: Decimal | None = key(None, minimum=0, maximum=1, doc="Of the columns, in the mean; null for no limit.")
+    mean_column: Decimal | None = key(
+        None, minimum=0, maximum=1, doc="Of the columns, in the mean; null for no limit.", example="0.01"
+    )
     mean_pair: Decimal | None = key(
         None,
         minimum=0,
         maximum=1,
         doc="Of the pairs of which something is known, in the mean; null likewise.",
+        example="0.03",
     )
-    column: Decimal | None = key(None, minimum=0, maximum=1, doc="Of every single column; null likewise.")
+    column: Decimal | None = key(
+        None, minimum=0, maximum=1, doc="Of every single column; null likewise.", example="0.05"
+    )
     pair: Decimal | None = key(
-        None, minimum=0, maximum=1, doc="Of every pair; a pair of which nothing is known does not pass; null likewise."
+        None,
+        minimum=0,
+        maximum=1,
+        doc="Of every pair; a pair of which nothing is known does not pass; null likewise.",
+        example="0.15",
     )
 
 
