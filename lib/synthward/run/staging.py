@@ -125,8 +125,8 @@ def stage_and_check(
     assessed: Assessed | None = None
     verdicts: tuple[Judged, ...] = ()
     if request.utility.replicates:
-        against = [clique_quality(table, judged.table(c), books, rows_by_noise) for c, table in noisy.items()]
-        at_least = {each.columns: beyond_noise(each) for each in against if len(each.columns) <= 2}
+        alone = [clique_quality(noisy[name,], judged.counts[name], books, rows_by_noise) for name in books]
+        at_least = {each.columns: beyond_noise(each) for each in (*alone, *relations) if len(each.columns) <= 2}
         asked = Release(
             plan.synthesizer,
             plan.task,
