@@ -73,7 +73,8 @@ class CountErrors:
             IntegrityError: It is something else.
         """
         try:
-            assert isinstance(body, dict)
+            if not isinstance(body, dict):
+                raise TypeError("not a JSON object")
             distances = {
                 tuple(str(name) for name in entry["columns"]): None
                 if entry["distance"] is None
@@ -81,9 +82,10 @@ class CountErrors:
                 for entry in body["distances"]
             }
             factors = tuple(_number(factor) for factor in body["factors"])
-            assert factors
+            if not factors:
+                raise ValueError("no factors")
             return cls(_number(body["rows"]), _number(body["rows_error"]), distances, factors)
-        except (AssertionError, KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             raise IntegrityError("the error model of counts is damaged; do not use its intervals") from None
 
 
@@ -165,19 +167,22 @@ class Counts:
         together = np.ones(self._drawn.rows, dtype=bool)
         for each in meets.values():
             together &= each
-        share = float(together.mean())
-        alone = [float(each.mean()) for each in meets.values()]
+        share, rows = float(together.mean()), self._errors.rows
         half = half_width(self._errors.distances, self._errors.factors, columns, share)
-        rows = self._errors.rows
         if half is None:
-            singles = [half_width(self._errors.distances, self._errors.factors, (name,), p) or 0.0
-                       for name, p in zip(columns, alone, strict=True)]  # fmt: skip
-            low = max(0.0, sum(alone) - sum(singles) - (len(alone) - 1))
-            high = min(p + single for p, single in zip(alone, singles, strict=True))
-            return Count(round(rows * share), math.floor(rows * low), math.ceil(rows * min(1.0, high)), known=False)
-        width = math.hypot(rows * half, NORMAL_975 * share * self._errors.rows_error)
+            low, high = self._bounds({name: float(each.mean()) for name, each in meets.items()})
+            return Count(round(rows * share), math.floor(rows * low), math.ceil(rows * high), known=False)
         estimate = rows * share
+        width = math.hypot(rows * half, NORMAL_975 * share * self._errors.rows_error)
         return Count(round(estimate), max(0, math.floor(estimate - width)), math.ceil(estimate + width), known=True)
+
+    def _bounds(self, alone: Mapping[str, float]) -> tuple[float, float]:
+        """Frechet's bounds of a share, from the intervals of the single columns' shares."""
+        errors, factors = self._errors.distances, self._errors.factors
+        halves = [half_width(errors, factors, (name,), share) or 0.0 for name, share in alone.items()]
+        low = sum(share - half for share, half in zip(alone.values(), halves, strict=True)) - (len(alone) - 1)
+        high = min(share + half for share, half in zip(alone.values(), halves, strict=True))
+        return max(0.0, low), min(1.0, high)
 
 
 def scale(distance: float, share: float) -> float:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
 from synthward.evaluate.quality.distances import Expected
 from synthward.governance.policy import QualityLimits
-from synthward.privacy.queries import Clique
 
 Verdict = Literal["rely on", "with care", "do not use"]
 VERDICTS: tuple[Verdict, ...] = ("rely on", "with care", "do not use")
@@ -66,8 +65,3 @@ def quality_summary(judged: Iterable[Judged]) -> dict[str, float | int | None]:
             numbers[name] = sum(each.verdict == verdict for each in part)
         numbers[f"{word}s_unknown"] = len(part) - len(known)
     return numbers
-
-
-def by_columns(judged: Iterable[Judged]) -> Mapping[Clique, Judged]:
-    """Verdicts by their columns."""
-    return {each.expected.columns: each for each in judged}
