@@ -9,7 +9,8 @@ import numpy as np
 
 from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Domain
-from synthward.measure.answers import cells_of, exact_answer
+from synthward.measure.answers import cells_of
+from synthward.privacy.answers import exact_answer
 from synthward.privacy.queries import Base, Clique, Marginal, Scores, Selection
 from synthward.privacy.sensitivity import WEIGHT_UNIT, bound
 from synthward.privacy.unit import PrivacyUnit

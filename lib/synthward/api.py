@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ from synthward.run.describe import describe_plan
 from synthward.run.doctor import Finding, session_findings, site_findings
 from synthward.run.environment import Environment
 from synthward.run.evidence import Evidence, evidence_of
-from synthward.run.main_job import MANIFEST, REPORT, MainJob, Outcome
+from synthward.run.main_job import MANIFEST, MODEL, REPORT, MainJob, Outcome
 from synthward.run.opening import discard_copies
 from synthward.run.ownership import list_with_id, route_with_ids, with_ids
 from synthward.run.plan import Plan, make_plan
@@ -48,6 +49,8 @@ from synthward.run.records import publishable_metrics
 from synthward.run.repair import ApprovedRepair, RepairJob, repaired_plan
 from synthward.run.result import RunResult
 from synthward.run.runs import Runs
+from synthward.sample.counts import Count, Counts
+from synthward.sample.model_file import ModelFile
 from synthward.spec.apart import zone_problems
 from synthward.spec.population import OptOuts, PopulationFile, Route, Table, load_population
 from synthward.spec.repair import Repair
@@ -69,10 +72,31 @@ class Release:
     Attributes:
         outcome: Ids, table, manifest and account.
         report: The HTML report.
+        load_model: Reads the stored model.
     """
 
     outcome: Outcome
     report: str
+    load_model: Callable[[], ModelFile]
+
+    @cached_property
+    def model(self) -> ModelFile:
+        """The stored model, which draws rows and counts without Spark; read when it is first asked for."""
+        return self.load_model()
+
+    @cached_property
+    def _counts(self) -> Counts:
+        return Counts.of(self.model)
+
+    def count(self, where: Mapping[str, Any]) -> Count:
+        """Estimate how many rows of the source meet all conditions, with a 95 % interval; costs no budget.
+
+        Patients with more than K rows count like K. See `sample.counts.Counts.count` for conditions.
+
+        Raises:
+            UsageError: A column or a value is not declared, or the release was made without simulated releases.
+        """
+        return self._counts.count(where)
 
     @property
     def table(self) -> str:
@@ -385,7 +409,7 @@ class Ward:
 
     def _released(self, outcome: Outcome) -> Release:
         report = self.registry.artifact(outcome.release_id, REPORT).decode()
-        return Release(outcome, report)
+        return Release(outcome, report, partial(self.model, outcome.release_id))
 
     def _require(self, plan: Plan, verdict: Verdict, runs_allowed: int | None) -> None:
         """Refuses what policy, approvals or budget do not allow, with all reasons at once.
@@ -551,6 +575,20 @@ class Ward:
             UsageError: There is no such release.
         """
         return Manifest.parse(self.registry.artifact(release_id, MANIFEST).decode())
+
+    def model(self, release_id: str) -> ModelFile:
+        """The stored model of a release, which draws rows and counts without Spark.
+
+        Raises:
+            UsageError: There is no such release.
+            IntegrityError: It is not the model of the release's manifest.
+        """
+        digest = self.manifest(release_id).record.model.digest
+        return ModelFile.parse(self.registry.artifact(release_id, MODEL).decode(), digest)
+
+    def count(self, release_id: str, where: Mapping[str, Any]) -> Count:
+        """See `Release.count`, for a release of an earlier run."""
+        return Counts.of(self.model(release_id)).count(where)
 
     def report(self, release_id: str) -> str:
         """The stored HTML report of a release.

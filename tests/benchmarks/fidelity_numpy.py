@@ -12,7 +12,7 @@ from synthward.domain.codes import CodeBook, codebooks
 from synthward.domain.spec import Date, Numeric
 from synthward.fit.base import Rounds, Task
 from synthward.fit.model import Model
-from synthward.measure.answers import exact_answer
+from synthward.privacy.answers import exact_answer
 from synthward.privacy.measurement import Measurement, Round
 from synthward.privacy.noise import NoiseSource, SecureNoise
 from synthward.privacy.queries import Base, Marginal, Population, needs
@@ -22,7 +22,13 @@ from synthward.sample.blocks import sample_plan
 
 
 class CodeCurator:
-    """A stand-in for the curator; nothing is sealed."""
+    """A stand-in for the curator; nothing is sealed.
+
+    Attributes:
+        books: Code books of the task's domain.
+        codes: Codes of every row, by column.
+        weights: What each row weighs, in 1/S.
+    """
 
     def __init__(
         self, task: Task, codes: pd.DataFrame, noise: NoiseSource | None = None, units: np.ndarray | None = None
@@ -36,14 +42,14 @@ class CodeCurator:
             units: Number of each row's privacy unit, from 0; every row is one of its own unless given.
         """
         self._noise = SecureNoise() if noise is None else noise
-        self._books = codebooks(task.domain)
-        self._codes = {name: codes[name].to_numpy(np.int64) for name in self._books}
+        self.books = codebooks(task.domain)
+        self.codes = {name: codes[name].to_numpy(np.int64) for name in self.books}
         owned = np.bincount(np.arange(len(codes)) if units is None else units)
         self._units = int(np.count_nonzero(owned))
         bound = task.unit.max_rows
         weights = np.where(owned <= bound, WEIGHT_UNIT, bound * WEIGHT_UNIT // np.maximum(owned, 1))
         # As doubles for `bincount`; sums of these integers stay far below 2^53.
-        self._weights = (weights if units is None else weights[units]).astype(np.float64)
+        self.weights = (weights if units is None else weights[units]).astype(np.float64)
         self._known: dict[Base, np.ndarray] = {}
 
     def answer(self, asked: Round) -> tuple[Measurement, ...]:
@@ -64,11 +70,11 @@ class CodeCurator:
             return np.array([self._units * WEIGHT_UNIT], dtype=np.int64)
         if not isinstance(base, Marginal):
             raise TypeError(f"the benchmark counts cells only, found {base.label}")
-        place, cells = np.zeros(len(self._weights), dtype=np.int64), 1
+        place, cells = np.zeros(len(self.weights), dtype=np.int64), 1
         for name in base.clique:
-            place = place * self._books[name].cells + self._codes[name]
-            cells *= self._books[name].cells
-        return np.bincount(place, self._weights, minlength=cells).astype(np.int64)
+            place = place * self.books[name].cells + self.codes[name]
+            cells *= self.books[name].cells
+        return np.bincount(place, self.weights, minlength=cells).astype(np.int64)
 
 
 def driven(rounds: Rounds, curator: CodeCurator) -> tuple[Model, Round]:

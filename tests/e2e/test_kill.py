@@ -53,6 +53,7 @@ LADDER = (
     "measure moments",
     "fitted",
     "sample",
+    "quality",
     "validate",
     "register",
     "publish",

@@ -31,6 +31,7 @@ STEPS = (
     "measure moments",
     "fitted",
     "sample",
+    "quality",
     "validate",
     "register",
     "publish",
@@ -51,7 +52,7 @@ def seal_of(opened: Ward, run_id: str) -> Link:
 
 @pytest.mark.slow
 def test_a_run_stopped_after_every_step_in_turn(spark: SparkSession, tmp_path: Path) -> None:
-    """Thirteen drivers, each but the last stopped one step later than the one before, make one release."""
+    """Fourteen drivers, each but the last stopped one step later than the one before, make one release."""
     site = TestSite(tmp_path)
     site.write(spark)
     path = site.request()
@@ -63,7 +64,7 @@ def test_a_run_stopped_after_every_step_in_turn(spark: SparkSession, tmp_path: P
         opened = site.open(spark, noise=noise, on_step=stop_after(step))
         run_id = opened.plan(request).identity.run_id
         before = len(noise.drawn)
-        if step == "track":  # the twelfth driver: everything is published, so there is nothing left to stop in
+        if step == "track":  # the last driver: everything is published, so there is nothing left to stop in
             again = opened.run(request)
             assert not again.outcome.is_new
         else:

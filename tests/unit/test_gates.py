@@ -30,7 +30,11 @@ def test_every_file_of_the_package_is_one_registered_gate() -> None:
 def test_controls_are_named_after_the_gates_that_show_them() -> None:
     assert set(CONTROLS) == {"structure_gate", "population_gate", "out_of_domain_gate", "utility_gate"}
     assert CONTROLS["structure_gate"].gates == ("columns", "domain", "lineage", "row count", "types")
-    assert CONTROLS["utility_gate"].options == (("max_mean_tvd", "distance"), ("max_mean_pair_tvd", "pair distance"))
+    assert CONTROLS["utility_gate"].options == (
+        ("max_mean_tvd", "distance"),
+        ("max_expected", "expected distance"),
+        ("max_mean_pair_tvd", "pair distance"),
+    )
 
 
 def test_a_gate_is_given_what_it_declares_and_nothing_else() -> None:
@@ -81,7 +85,7 @@ def test_a_control_whose_gate_the_request_leaves_off_refuses(tmp_path: Path) -> 
     made = site(tmp_path, "utility_gate")
     [refusal] = plan_of(made, made.request()).assessment.refusals
     assert refusal.startswith("utility: tier T0 demands the control 'utility_gate'")
-    assert refusal.endswith("set utility.max_mean_tvd or utility.max_mean_pair_tvd")
+    assert refusal.endswith("set utility.max_mean_tvd or utility.max_expected or utility.max_mean_pair_tvd")
     plan = plan_of(made, made.request(utility={"max_mean_pair_tvd": 0.5}))
     assert plan.assessment.refusals == ()
     assert plan.evidence == {"utility_gate": ("pair distance",)}

@@ -213,6 +213,19 @@ def test_cap_is_exact_and_the_message_has_the_numbers() -> None:
     assert len(store.links) == 5
 
 
+def test_as_many_charges_are_announced_as_are_accepted() -> None:
+    ledger = opened(MemoryLinks())
+    announced = ledger.state("a").more_like(ONE)
+    for number in range(announced):
+        assert ledger.state("a").more_like(ONE) == announced - number
+        charge(ledger, f"r{number}")
+    assert announced == 3
+    assert ledger.state("a").more_like(ONE) == 0
+    assert ledger.state("a").more_like(ZERO, most=7) == 7
+    with pytest.raises(BudgetExceeded):
+        charge(ledger, "more")
+
+
 def test_concentrated_charges_do_not_fit_without_delta() -> None:
     ledger = opened(MemoryLinks(), max_delta=Decimal(0))
     with pytest.raises(BudgetExceeded, match="more than delta allows"):

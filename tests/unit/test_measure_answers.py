@@ -13,7 +13,8 @@ from synthward.config.loader import bind
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.errors import ConfigError
-from synthward.measure.answers import MAX_SCORE, cells_of, exact_answer, refuse_too_many_cells
+from synthward.measure.answers import cells_of, refuse_too_many_cells
+from synthward.privacy.answers import MAX_SCORE, exact_answer
 from synthward.privacy.queries import Marginal, Population, Scores, Selection
 from synthward.privacy.sensitivity import WEIGHT_UNIT, bound
 from synthward.privacy.unit import PrivacyUnit

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from synthward.release.manifest import Manifest
-from synthward.run.records import registry_row, table_properties, tracked_parameters
+from synthward.run.records import (
+    count_errors_of,
+    publishable_metrics,
+    registry_row,
+    table_properties,
+    tracked_parameters,
+)
+from synthward.sample.counts import CountErrors
 
 WORDS = "patient, by admissions.subject_id via hadm_id"
 
@@ -37,3 +44,25 @@ def test_a_manifest_of_an_earlier_version_gives_the_records_of_that_version(body
     assert registry_row(manifest)["unit_by"] is None
     assert "unit_by" not in tracked_parameters(manifest)
     assert table_properties(manifest)["privacy_unit"] == "unit: patient"
+
+
+def test_what_is_expected_goes_to_mlflow(body: dict[str, Any]) -> None:
+    found = publishable_metrics(Manifest(body))
+    expected = body["quality"]["expected"]
+    assert found["expected_column_mean"] == expected["summary"]["expected_column_mean"]
+    assert found["pairs_do_not_use"] == expected["summary"]["pairs_do_not_use"]
+    [age] = [entry["distance"] for entry in expected["entries"] if entry["columns"] == ["age"]]
+    assert found["expected.age"] == age
+
+
+def test_the_model_file_gets_its_error_model_from_the_manifest(body: dict[str, Any]) -> None:
+    found = CountErrors.parse(count_errors_of(Manifest(body)))
+    assert found.rows == body["quality"]["counts"]["rows"]
+    assert len(found.distances) == len(body["quality"]["expected"]["entries"])
+    assert None in found.distances.values()
+
+
+def test_a_manifest_without_simulated_releases_has_no_error_model(body: dict[str, Any]) -> None:
+    del body["quality"]["expected"], body["quality"]["counts"]
+    assert count_errors_of(Manifest(body)) is None
+    assert not [name for name in publishable_metrics(Manifest(body)) if name.startswith("expected")]

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
-from synthward.records.manifest import AttributeEntry, ColumnEntry
+from synthward.records.codec import decode
+from synthward.records.manifest import AttributeEntry, ColumnEntry, QualityEntry
 from synthward.release.manifest import Manifest
 from synthward.report import render as module
 from synthward.report import words
 from synthward.report.findings import column_findings, relation_findings
 from synthward.report.plots import HEIGHT, MAX_BARS, MAX_LISTED, bar_list, histogram, shorten
+from synthward.report.quality import quality_view
 from synthward.report.relations import MAX_MAPPED, SMALLEST_TILE, Relation, graph, pair_map, relations
 from synthward.report.render import render
 from synthward.report.spending import groups, spending
@@ -456,10 +458,45 @@ def test_the_report_draws_the_map_and_lists_the_worst_tables_first(body: dict[st
     worst = relations(Manifest(body).record.quality)[0]
     assert worst.columns == ("age", "length_of_stay")
     assert f"<title>{worst.title}</title>" in html
-    listed = re.findall(rf'<tr><th scope="row">([^<]*{CROSS}[^<]*)</th>', html)
+    tables = html[html.index("How close relations are to what was measured") :]
+    listed = re.findall(rf'<tr><th scope="row">([^<]*{CROSS}[^<]*)</th>', tables)
     assert listed[0] == f"age{CROSS}length_of_stay"
     assert len(listed) == len(body["quality"]["cliques"]) == 13
     assert "in a wider table" in shown.text
+
+
+def test_the_report_says_first_how_far_the_release_is_from_the_real_rows(body: dict[str, Any]) -> None:
+    view = quality_view(decode(QualityEntry, body["quality"]))
+    assert view is not None
+    shown = page(body)
+    summary = body["quality"]["expected"]["summary"]
+    assert f"Expected distance {summary['expected_column_mean']:.3f} to the real rows" in shown.text
+    assert "How far it is from the real rows" in shown.text
+    assert "Fit residual: how close it is to what was measured" in shown.text
+    assert f"of {summary['pairs_unknown']} nothing is known" in shown.text
+    known = [pair.distance for pair in view.pairs if pair.distance is not None]
+    assert known == sorted(known, reverse=True)
+    assert view.pairs[-1].distance is None
+    assert len(view.tiles) == 11 * 12 // 2
+    html = render(Manifest(body))
+    assert html.count('<g class="unclear"') == sum(pair.unclear for pair in (*view.pairs, *view.columns))
+    assert f"<title>{view.pairs[0].title}</title>" in html
+
+
+def test_a_manifest_without_simulated_releases_shows_fit_residuals(body: dict[str, Any]) -> None:
+    del body["quality"]["expected"], body["quality"]["counts"]
+    shown = page(body)
+    assert "Fit residual 0.042 to the noisy shares" in shown.text
+    assert "How far it is from the real rows" not in shown.text
+    assert quality_view(decode(QualityEntry, body["quality"])) is None
+
+
+def test_a_map_of_verdicts_of_many_columns_leaves_some_out(body: dict[str, Any]) -> None:
+    [entry] = [e for e in body["quality"]["expected"]["entries"] if e["columns"] == ["age"]]
+    wide = body["quality"]["expected"] | {"entries": [entry | {"columns": [f"c{k}"]} for k in range(100)]}
+    view = quality_view(decode(QualityEntry, body["quality"] | {"expected": wide}))
+    assert view is not None
+    assert (len(view.labels), view.left_out) == (60, 40)
 
 
 def test_weak_relations_are_findings(body: dict[str, Any]) -> None:

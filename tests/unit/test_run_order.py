@@ -1061,7 +1061,7 @@ def test_a_run_goes_on_where_an_earlier_version_left_it(world: World, step: str)
     Not of columns of numbers: their marginals have cells for clipped values since, so that such seals are refused.
     """
     path = GOLDEN / "b2db15f" / f"{step}.json"
-    world.ask(source=SOURCE, columns=["sex"], utility={"max_clipped_share": None})
+    world.ask(source=SOURCE, columns=["sex"], utility={"max_clipped_share": None, "replicates": None})
     assert world.plan.file.digest == json.loads(path.read_text(encoding="utf-8"))["request"]
     world.journal, world.ledger = store_of(path, "journal"), store_of(path, "ledger")
     before = [*world.journal.links]

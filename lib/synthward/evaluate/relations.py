@@ -101,6 +101,11 @@ def clique_quality(table: NoisyTable, synthetic: Integers, books: Mapping[str, C
     )
 
 
+def beyond_noise(quality: CliqueQuality) -> float:
+    """Least distance to the real shares: what noise, and three standard errors of it, leave unexplained."""
+    return max(quality.distance - quality.noise_distance - 3 * quality.noise_distance_error, 0.0)
+
+
 def drawn_pairs(model: Model, books: Mapping[str, CodeBook]) -> tuple[Clique, ...]:
     """Return the pairs that the model relates directly, in the order of the domain, without repetition.
 

@@ -142,3 +142,8 @@ def total_rows(tables: Iterable[NoisyTable]) -> float:
     sums = [(float(table.counts.sum()), table.deviation**2 * table.counts.size) for table in tables]
     weight = sum(1 / variance for _, variance in sums)
     return max(sum(total / variance for total, variance in sums) / weight, 1.0)
+
+
+def rows_deviation(tables: Iterable[NoisyTable]) -> float:
+    """Standard deviation of the noise in `total_rows`."""
+    return math.sqrt(1 / sum(1 / (table.deviation**2 * table.counts.size) for table in tables))

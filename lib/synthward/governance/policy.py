@@ -17,7 +17,7 @@ from synthward.spec.request import AUDIENCES, NOT_BLANK, Audience
 _ATTO = Decimal("1e-18")
 _CODE = r"[a-z][a-z0-9_]{0,63}"
 
-_LATER = ("max_approval_days", "max_runs")
+_LATER = ("max_approval_days", "max_runs", "quality")
 """Keys that came later: left out of the digest where a policy does not give them, so that its approvals stay valid."""
 
 
@@ -86,6 +86,34 @@ class RaiseTierWhen:
 
 
 @dataclass(frozen=True)
+class QualityLimits:
+    """Expected distances to the real rows up to which a column or pair may be relied on, or used with care."""
+
+    rely_on_column: Decimal = key(
+        Decimal("0.02"), minimum=0, maximum=1, doc="A column is relied on if its 90 % range ends here or below."
+    )
+    with_care_column: Decimal = key(
+        Decimal("0.10"), minimum=0, maximum=1, doc="A column with a larger expected distance is not to be used."
+    )
+    rely_on_pair: Decimal = key(
+        Decimal("0.05"),
+        minimum=0,
+        maximum=1,
+        doc="A pair of columns is relied on if its 90 % range ends here or below.",
+    )
+    with_care_pair: Decimal = key(
+        Decimal("0.15"), minimum=0, maximum=1, doc="A pair with a larger expected distance is not to be used."
+    )
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        for word in ("column", "pair"):
+            rely, care = getattr(self, f"rely_on_{word}"), getattr(self, f"with_care_{word}")
+            if rely > care:
+                yield f"rely_on_{word}", f"found {rely}, above with_care_{word} ({care})"
+
+
+@dataclass(frozen=True)
 class Policy:
     """A site's policy."""
 
@@ -112,12 +140,21 @@ class Policy:
     )
     tiers: dict[str, Tier] = key(doc="Tiers T0, T1, ... from the lowest to the highest risk.")
     raise_tier_when: RaiseTierWhen = key(RaiseTierWhen(), doc="Conditions that raise the tier.")
+    quality: QualityLimits | None = key(
+        None,
+        doc="Limits of the verdicts on columns and pairs of a release; null for the defaults of the entries below.",
+    )
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the content; approvals and charges are bound to it."""
         left_out = {name for name in _LATER if getattr(self, name) is None}
         return digest({field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out})
+
+    @property
+    def quality_limits(self) -> QualityLimits:
+        """Limits of the verdicts."""
+        return QualityLimits() if self.quality is None else self.quality
 
     def base_tier(self, audience: Audience) -> str:
         """The tier in which an audience starts."""

@@ -97,6 +97,21 @@ class ScopeState:
         """Cap minus epsilon spent; under zCDP a next release may cost less than its own epsilon."""
         return accounting.remaining_epsilon(self.spent, self.terms.max_epsilon, self.terms.max_delta)
 
+    def more_like(self, cost: Charge, most: int = 100) -> int:
+        """How many more charges like this one fit under the scope's cap, at most `most`; each is asked for in turn.
+
+        Args:
+            cost: A charge; one that costs nothing fits any number of times.
+            most: Where counting ends.
+        """
+        after, found = self.spent, 0
+        while found < most:
+            after = after + cost
+            if not accounting.fits(after, self.terms.max_epsilon, self.terms.max_delta):
+                break
+            found += 1
+        return found
+
 
 @dataclass(frozen=True)
 class TierCap:

@@ -1,26 +1,13 @@
-"""Exact answers from the exact vectors that a pass has measured; driver only, inside the curator.
-
-Guarantee: `exact_answer` is a function of the vectors and of public constants. One privacy unit changes it by at most
-`sensitivity.bound` (PROOFS.md, section 3.6), and it is total: no value of a vector makes it raise.
-"""
+"""How large answers are, and whether a pass can count what they are computed from; public numbers only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import numpy as np
-import numpy.typing as npt
-
 from synthward.domain.cells import table_fault, tables
 from synthward.domain.codes import CodeBook
 from synthward.errors import ConfigError, Problem
-from synthward.privacy.queries import Base, Clique, Query, Scores, Selection, needs
-
-Integers = npt.NDArray[np.int64]
-
-MAX_SCORE = 2**62
-"""Where scores to choose from are clipped, in exact integers and on both sides: a clipped score moves no more than an
-unclipped one."""
+from synthward.privacy.queries import Clique, Query
 
 
 def cells_of(query: Query, books: Mapping[str, CodeBook]) -> int:
@@ -41,23 +28,3 @@ def refuse_too_many_cells(cliques: Iterable[Clique], books: Mapping[str, CodeBoo
     fault = table_fault(tables(books, tuple(cliques)))
     if fault is not None:
         raise ConfigError([Problem("columns", fault)])
-
-
-def exact_answer(query: Query, vectors: Mapping[Base, Integers]) -> Integers:
-    """The exact answer of a query, shape (cells,); for a selection the scores to choose from.
-
-    Args:
-        query: The query.
-        vectors: At least the answers that `needs(query)` names.
-    """
-    if isinstance(query, Scores | Selection):
-        errors = [
-            int(np.abs(vectors[base] - prediction).sum())
-            for base, prediction in zip(needs(query), query.predictions, strict=True)
-        ]
-        if isinstance(query, Selection):
-            # In Python's integers, so that no weight and no offset can overflow.
-            scored = zip(query.weights, errors, query.offsets, strict=True)
-            errors = [max(-MAX_SCORE, min(weight * error + offset, MAX_SCORE)) for weight, error, offset in scored]
-        return np.array(errors, dtype=np.int64)
-    return vectors[query]

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.errors import IntegrityError
-from synthward.measure.answers import cells_of, exact_answer, refuse_too_many_cells
+from synthward.measure.answers import cells_of, refuse_too_many_cells
 from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
 from synthward.privacy.accounting import Charge, total
+from synthward.privacy.answers import exact_answer
 from synthward.privacy.measurement import Asked, Measurement, Round, pack, unpack
 from synthward.privacy.noise import NoiseSource
 from synthward.privacy.queries import Base, Clique, Marginal, Scores, Selection, needs

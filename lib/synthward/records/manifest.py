@@ -108,6 +108,7 @@ class BudgetEntry:
     ledger: Receipt
     charges: int = 1
     alone_epsilon: str | None = None
+    more_like_this: int | None = key(None, later=True, doc="Further runs like this one that the budget has room for.")
 
 
 @dataclass(frozen=True)
@@ -233,12 +234,64 @@ class CliqueEntry:
 
 
 @dataclass(frozen=True)
+class ExpectedEntry:
+    """How far one column or pair is expected to be from the real rows; without distance, nothing is known of it."""
+
+    columns: tuple[str, ...]
+    basis: str
+    distance: float | None
+    low: float | None
+    high: float | None
+    verdict: str
+    unclear: bool
+
+
+@dataclass(frozen=True)
+class VerdictSummary:
+    """Mean and largest expected distance, and how many columns and pairs have each verdict."""
+
+    expected_column_mean: float | None
+    expected_column_max: float | None
+    columns_rely_on: int
+    columns_with_care: int
+    columns_do_not_use: int
+    columns_unknown: int
+    expected_pair_mean: float | None
+    expected_pair_max: float | None
+    pairs_rely_on: int
+    pairs_with_care: int
+    pairs_do_not_use: int
+    pairs_unknown: int
+
+
+@dataclass(frozen=True)
+class ExpectedQuality:
+    """What is expected of the distance to the real rows, from simulated releases, and the limits of the verdicts."""
+
+    replicates: int
+    limits: Mapping[str, str]
+    summary: VerdictSummary
+    entries: tuple[ExpectedEntry, ...]
+
+
+@dataclass(frozen=True)
+class CountErrorsEntry:
+    """The error model of counts; its distances are those of `ExpectedQuality`."""
+
+    rows: float
+    rows_error: float
+    factors: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class QualityEntry:
-    """How far synthetic rows are from the noisy answers."""
+    """How far synthetic rows are from the noisy answers, and, where releases were simulated, from the real rows."""
 
     summary: Mapping[str, float | None]
     columns: tuple[ColumnEntry, ...]
     cliques: tuple[CliqueEntry, ...]
+    expected: ExpectedQuality | None = key(None, later=True, doc="Expected distances to the real rows.")
+    counts: CountErrorsEntry | None = key(None, later=True, doc="The error model of counts.")
 
 
 @dataclass(frozen=True)

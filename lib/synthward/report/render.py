@@ -22,6 +22,7 @@ from synthward.records.manifest import AttributeEntry, BudgetEntry, ColumnEntry,
 from synthward.release.manifest import Manifest
 from synthward.report.findings import MAX_NAMED, column_findings, relation_findings
 from synthward.report.plots import WHISKER, BarList, Histogram, bar_list, histogram
+from synthward.report.quality import QualityView, quality_view
 from synthward.report.relations import CLEAR, SLIGHT, UNCERTAIN, graph, pair_map, relations
 from synthward.report.spending import groups, spending
 from synthward.report.words import FILTERS, LARGEST_EXPONENT
@@ -67,7 +68,8 @@ def render(manifest: Manifest) -> str:
     guarantee = release.guarantee
     epsilon, nano = Decimal(guarantee.epsilon), guarantee.nano_epsilon
     pure = None if nano is None else Decimal(nano) / 10**9
-    columns = sorted(release.quality.columns, key=lambda column: -column.tvd)
+    view = quality_view(release.quality)
+    columns = sorted(release.quality.columns, key=lambda column: _order(view, column))
     found = relations(release.quality)
     answers = spending(release.measurements, pure=pure is not None)
     # Limits of what can be learned hold without any allowance for delta where the mechanism is pure: explain those.
@@ -91,6 +93,7 @@ def render(manifest: Manifest) -> str:
         columns=columns,
         cards=_cards(columns[:MAX_PLOTS], release.domain.attributes),
         relations=found,
+        view=view,
         pairs=sum(len(relation.columns) == 2 for relation in found),
         map=pair_map(release.quality.columns, found),
         graph=graph(release.model.graph),
@@ -103,6 +106,12 @@ def render(manifest: Manifest) -> str:
         uncertain=UNCERTAIN,
         whisker=WHISKER,
     )
+
+
+def _order(view: QualityView | None, column: ColumnEntry) -> float:
+    """The largest expected distance to the real rows first; in manifests without it, the largest fit residual."""
+    statement = None if view is None else view.of_column(column.column)
+    return -(column.tvd if statement is None or statement.distance is None else statement.distance)
 
 
 def _resource(name: str) -> str:

@@ -94,7 +94,9 @@ class Cost:
         joint = sum(len(table.clique) > 1 for table in layout.tables)
         checking = SCAN_S + columns * SCAN_COLUMN_S  # gates count the release as the source was counted
         writing = WRITE_S + columns * WRITE_COLUMN_S + checking
-        fitting = fit_seconds(columns, plan.synthesizer.name) if joint else 0.0
+        # Each simulated release is one more fit.
+        fits = 1 + request.utility.replicates
+        fitting = fits * fit_seconds(columns, plan.synthesizer.name) if joint else 0.0
         beside = RUN_S + columns * RUN_COLUMN_S + fitting
         work = rows * (reading + joint * COUNT_S) + drawn * writing + plan.tasks * layout.cells * CELL_S + beside
         return cls(

@@ -16,6 +16,9 @@ from synthward.spec.unit_words import EXCLUDED, id_words, unit_words
 WORST = 5
 """Columns whose expected noise is named."""
 
+MOST = 100
+"""Further runs that are counted; more is no news."""
+
 
 def describe_plan(plan: Plan, verdict: Verdict | None = None, account: ScopeState | str | None = None) -> list[str]:
     """Lines about a plan; no data are read for them.
@@ -63,7 +66,9 @@ def _account(plan: Plan, account: ScopeState | str) -> str:
         return account
     alone = epsilon_of(plan.charge, account.terms.max_delta)
     bound = "" if account.people is not None else "; bound to no source"
-    return f"{account.remaining} of epsilon left; this run alone counts as {alone}{bound}"
+    more = account.more_like(plan.charge, MOST)
+    room = f"room for {'more than ' if more == MOST else 'about '}{more} run{'' if more == 1 else 's'} like this one"
+    return f"{account.remaining} of epsilon left; this run alone counts as {alone}; {room}{bound}"
 
 
 def _other_people(plan: Plan, account: ScopeState | str | None) -> list[str]:

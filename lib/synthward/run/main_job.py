@@ -44,7 +44,13 @@ from synthward.run.journal import FITTED, OPENED, PUBLISHED, REPAIRED, VALIDATED
 from synthward.run.learning import Learned, Learning, with_histograms
 from synthward.run.opening import copy_source, open_source
 from synthward.run.plan import ATTEMPT, Plan
-from synthward.run.records import publishable_metrics, registry_row, table_properties, tracked_parameters
+from synthward.run.records import (
+    count_errors_of,
+    publishable_metrics,
+    registry_row,
+    table_properties,
+    tracked_parameters,
+)
 from synthward.run.staging import Origin, stage_and_check
 from synthward.run.steps import Steps
 from synthward.sample.model_file import ModelFile
@@ -387,7 +393,7 @@ class MainJob:
 
     def _register(self, manifest: Manifest, report: str, measured: Measured) -> None:
         release_id = manifest.record.release_id
-        model = ModelFile(measured.model, measured.plan.domain)
+        model = ModelFile(measured.model, measured.plan.domain, count_errors_of(manifest))
         artifacts = [
             Artifact(MANIFEST, "application/json", manifest.text.encode()),
             Artifact(REPORT, "text/html", report.encode()),

@@ -259,7 +259,10 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     charge = synthesis if learning is None else learning.charge + synthesis
     assessment = assessed(request, policy, today)
     epsilon, delta, accounting = reported(charge, request.privacy.delta or assessment.max_delta, task.curve_cells)
-    warnings = chosen.warnings(task)
+    # Patients beyond K rows are weighed down, so that this is the most that counts can add up to.
+    weighted = min(task.declared_rows, request.population.declared_patients * unit.max_rows)
+    forecast = replace(task, declared_rows=weighted)
+    warnings = chosen.warnings(forecast)
     if learning is not None:
         warnings += learning.warnings(task.declared_rows, request.population.declared_patients)
     return Plan(
@@ -275,8 +278,8 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         epsilon=epsilon,
         delta=delta,
         accounting=accounting,
-        forecast=chosen.forecast(task),
-        joint_forecast=chosen.joint_forecast(task),
+        forecast=chosen.forecast(forecast),
+        joint_forecast=chosen.joint_forecast(forecast),
         warnings=tuple(warnings),
         tasks=public_tasks(request.population.declared_rows),
         unbound_allowed=policy.allow_unbound_scopes,

@@ -13,10 +13,13 @@ from synthward.config.canonical import canonical_json
 from synthward.domain.spec import Categorical, Date, Numeric
 from synthward.evaluate.gates.gate import GateResult
 from synthward.evaluate.metrics import ColumnQuality, summary
+from synthward.evaluate.quality.assessed import Assessed
+from synthward.evaluate.quality.verdicts import Judged, quality_summary
 from synthward.evaluate.relations import CliqueQuality, Edge, pair_summary
 from synthward.fit.model import Model
 from synthward.fit.prototypes import MOST_EXACT
 from synthward.governance.approvals import Approval
+from synthward.governance.policy import QualityLimits
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
 from synthward.privacy.accounting import epsilon_of
@@ -28,9 +31,11 @@ from synthward.records.manifest import (
     ApprovalEntry,
     AttributeEntry,
     BudgetEntry,
+    CountErrorsEntry,
     DomainEntry,
     EdgeEntry,
     EvidenceEntry,
+    ExpectedQuality,
     GateEntry,
     GraphEntry,
     Guarantee,
@@ -48,6 +53,7 @@ from synthward.release.manifest import FORMAT, Manifest
 from synthward.release.table import Fingerprint, Lineage
 from synthward.run.learning import Learned
 from synthward.run.plan import Plan
+from synthward.sample.counts import CountErrors
 from synthward.spec.request import Output
 from synthward.spec.unit_words import EXCLUDED, UNBOUND, id_words, unit_words
 
@@ -76,6 +82,9 @@ class Facts:
     relations: Sequence[CliqueQuality]
     graph: Sequence[Edge]
     repair: RepairEntry | None = None
+    assessed: Assessed | None = None
+    verdicts: Sequence[Judged] = ()
+    quality_limits: QualityLimits | None = None
 
 
 REPAIRED_LIMIT = (
@@ -117,6 +126,8 @@ def manifest_of(facts: Facts) -> Manifest:
             summary(facts.quality) | pair_summary(facts.relations),
             tuple(column.entry() for column in facts.quality.values()),
             tuple(clique.entry() for clique in facts.relations),
+            expected=_expected(facts),
+            counts=_count_errors(facts),
         ),
         forecast={name: round(value, 6) for name, value in plan.forecast.items()},
         warnings=tuple(plan.warnings),
@@ -179,6 +190,7 @@ def _budget(facts: Facts) -> BudgetEntry:
         alone_epsilon=str(epsilon_of(facts.plan.charge, cap.max_delta)),
         spent_epsilon=str(scope.epsilon_spent),
         remaining_epsilon=str(scope.remaining),
+        more_like_this=scope.more_like(facts.plan.charge),
         ledger=facts.receipt.kept,
     )
 
@@ -188,6 +200,37 @@ def _model(facts: Facts) -> ModelEntry:
     edges = tuple(EdgeEntry(edge.parent, edge.child, round(edge.strength, 6)) for edge in facts.graph)
     graph = GraphEntry(tuple(model.order), edges, "tree" if model.field is None else "field")
     return ModelEntry(model.synthesizer, model.digest, graph)
+
+
+def _expected(facts: Facts) -> ExpectedQuality | None:
+    """What is expected of the distance to the real rows; None if no release was simulated."""
+    limits = facts.quality_limits
+    if facts.assessed is None or limits is None:
+        return None
+    return ExpectedQuality(
+        replicates=facts.plan.file.request.utility.replicates,
+        limits={item.name: str(getattr(limits, item.name)) for item in dataclasses.fields(limits)},
+        summary=quality_summary(facts.verdicts),
+        entries=tuple(each.entry() for each in facts.verdicts),
+    )
+
+
+def _count_errors(facts: Facts) -> CountErrorsEntry | None:
+    """The error model of counts; its distances are those of `_expected`."""
+    if facts.assessed is None or facts.quality_limits is None:
+        return None
+    errors = facts.assessed.counts.rounded()
+    return CountErrorsEntry(errors.rows, errors.rows_error, errors.factors)
+
+
+def count_errors_of(manifest: Manifest) -> dict[str, Any] | None:
+    """The error model of counts, for the model file; None if no release was simulated."""
+    quality = manifest.record.quality
+    if quality.counts is None or quality.expected is None:
+        return None
+    found = quality.counts
+    distances = {entry.columns: entry.distance for entry in quality.expected.entries}
+    return CountErrors(found.rows, found.rows_error, distances, found.factors).to_json()
 
 
 def _guarantee(plan: Plan, scope: ScopeState) -> Guarantee:
@@ -413,4 +456,10 @@ def publishable_metrics(manifest: Manifest) -> dict[str, float]:
     }
     for column in release.quality.columns:
         numbers[f"tvd.{column.column}"] = column.tvd
+    expected = release.quality.expected
+    if expected is not None:
+        numbers |= {name: value for name, value in dataclasses.asdict(expected.summary).items() if value is not None}
+        for entry in expected.entries:
+            if len(entry.columns) == 1 and entry.distance is not None:
+                numbers[f"expected.{entry.columns[0]}"] = entry.distance
     return numbers

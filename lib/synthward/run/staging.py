@@ -12,7 +12,9 @@ from synthward.evaluate.gates.gate import GateInputs, Thresholds
 from synthward.evaluate.gates.registry import run_gates
 from synthward.evaluate.inspect import Cells, count_cells, inspect
 from synthward.evaluate.metrics import column_quality
-from synthward.evaluate.relations import clique_quality, drawn_graph, drawn_pairs
+from synthward.evaluate.quality.assessed import Assessed, Release, assess
+from synthward.evaluate.quality.verdicts import Judged, judged_by
+from synthward.evaluate.relations import beyond_noise, clique_quality, drawn_graph, drawn_pairs
 from synthward.evaluate.tables import noisy_tables, total_rows, with_pairs
 from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
@@ -125,10 +127,25 @@ def stage_and_check(
         max_clipped_share=request.utility.max_clipped_share,
         max_mean_tvd=request.utility.max_mean_tvd,
         max_mean_pair_tvd=request.utility.max_mean_pair_tvd,
+        max_expected=request.utility.max_expected,
     )
+    assessed: Assessed | None = None
+    verdicts: tuple[Judged, ...] = ()
+    if request.utility.replicates:
+        alone = [clique_quality(noisy[name,], judged.counts[name], books, rows_by_noise) for name in books]
+        at_least = {each.columns: beyond_noise(each) for each in (*alone, *relations) if len(each.columns) <= 2}
+        asked = Release(
+            plan.synthesizer,
+            plan.task,
+            rows=request.output.rows,
+            seed=request.output.sampling_seed,
+            replicates=request.utility.replicates,
+        )
+        assessed = steps.run("quality", lambda: assess(asked, model, sealed, at_least))
+        verdicts = judged_by(assessed.expected.values(), env.policy.quality_limits)
     population = next(measurement for measurement in sealed if isinstance(measurement.asked.query, Population))
     expected = {name: data_type.simpleString() for name, data_type in types.items()}
-    inputs = GateInputs(found, expected, quality, relations, population, thresholds)
+    inputs = GateInputs(found, expected, quality, relations, population, thresholds, verdicts)
     facts = Facts(
         plan=plan,
         site_name=env.site.name,
@@ -150,6 +167,9 @@ def stage_and_check(
         relations=relations,
         graph=drawn_graph(model, books, judged.table),
         repair=origin.repair,
+        assessed=assessed,
+        verdicts=verdicts,
+        quality_limits=env.policy.quality_limits,
     )
     return Checked(manifest_of(facts), version)
 

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from synthward.config.canonical import canonical_json, digest
 from synthward.config.files import MODEL_BYTES, FileRefused, read_limited
@@ -29,20 +30,25 @@ class ModelFile:
     Attributes:
         model: The model; its digest is in the release's manifest.
         domain: The attributes of its columns, in release order.
+        counts: The error model of counts, as `CountErrors.to_json` gives it; None in files of a run that is not
+            finished, and of earlier versions. It is no part of the model's digest; the manifest has it as well.
     """
 
     model: Model
     domain: Domain
+    counts: dict[str, Any] | None = None
 
     @cached_property
     def text(self) -> str:
         """Canonical JSON."""
-        body = {
+        body: dict[str, Any] = {
             "model_file": FORMAT,
             "digest": self.model.digest,
             "domain": json.loads(canonical_json(self.domain)),
             "model": self.model.body,
         }
+        if self.counts is not None:
+            body["counts"] = self.counts
         return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
     @cached_property
@@ -75,7 +81,10 @@ class ModelFile:
         written = digest(body.get("domain"))
         if written != model.domain_digest or set(domain.attributes) != set(names):
             raise IntegrityError("the domain in the model file is not that of the model; do not use it")
-        file = cls(model, domain.restricted_to(names))  # sorted keys lost the order
+        counts = body.get("counts")
+        if counts is not None and not isinstance(counts, dict):
+            raise IntegrityError("the error model of counts in the model file is no JSON object; do not use it")
+        file = cls(model, domain.restricted_to(names), counts)  # sorted keys lost the order
         file._require_cells_of_domain()
         return file
 

@@ -17,11 +17,15 @@ import pandas as pd
 import pyarrow as pa
 
 from synthward.errors import UsageError
+from synthward.sample.counts import Counts
 from synthward.sample.local import sample_table
 from synthward.sample.model_file import ModelFile
 from synthward.sample.wishes import is_absent
 
 KEYS = ("rows", "seed", "where")
+
+COUNT = "count"
+"""Key of a request for a count instead of rows: its conditions, a mapping or its JSON text."""
 
 NULLABLE = {
     pa.int64(): pd.Int64Dtype(),
@@ -36,13 +40,28 @@ class SyntheticRows:
 
     def __init__(self, file: ModelFile) -> None:
         self._file = file
+        self._counts: Counts | None = None
+
+    def count(self, where: Mapping[str, Any]) -> pd.DataFrame:
+        """One row: `estimate`, `low` and `high` of a 95 % interval, and `known`; see `sample.counts.Counts.count`.
+
+        Args:
+            where: Conditions by column.
+
+        Raises:
+            UsageError: A condition makes no sense for this model, or the model file has no error model.
+        """
+        if self._counts is None:
+            self._counts = Counts.of(self._file)
+        return pd.DataFrame([self._counts.count(where).to_json()])
 
     def predict(self, model_input: object) -> pd.DataFrame:
         """Synthetic rows with values decoded.
 
         Args:
             model_input: Mapping with `rows`, and if wanted `seed` (1) and `where` (a mapping, or its JSON text); or a
-                DataFrame of one row with these columns, which is what a serving endpoint makes of it.
+                mapping with `count` alone, whose conditions are counted with an interval (see `count`); or a DataFrame
+                of one row with these columns, which is what a serving endpoint makes of it.
 
         Raises:
             UsageError: It is something else, makes no sense for this model, or asks for more rows than fit in memory.
@@ -51,18 +70,26 @@ class SyntheticRows:
         numbers into fractions and truth into objects; other numbers are `float64`, dates `datetime.date` objects.
         """
         asked = _asked(model_input)
-        where = asked.get("where")
-        if isinstance(where, str):
-            try:
-                where = json.loads(where)
-            except (ValueError, RecursionError):
-                raise UsageError("where is not JSON; give a mapping, or its JSON text") from None
-        if where is not None and not isinstance(where, Mapping):
-            raise UsageError(f"where is a {type(where).__name__}; give a mapping from column to value or shares")
+        if COUNT in asked:
+            return self.count(_mapping(COUNT, asked[COUNT]))
+        where = None if asked.get("where") is None else _mapping("where", asked["where"])
         rows, seed = (_whole(name, asked.get(name, 1)) for name in ("rows", "seed"))
         table = sample_table(self._file, rows, seed, where)
         frame: pd.DataFrame = table.to_pandas(types_mapper=NULLABLE.get)
         return frame
+
+
+def _mapping(name: str, given: object) -> Mapping[str, Any]:
+    """A mapping, or its JSON text."""
+    found = given
+    if isinstance(given, str):
+        try:
+            found = json.loads(given)
+        except (ValueError, RecursionError):
+            raise UsageError(f"{name} is not JSON; give a mapping, or its JSON text") from None
+    if not isinstance(found, Mapping):
+        raise UsageError(f"{name} is a {type(found).__name__}; give a mapping from column to value or shares")
+    return found
 
 
 def _asked(model_input: object) -> dict[str, Any]:
@@ -74,9 +101,14 @@ def _asked(model_input: object) -> dict[str, Any]:
         found = {str(name): value for name, value in model_input.items() if value is not None}
     else:
         raise UsageError(f"ask with a mapping such as {{'rows': 1000}}, not with a {type(model_input).__name__}")
+    if set(found) == {COUNT}:
+        return found
     unknown = [name for name in found if name not in KEYS]
     if unknown or "rows" not in found:
-        raise UsageError(f"a request has rows, seed and where, and rows always; found {', '.join(found) or 'nothing'}")
+        raise UsageError(
+            "a request has rows, seed and where, and rows always, or count alone; found "
+            f"{', '.join(found) or 'nothing'}"
+        )
     return found
 
 

@@ -31,6 +31,24 @@ def plain_where(where: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(name): _plain_wish(str(name), value) for name, value in where.items()}
 
 
+def plain_condition(where: Mapping[Any, Any]) -> dict[str, Any]:
+    """Conditions of a count whose numpy and pandas scalars are Python's own; a column may ask for a list of values.
+
+    Raises:
+        UsageError: A value is no single value.
+    """
+    found: dict[str, Any] = {}
+    for key, value in where.items():
+        name = str(key)
+        if isinstance(value, list | tuple | np.ndarray | pd.Series):
+            found[name] = [plain_scalar(name, one) for one in value]
+        elif isinstance(value, Mapping):
+            found[name] = {str(end): plain_scalar(name, one) for end, one in value.items()}
+        else:
+            found[name] = plain_scalar(name, value)
+    return found
+
+
 def _plain_wish(name: str, value: object) -> object:
     if isinstance(value, pd.Series):
         value = value.to_dict()

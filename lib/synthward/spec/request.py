@@ -340,6 +340,32 @@ class Output:
 
 
 @dataclass(frozen=True)
+class MaxExpected:
+    """Largest expected distances to the real rows; each entry is optional."""
+
+    mean_column: Decimal | None = key(
+        None, minimum=0, maximum=1, doc="Of the columns, in the mean; null for no limit.", example="0.01"
+    )
+    mean_pair: Decimal | None = key(
+        None,
+        minimum=0,
+        maximum=1,
+        doc="Of the pairs of which something is known, in the mean; null likewise.",
+        example="0.03",
+    )
+    column: Decimal | None = key(
+        None, minimum=0, maximum=1, doc="Of every single column; null likewise.", example="0.05"
+    )
+    pair: Decimal | None = key(
+        None,
+        minimum=0,
+        maximum=1,
+        doc="Of every pair; a pair of which nothing is known does not pass; null likewise.",
+        example="0.15",
+    )
+
+
+@dataclass(frozen=True)
 class Utility:
     """Thresholds the release must keep, declared before anything is measured."""
 
@@ -363,6 +389,27 @@ class Utility:
         doc="Largest mean total variation distance of the measured pairs; null for none.",
         example="0.05",
     )
+    max_expected: MaxExpected | None = key(
+        None,
+        doc="Largest expected distances to the real rows, by simulation; null for no limits.",
+        example="{mean_pair: 0.05, column: 0.1}",
+        later=True,
+    )
+    replicates: int = key(
+        2,
+        minimum=0,
+        maximum=4,
+        later=True,
+        doc="Simulated releases from which the expected distance to the real rows follows: 2 to 4, or 0 for none. Each "
+        "takes about as long as the fit; they read no data and cost no budget.",
+    )
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if self.replicates == 1:
+            yield "replicates", "found 1, which shows no spread; use 2 to 4, or 0 for none"
+        if self.max_expected is not None and self.replicates == 0:
+            yield "max_expected", "needs simulated releases; use replicates: 2 or more"
 
 
 @dataclass(frozen=True)

@@ -282,8 +282,9 @@ def _signature() -> Any:
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType
 
-    optional = [ColSpec(DataType.long, "seed", required=False), ColSpec(DataType.string, "where", required=False)]
-    return ModelSignature(Schema([ColSpec(DataType.long, "rows"), *optional]), Schema([ColSpec(AnyType(), "row")]))
+    numbers = [ColSpec(DataType.long, name, required=False) for name in ("rows", "seed")]
+    texts = [ColSpec(DataType.string, name, required=False) for name in ("where", "count")]
+    return ModelSignature(Schema([*numbers, *texts]), Schema([ColSpec(AnyType(), "row")]))
 
 
 def _register(client: Any, name: str, run_id: str, source: str, tags: Mapping[str, str]) -> None:

@@ -18,8 +18,10 @@ from typing import Any
 
 from synthward.evaluate.inspect import Inspection
 from synthward.evaluate.metrics import ColumnQuality
+from synthward.evaluate.quality.verdicts import Judged
 from synthward.evaluate.relations import CliqueQuality
 from synthward.privacy.measurement import Measurement
+from synthward.spec.request import MaxExpected
 
 SLACK = 3.0
 """Standard errors that a noisy number may lie beyond its limit."""
@@ -54,6 +56,7 @@ class Thresholds:
         max_clipped_share: Largest share of values beyond the bounds in any column.
         max_mean_tvd: Largest mean distance to the noisy marginals, None for no such gate.
         max_mean_pair_tvd: Largest mean distance of the measured pairs, None for no such gate.
+        max_expected: Largest expected distances to the real rows, None for no such gate.
     """
 
     rows: int
@@ -62,6 +65,7 @@ class Thresholds:
     max_clipped_share: Decimal
     max_mean_tvd: Decimal | None
     max_mean_pair_tvd: Decimal | None
+    max_expected: MaxExpected | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +79,7 @@ class GateInputs:
         relations: Each measured table compared with its noisy answer.
         population: Sealed noisy number of units.
         thresholds: What the request and the policy allow.
+        expected: Every column and pair with its expected distance to the real rows; empty if nothing was simulated.
     """
 
     staged: Inspection
@@ -83,6 +88,7 @@ class GateInputs:
     relations: Sequence[CliqueQuality]
     population: Measurement
     thresholds: Thresholds
+    expected: Sequence[Judged] = ()
 
 
 @dataclass(frozen=True)
