@@ -30,6 +30,7 @@ from synthward.release.manifest import FORMAT, Manifest
 from synthward.release.table import Fingerprint, Lineage
 from synthward.run.learning import Learned
 from synthward.run.plan import Plan
+from synthward.sample.counts import counting_distance
 from synthward.spec.request import Output
 from synthward.spec.unit_words import EXCLUDED, UNBOUND, id_words, unit_words
 
@@ -181,7 +182,10 @@ def count_errors_of(manifest: Manifest) -> dict[str, Any] | None:
     entries = quality["expected"]["entries"]
     return {
         **quality["counts"],
-        "distances": [{"columns": entry["columns"], "distance": entry["distance"]} for entry in entries],
+        "distances": [
+            {"columns": entry["columns"], "distance": counting_distance(entry["distance"], entry["high"])}
+            for entry in entries
+        ],
     }
 
 
