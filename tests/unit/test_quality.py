@@ -184,7 +184,7 @@ def test_an_empty_source_gets_a_statement() -> None:
 
 
 def replicates_of(*listed: float) -> list[Replicate]:
-    return [Replicate({("x",): value, ("x", "y"): value}, ()) for value in listed]
+    return [Replicate({("x",): value, ("x", "y"): value}, (), {("x",): 50.0, ("x", "y"): 50.0}) for value in listed]
 
 
 def test_a_pair_that_the_model_did_not_see_is_further_off() -> None:
@@ -196,6 +196,15 @@ def test_a_pair_that_the_model_did_not_see_is_further_off() -> None:
     assert (two.high or 0) > distances.UNSEEN * (one.high or 0)
     assert (one.low or 0) < 0.01
     assert (one.high or 0) > 0.012
+
+
+def test_a_distance_of_few_cells_has_a_wide_range() -> None:
+    basis: Any = {("x",): "measured", ("x", "y"): "measured"}
+    many = replicates_of(0.01, 0.0101)
+    few = [dataclasses.replace(each, cells={("x",): 2.0, ("x", "y"): 2.0}) for each in many]
+    wide, narrow = (expected_distances(found, basis, {})["x", "y"] for found in (few, many))
+    assert (wide.high or 0) > 1.3 * (narrow.high or 0)
+    assert wide.distance == narrow.distance
 
 
 def test_nothing_is_said_of_a_pair_of_which_no_answer_speaks() -> None:

@@ -60,6 +60,8 @@ def test_the_model_file_gets_its_error_model_from_the_manifest(body: dict[str, A
     assert found.rows == body["quality"]["counts"]["rows"]
     assert len(found.distances) == len(body["quality"]["expected"]["entries"])
     assert None in found.distances.values()
+    [age] = [entry for entry in body["quality"]["expected"]["entries"] if entry["columns"] == ["age"]]
+    assert age["distance"] < (found.distances["age",] or 0) < age["high"]
 
 
 def test_a_manifest_without_simulated_releases_has_no_error_model(body: dict[str, Any]) -> None:

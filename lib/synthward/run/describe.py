@@ -67,7 +67,8 @@ def _account(plan: Plan, account: ScopeState | str) -> str:
     alone = epsilon_of(plan.charge, account.terms.max_delta)
     bound = "" if account.people is not None else "; bound to no source"
     more = account.more_like(plan.charge, MOST)
-    room = f"room for {'more than ' if more == MOST else 'about '}{more} run{'' if more == 1 else 's'} like this one"
+    number = f"{MOST} or more" if more == MOST else str(more or "no")
+    room = f"room for {number} run{'' if more == 1 else 's'} like this one"
     return f"{account.remaining} of epsilon left; this run alone counts as {alone}; {room}{bound}"
 
 

@@ -53,7 +53,7 @@ from synthward.release.manifest import FORMAT, Manifest
 from synthward.release.table import Fingerprint, Lineage
 from synthward.run.learning import Learned
 from synthward.run.plan import Plan
-from synthward.sample.counts import CountErrors
+from synthward.sample.counts import CountErrors, counting_distance
 from synthward.spec.request import Output
 from synthward.spec.unit_words import EXCLUDED, UNBOUND, id_words, unit_words
 
@@ -229,7 +229,7 @@ def count_errors_of(manifest: Manifest) -> dict[str, Any] | None:
     if quality.counts is None or quality.expected is None:
         return None
     found = quality.counts
-    distances = {entry.columns: entry.distance for entry in quality.expected.entries}
+    distances = {entry.columns: counting_distance(entry.distance, entry.high) for entry in quality.expected.entries}
     return CountErrors(found.rows, found.rows_error, distances, found.factors).to_json()
 
 

@@ -42,8 +42,8 @@ class CountErrors:
     Attributes:
         rows: Noisy number of rows of the source, weighted.
         rows_error: Its standard error.
-        distances: Expected distance to the real rows by column, or by the two columns of a pair; None if nothing is
-            known of the pair.
+        distances: Distance that intervals go by (`counting_distance`), by column, or by the two columns of a pair; None
+            if nothing is known of the pair.
         factors: Half the 95 % interval of a condition's share in units of `scale`, by number of its columns: 1, 2, 3 or
             more.
     """
@@ -204,6 +204,17 @@ def scale(distance: float, share: float) -> float:
     (0.0208, 0.007)
     """
     return 2 * distance * math.sqrt((share + distance) * (1 - share + distance))
+
+
+def counting_distance(distance: float | None, high: float | None) -> float | None:
+    """The distance that intervals go by, given the expected one and the upper end of its range; None if unknown.
+
+    It is halfway between them, on a scale of factors, because few simulated releases know the expected one badly.
+
+    >>> counting_distance(0.01, 0.04)
+    0.02
+    """
+    return None if distance is None or high is None else math.sqrt(distance * high)
 
 
 def half_width(

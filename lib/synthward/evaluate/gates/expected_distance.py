@@ -67,5 +67,5 @@ GATE = Gate(
     "utility_gate",
     judge,
     setting="max_expected",
-    remedy="raise privacy.epsilon, ask for fewer columns, or loosen utility.max_expected",
+    remedy="give the run a larger epsilon or fewer columns, or have another utility.max_expected approved",
 )

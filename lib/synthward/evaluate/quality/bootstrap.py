@@ -19,7 +19,7 @@ import numpy as np
 from synthward.domain.codes import codebooks
 from synthward.evaluate.quality.questions import Trial, trials
 from synthward.evaluate.quality.simulated import SimulatedNoise, SimulatedSource
-from synthward.evaluate.quality.tables import judged, shown_codes, total_variation
+from synthward.evaluate.quality.tables import effective_cells, judged, shown_codes, total_variation
 from synthward.fit.base import Synthesizer, Task
 from synthward.fit.model import Model
 from synthward.privacy.measurement import Measurement
@@ -56,10 +56,12 @@ class Replicate:
     Attributes:
         distances: Total variation distance of every column and pair.
         trials: Counts of some conditions in both.
+        cells: Effective number of cells that differ, of every column and pair.
     """
 
     distances: Mapping[Clique, float]
     trials: Sequence[Trial]
+    cells: Mapping[Clique, float]
 
 
 def replicates(
@@ -89,11 +91,11 @@ def _replicate(
     fitted, _ = refitted(synthesizer, task, SimulatedSource(real, truth.weighted_rows, truth.units, noise))
     released = DrawnRows.of(fitted, books, release_rows, second)
     one, two = shown_codes(real), shown_codes(released)
-    distances = {
-        clique: total_variation(real.table(clique, one) / real.rows, released.table(clique, two) / released.rows)
-        for clique in judged(books)
-    }
-    return Replicate(distances, trials(books, one, two, np.random.Generator(np.random.PCG64(third))))
+    distances, cells = {}, {}
+    for clique in judged(books):
+        shares = real.table(clique, one) / real.rows, released.table(clique, two) / released.rows
+        distances[clique], cells[clique] = total_variation(*shares), effective_cells(*shares)
+    return Replicate(distances, trials(books, one, two, np.random.Generator(np.random.PCG64(third))), cells)
 
 
 def refitted(synthesizer: Synthesizer, task: Task, source: SimulatedSource) -> tuple[Model, tuple[Measurement, ...]]:

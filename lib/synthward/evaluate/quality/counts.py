@@ -10,7 +10,7 @@ from synthward.evaluate.quality.bootstrap import Replicate
 from synthward.evaluate.quality.distances import Expected
 from synthward.evaluate.quality.questions import MOST_COLUMNS
 from synthward.privacy.queries import Clique
-from synthward.sample.counts import CountErrors, condition_distance, scale
+from synthward.sample.counts import CountErrors, condition_distance, counting_distance, scale
 
 COVERED = 0.95
 """Share of the conditions whose true count lies in the interval."""
@@ -27,7 +27,8 @@ def count_errors(
         rows: Noisy number of rows of the source.
         rows_error: Its standard error.
     """
-    return CountErrors(rows, rows_error, {c: each.distance for c, each in expected.items()}, factors(found))
+    units = {columns: counting_distance(each.distance, each.high) for columns, each in expected.items()}
+    return CountErrors(rows, rows_error, units, factors(found))
 
 
 def factors(found: Sequence[Replicate]) -> tuple[float, ...]:
@@ -35,9 +36,8 @@ def factors(found: Sequence[Replicate]) -> tuple[float, ...]:
 
     The replicates' own mean distances are the unit here, because they have no pair that the model did not see.
     """
-    cliques = found[0].distances
     mean: dict[Clique, float | None] = {
-        clique: float(np.mean([each.distances[clique] for each in found])) for clique in cliques
+        clique: float(np.mean([each.distances[clique] for each in found])) for clique in found[0].distances
     }
     result = []
     for width in range(1, MOST_COLUMNS + 1):

@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -39,6 +40,9 @@ NORMAL_95 = 1.645
 
 PRIOR_REPLICATES = 4
 """A column's own spread over few replicates counts as much as so many replicates of the spread of all."""
+
+ABSOLUTE_VARIANCE = math.pi / 2 - 1
+"""Relative variance of the absolute value of a normal variable."""
 
 SMALLEST = 1e-6
 """Distances below this are taken for it: their logarithm is needed."""
@@ -79,13 +83,16 @@ def expected_distances(
     logs = np.log(np.maximum([[each.distances[clique] for clique in cliques] for each in found], SMALLEST))
     count = len(found)
     own = logs.var(axis=0, ddof=1)
+    # The sum of the absolute values of so many normal variables has this relative variance, or more.
+    least = np.array([ABSOLUTE_VARIANCE / fmean(each.cells[clique] for each in found) for clique in cliques])
     result = {}
     for width in (1, 2):
         places = [place for place, clique in enumerate(cliques) if len(clique) == width]
         common = float(own[places].mean()) if places else 0.0
         for place in places:
             clique = cliques[place]
-            variance = ((count - 1) * own[place] + PRIOR_REPLICATES * common) / (count - 1 + PRIOR_REPLICATES)
+            shrunk = ((count - 1) * own[place] + PRIOR_REPLICATES * common) / (count - 1 + PRIOR_REPLICATES)
+            variance = max(shrunk, float(least[place]))
             mean = float(np.exp(logs[:, place]).mean())
             spread = math.sqrt(variance * (1 + 1 / count) + MODEL_SPREAD[width] ** 2)
             result[clique] = _expected(clique, basis[clique], mean, spread, at_least.get(clique, 0.0))

@@ -46,3 +46,14 @@ def total_variation(one: Floats, two: Floats) -> float:
     0.25
     """
     return float(np.abs(one - two).sum()) / 2
+
+
+def effective_cells(one: Floats, two: Floats) -> float:
+    """How many cells the distance of two tables comes from, at least 1; many small differences count fully.
+
+    >>> effective_cells(np.array([0.5, 0.2, 0.2, 0.1]), np.array([0.5, 0.3, 0.1, 0.1]))
+    2.0
+    """
+    difference = np.abs(one - two)
+    squares = float((difference**2).sum())
+    return max(1.0, round(float(difference.sum()) ** 2 / squares, 6)) if squares > 0 else 1.0
