@@ -20,7 +20,7 @@ from synthward.store.links import verify_chain
 from synthward.store.places import Zone
 from trial import SCOPE
 
-RUNS = sorted(path for path in GOLDEN.glob("*/*.json") if path.name != "approvals.json")
+RUNS = sorted(path for path in GOLDEN.glob("*/*.json") if path.stem in ("seal", "fitted", "validate", "publish"))
 KINDS: dict[str, type] = {
     "opened": Opened,
     "sealed": Sealed,
@@ -105,3 +105,27 @@ def test_a_kind_of_link_that_is_unknown_leaves_the_state_of_a_run() -> None:
     assert fold([*entries, ("painted", {"passed": True})]) == fold(entries)
     assert fold(entries).sealed == ("one",)
     assert fold([]).stage == "nothing"
+
+
+def test_a_scope_keeps_the_tables_that_it_owned() -> None:
+    """Opened without people, bound to them, with a derived table, a list of opt-outs and a charge."""
+    store = store_of(GOLDEN / "b2db15f" / "owners.json", "ledger")
+    assert [link.kind for link in store.links] == [
+        "genesis",
+        "open",
+        "claim",
+        "bind",
+        "claim",
+        "own",
+        "claim",
+        "own",
+        "charge",
+    ]
+    ledger = Ledger(None, Zone("memory/ledger"), store=store)
+    people = ledger.state("clinic").people
+    assert people is not None
+    assert [item.source.location for item in people.sources] == ["/data/visits", "/data/stays"]
+    assert people.excluded is not None
+    assert people.excluded.source.location == "/data/opt_outs"
+    assert ledger.verify("clinic") == []
+    assert ledger.verify_ownership() == []

@@ -8,6 +8,8 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
+
 from synthward.config.canonical import canonical_json
 from synthward.records.canonical import parse_canonical
 from synthward.store.links import FORMAT, Link, next_link, verify_chain, verify_link
@@ -65,3 +67,8 @@ def test_a_format_cannot_be_put_on_or_taken_off() -> None:
 def test_a_later_format_is_told_as_such() -> None:
     later = dataclasses.replace(link(a=1), body='{"a":1,"format":3}')
     assert "a later version of Synthward wrote it" in verify_link(later)[0]
+
+
+def test_the_key_of_the_format_is_taken() -> None:
+    with pytest.raises(ValueError, match="the link's own format"):
+        link(format=1)

@@ -101,7 +101,13 @@ def _hash(key: str, seq: int, kind: str, body: str, payload_sha256: str | None, 
 def next_link(
     head: Link | None, *, key: str, kind: str, body: Mapping[str, Any], payload: bytes | None, at: dt.datetime
 ) -> Link:
-    """The link that follows `head` (None: the first of its chain)."""
+    """The link that follows `head` (None: the first of its chain).
+
+    Raises:
+        ValueError: The body has a key `format` of its own, which is the link's.
+    """
+    if body.get(_FORMAT_KEY, FORMAT) != FORMAT:
+        raise ValueError(f"chain '{key}': a link's body has the key '{_FORMAT_KEY}' for the link's own format")
     seq, prev = (0, ORIGIN) if head is None else (head.seq + 1, head.hash)
     text = canonical_bytes({**recordable(body), _FORMAT_KEY: FORMAT}).decode()
     sha, when = sha256(payload), utc_text(at, "microseconds")
