@@ -125,6 +125,8 @@ def _of_one_call(call: NoiseCall, noise: Integers) -> list[Check]:
     off = [distance(noise[:, place], below) for place in range(width)]
     worst = int(np.argmax(off))
     whole, all_allowed = distance(noise.ravel(), below), strays(noise.size, CHANCE)
+    seen = _scale_seen(call, noise.size)
+    dearer = call.sensitivity / call.scale / max(1 - seen, 1e-9)
     signs = np.sign(noise)
     pairs = mean_strays(vectors * (width // 2), CHANCE)
     side_by_side = abs(float((signs[:, 0 : width - 1 : 2] * signs[:, 1::2]).mean()))
@@ -143,9 +145,9 @@ def _of_one_call(call: NoiseCall, noise: Integers) -> list[Check]:
             "sampler",
             f"{name}: all coordinates together have the scale",
             whole <= all_allowed,
-            f"distance {whole:.5f}, allowed {all_allowed:.5f}; a scale {_scale_seen(call, noise.size):.1%} too small "
-            "would be seen",
-            {"distance": whole, "allowed": all_allowed, "draws": noise.size, "detects": _scale_seen(call, noise.size)},
+            f"distance {whole:.5f}, allowed {all_allowed:.5f}; a scale {seen:.1%} too small would be "
+            f"seen, that is a loss of {dearer:.4f} of one call where {call.sensitivity / call.scale:.4f} is claimed",
+            {"distance": whole, "allowed": all_allowed, "draws": noise.size, "detects_scale": seen, "detects": dearer},
         ),
         Check(
             "sampler",
