@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 CAUSES = 10
-"""How deep in a chain of causes a condition of Spark is looked for."""
+"""Number of nested causes in which Spark's condition is searched."""
 
 
 class SynthwardError(Exception):
     """Base of the tree.
 
-    `exit_code` is what the command line and the jobs return; `retryable` tells a scheduler whether the same command
-    again, with nothing changed, may end better.
+    The command line and the jobs return `exit_code`. `retryable` is True if the same command, with nothing changed, may
+    succeed in another try. Schedulers read it.
     """
 
     exit_code = 1
@@ -26,17 +26,17 @@ class SynthwardError(Exception):
 
 
 def condition_of(error: BaseException) -> str:
-    """Spark's error condition, for instance `DELTA_CONCURRENT_APPEND.WITH_HINT`; empty where there is none.
+    """Return Spark's error condition, for instance `DELTA_CONCURRENT_APPEND.WITH_HINT`; an empty text if it has none.
 
-    Exception classes and messages differ between classic Spark, Connect and vendors; the condition does not. Over
-    Connect a lost commit is an exception of pyspark with a condition; a classic session passes py4j's own exception on,
-    and the condition is at the Java exception inside, or at one of its causes where a job was awaited.
+    Exception classes and messages differ between classic Spark, Connect and vendors. The condition is the same. Over
+    Connect, a conflict is a pyspark exception with a condition. A classic session raises py4j's exception. Then the
+    Java exception inside has the condition, or one of its causes has it.
     """
     return next(iter(conditions_of(error)), "")
 
 
 def conditions_of(error: BaseException) -> list[str]:
-    """Conditions of an error and of its causes, the outermost first; over Connect the causes are not told."""
+    """Return the conditions of an error and of its causes, the outermost first. Connect does not send the causes."""
     found: list[str] = []
     thrown = _inside(error)
     for _ in range(CAUSES):
@@ -48,7 +48,7 @@ def conditions_of(error: BaseException) -> list[str]:
 
 
 def kind_of(error: BaseException) -> str:
-    """What may be told of an error of Spark: its conditions or its class, never its text, which may quote cells."""
+    """Return the conditions of a Spark error, or its class. Its text is never returned, because it may quote cells."""
     return ", ".join(conditions_of(error)) or type(error).__name__
 
 
@@ -60,7 +60,7 @@ def _own_condition(thrown: Any) -> str:
     for name in ("getCondition", "getErrorClass"):
         try:
             return str(getattr(thrown, name)() or "")
-        except Exception:  # noqa: BLE001, S112  an exception without conditions; py4j has its own error for that
+        except Exception:  # noqa: BLE001, S112  an exception without conditions; py4j raises its own error
             continue
     return ""
 
@@ -77,15 +77,16 @@ def _cause_of(thrown: Any) -> Any:
 
 @dataclass(frozen=True)
 class SafeError:
-    """What may be told of an error outside of the protected zone.
+    """The parts of an error that may leave the protected zone.
 
-    Of an error that is not of this module only the class and Spark's condition are told: its text may quote a cell.
+    For an error that this module does not define, these are only the class and Spark's condition. Its text may quote a
+    cell.
 
     Attributes:
         name: Class of the error.
         code: Exit code.
-        retryable: Whether the same command again, with nothing changed, may end better.
-        message: What was wrong and how to mend it.
+        retryable: True if the same command, with nothing changed, may succeed in another try.
+        message: What was wrong and how to fix it.
     """
 
     name: str
@@ -95,7 +96,7 @@ class SafeError:
 
     @classmethod
     def of(cls, error: BaseException) -> SafeError:
-        """Of whatever ended a command."""
+        """Return the safe parts of any exception that ended a command."""
         name = type(error).__name__
         if isinstance(error, SynthwardError):
             return cls(name, error.exit_code, error.retryable, str(error))
@@ -111,21 +112,23 @@ class SafeError:
         return f"{self.name}: {self.message}"
 
 
-_MORE = "the text is withheld, it may quote protected values; --debug prints it for operators in the protected zone"
+_MORE = (
+    "the text is not shown, because it may quote protected values; operators in the protected zone see it with --debug"
+)
 
 
 class JobFailed(RuntimeError):
-    """Ends a notebook, or a job whose runner has no exit codes; its message begins with the code.
+    """Ends a notebook, or a job whose runner has no exit codes. Its message begins with the exit code.
 
-    Raise it `from None`: a traceback that shows what it came from would show texts that may quote a cell.
+    Raise it `from None`. Otherwise the traceback shows the first error, whose text may quote a cell.
     """
 
     @classmethod
     def of(cls, error: BaseException) -> JobFailed:
-        """The exception to raise for an error."""
-        told = SafeError.of(error)
-        again = "try again" if told.retryable else "trying again unchanged will not help"
-        return cls(f"exit code {told.code} ({told.name}; {again}): {told.message}")
+        """Return the exception to raise for an error."""
+        safe = SafeError.of(error)
+        again = "try again" if safe.retryable else "trying again unchanged will not help"
+        return cls(f"exit code {safe.code} ({safe.name}; {again}): {safe.message}")
 
 
 class UsageError(SynthwardError):
@@ -141,8 +144,8 @@ class Problem:
     Attributes:
         path: Dotted path of the key, for instance `attributes.age.bounds`.
         message: What was found, what is allowed, how to fix it.
-        file: The file it stands in, where known.
-        line: 1-based line, 0 where unknown.
+        file: The file, if known.
+        line: The line, counted from 1; 0 if unknown.
     """
 
     path: str
@@ -156,7 +159,7 @@ class Problem:
 
 
 class ConfigError(UsageError):
-    """A configuration file is wrong; carries every problem found, not only the first."""
+    """A configuration file is wrong. The error carries all problems found, not only the first."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
@@ -164,11 +167,14 @@ class ConfigError(UsageError):
 
 
 class SourceError(UsageError):
-    """A source cannot be read as the request says: missing column, wrong format, not pinnable, changed while read."""
+    """A source cannot be read as the request says.
+
+    For instance, a column is missing, the format is wrong, the source cannot be pinned, or it changed during the run.
+    """
 
 
 class PolicyRefused(SynthwardError):
-    """Policy says no: unapproved, expired, edited, too small a population, a purpose that is not on the list."""
+    """Policy refuses: no approval, expired, edited, a population that is too small, a purpose that is not listed."""
 
     exit_code = 3
 
@@ -184,15 +190,15 @@ class BudgetError(SynthwardError):
 
 
 class BudgetExceeded(BudgetError):
-    """The charge does not fit into what its scope or the policy has left."""
+    """The charge is larger than what is left of the scope's or the policy's limit."""
 
 
 class LedgerCorrupt(BudgetError):
-    """The ledger's chain is broken, cut or forked; the scope is frozen until a person has looked at it."""
+    """The ledger's chain is broken, cut or forked. The scope is frozen until a person has examined it."""
 
 
 class GateFailed(SynthwardError):
-    """A release did not pass its gates; its rows stay quarantined in the staging zone."""
+    """A release did not pass its gates. Its rows stay quarantined in the staging zone."""
 
     exit_code = 5
 
@@ -202,7 +208,7 @@ class EnvironmentProblem(SynthwardError):
 
 
 class StoreConflict(SynthwardError):
-    """Bounded retries against concurrent writers are used up; running the same command again is safe."""
+    """Concurrent writers came first until all retries were used up. It is safe to run the same command again."""
 
     retryable = True
 

@@ -45,7 +45,9 @@ from synthward.store.links import ORIGIN, Link
 from trial import TestSite, heard, plan_of
 
 START = dt.datetime(2026, 1, 15, 9, 0, tzinfo=dt.UTC)
-WITHHELD = "the text is withheld, it may quote protected values; --debug prints it for operators in the protected zone"
+WITHHELD = (
+    "the text is not shown, because it may quote protected values; operators in the protected zone see it with --debug"
+)
 LATER = START + dt.timedelta(minutes=3)
 
 
