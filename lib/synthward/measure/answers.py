@@ -1,7 +1,7 @@
-"""Exact answers from the exact vectors that a pass has measured; driver only, inside the curator.
+"""Exact answers, computed from the exact vectors of a pass. Driver only, inside the curator.
 
 Guarantee: `exact_answer` is a function of the vectors and of public constants. One privacy unit changes it by at most
-`sensitivity.bound` (PROOFS.md, section 3.6), and it is total: no value of a vector makes it raise.
+`sensitivity.bound` (PROOFS.md, section 3.6). It is total: no value in a vector makes it raise an error.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ unclipped one."""
 
 
 def cells_of(query: Query, books: Mapping[str, CodeBook]) -> int:
-    """Number of integers in the answer."""
+    """Return the number of integers in the answer."""
     return query.cells({name: books[name].cells for name in query.columns})
 
 
 def refuse_too_many_cells(cliques: Iterable[Clique], books: Mapping[str, CodeBook]) -> None:
-    """Public check, before any data is read, that a pass can count the marginals and the driver hold them.
+    """Check that a pass can count the marginals and that the driver can hold them. Public, before any data is read.
 
     Args:
-        cliques: All that are counted, the columns by themselves included; different ones.
+        cliques: All cliques that are counted, also those of single columns; no clique twice.
         books: Code books of their columns.
 
     Raises:
-        ConfigError: One is too large, or all of them together are.
+        ConfigError: One marginal is too large, or all of them together are.
     """
     fault = table_fault(tables(books, tuple(cliques)))
     if fault is not None:
@@ -44,11 +44,11 @@ def refuse_too_many_cells(cliques: Iterable[Clique], books: Mapping[str, CodeBoo
 
 
 def exact_answer(query: Query, vectors: Mapping[Base, Integers]) -> Integers:
-    """The exact answer of a query, shape (cells,); for a selection the scores to choose from.
+    """Return the exact answer of a query, shape (cells,). For a selection these are the scores of the candidates.
 
     Args:
         query: The query.
-        vectors: At least the answers that `needs(query)` names.
+        vectors: Exact vectors; at least those that `needs(query)` names.
     """
     if isinstance(query, Scores | Selection):
         errors = [
@@ -56,7 +56,7 @@ def exact_answer(query: Query, vectors: Mapping[Base, Integers]) -> Integers:
             for base, prediction in zip(needs(query), query.predictions, strict=True)
         ]
         if isinstance(query, Selection):
-            # In Python's integers, so that no weight and no offset can overflow.
+            # Python's integers are used, so that no weight and no offset can overflow.
             scored = zip(query.weights, errors, query.offsets, strict=True)
             errors = [max(-MAX_SCORE, min(weight * error + offset, MAX_SCORE)) for weight, error, offset in scored]
         return np.array(errors, dtype=np.int64)
