@@ -151,7 +151,7 @@ def test_no_session_is_opened_without_need(opened: Opened, tmp_path: Path) -> No
     with heard() as messages:
         ResultFile("hdfs://host/result", opened).write_failure(Terminated())
     assert opened.events == []
-    assert [text for text in messages if "there is no session that could" in text]
+    assert [text for text in messages if "there is no Spark session" in text]
 
 
 def test_the_file_is_written_once_and_whole(tmp_path: Path) -> None:
