@@ -1,4 +1,4 @@
-"""What the budget was spent on: every noisy answer with its part, and answers of one kind together."""
+"""The use of the budget: every noisy answer with its part of the budget, and the answers grouped by kind."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Spending:
 
     Attributes:
         query: Its label.
-        group: What kind of answer it is, in words.
-        cells: Numbers in the answer.
-        noise: Standard deviation of the noise of one number, in `unit`; None where noise is not added to numbers.
+        group: The kind of answer, in words.
+        cells: How many numbers the answer has.
+        noise: Standard deviation of the noise of one number, in `unit`; None if the answer is a choice.
         unit: rows, units, or fixed-point units.
         share: Part of the budget, 0 to 1.
     """
@@ -43,11 +43,11 @@ class Group:
     """Answers of one kind.
 
     Attributes:
-        name: In words.
-        answers: How many.
-        cells: Numbers in all of them.
-        least: Smallest standard deviation of the noise, in `unit`; None where noise is not added to numbers.
-        most: Largest one.
+        name: The kind in words.
+        answers: Number of answers.
+        cells: How many numbers all answers have together.
+        least: Smallest standard deviation of the noise, in `unit`; None if the answers are choices.
+        most: Largest standard deviation of the noise, in `unit`.
         unit: rows, units, or fixed-point units.
         share: Part of the budget, 0 to 1.
     """
@@ -62,11 +62,11 @@ class Group:
 
 
 def spending(measurements: Sequence[Mapping[str, Any]], *, pure: bool) -> list[Spending]:
-    """Every noisy answer with its part of the budget, largest first.
+    """Return every noisy answer with its part of the budget, the largest first.
 
     Args:
         measurements: From the manifest.
-        pure: Whether epsilons add up; otherwise rho does.
+        pure: True if epsilons add up, False if rho does.
     """
     key = "nano_epsilon" if pure else "nano_rho"
     whole = max(sum(entry[key] for entry in measurements), 1)
@@ -85,7 +85,7 @@ def spending(measurements: Sequence[Mapping[str, Any]], *, pure: bool) -> list[S
 
 
 def groups(answers: Iterable[Spending]) -> list[Group]:
-    """Answers by kind, the largest part of the budget first."""
+    """Group answers by kind, the largest part of the budget first."""
     members: dict[str, list[Spending]] = {}
     for answer in answers:
         members.setdefault(answer.group, []).append(answer)
