@@ -128,9 +128,9 @@ class Binder:
             return self._refuse(path, f"found a list of {len(node.items)}, expected exactly {len(shapes)} values")
         values = []
         for index, (item, inner) in enumerate(zip(node.items, shapes, strict=True)):
-            place = f"{path}[{index}]"
-            self.lines[place] = item.line
-            values.append(self.bind(item, inner, place, key))
+            item_path = f"{path}[{index}]"
+            self.lines[item_path] = item.line
+            values.append(self.bind(item, inner, item_path, key))
         return REFUSED if any(value is REFUSED for value in values) else tuple(values)
 
     def _dict(self, node: Node, shape: DictShape, path: str, key: Key) -> Any:
@@ -138,9 +138,9 @@ class Binder:
             return self._refuse(path, f"found {describe(node)}, expected a mapping (key: value)")
         values = {}
         for name, (written, item) in node.entries.items():
-            place = _join(path, name)
-            self.lines[place] = written.line
-            values[name] = self.bind(item, shape.value, place, key)
+            key_path = _join(path, name)
+            self.lines[key_path] = written.line
+            values[name] = self.bind(item, shape.value, key_path, key)
         return REFUSED if any(value is REFUSED for value in values.values()) else values
 
     def _object(self, node: Node, shape: RecordShape | VariantShape, path: str) -> Any:
@@ -152,11 +152,11 @@ class Binder:
         if "type" not in node.entries:
             return self._refuse(path, f"the key 'type' is missing; it is one of {_listed(tags)}")
         written, value = node.entries["type"]
-        place = _join(path, "type")
-        self.lines[place] = written.line
+        key_path = _join(path, "type")
+        self.lines[key_path] = written.line
         if not isinstance(value, Scalar) or value.text not in tags:
             guess = _guess(value.text, tags) if isinstance(value, Scalar) else ""
-            return self._refuse(place, f"found {describe(value)}{guess}, expected one of {_listed(tags)}")
+            return self._refuse(key_path, f"found {describe(value)}{guess}, expected one of {_listed(tags)}")
         return self._record(node, tags[value.text], path, tagged=True)
 
     def _record(self, node: Mapping, cls: type, path: str, *, tagged: bool) -> Any:
@@ -165,16 +165,16 @@ class Binder:
         unnamed: list[int] = []
         values: dict[str, Any] = {}
         for name, (written, value) in node.entries.items():
-            place = _join(path, name)
+            key_path = _join(path, name)
             if name in allowed or (tagged and name == "type"):
-                self.lines[place] = written.line
+                self.lines[key_path] = written.line
             if name in allowed:
-                values[allowed[name].field] = self.bind(value, allowed[name].shape, place, allowed[name].key)
+                values[allowed[name].field] = self.bind(value, allowed[name].shape, key_path, allowed[name].key)
             elif not (tagged and name == "type"):
                 guess = _near(name, [other for other in allowed if other not in node.entries])
                 if guess:
-                    self.lines[place] = written.line
-                    self._refuse(place, f"unknown key{guess}")
+                    self.lines[key_path] = written.line
+                    self._refuse(key_path, f"unknown key{guess}")
                 else:
                     unnamed.append(written.line)
         if unnamed:

@@ -132,11 +132,11 @@ _CONDITIONS: Mapping[str, str] = {
 
 def _conditions() -> Iterator[Condition]:
     for department, listed in _CONDITIONS.items():
-        place = DEPARTMENTS.index(department)
+        index = DEPARTMENTS.index(department)
         for entry in listed.split("|"):
             code, weight, age, spread, sex, stay, emergency, trait = entry.split()
             typical = float(weight), float(age), float(spread)
-            yield Condition(code, place, *typical, sex.strip("-"), float(stay), float(emergency), trait.strip("-"))
+            yield Condition(code, index, *typical, sex.strip("-"), float(stay), float(emergency), trait.strip("-"))
 
 
 CONDITIONS = tuple(_conditions())
@@ -191,10 +191,10 @@ def _diagnoses(random: np.random.Generator, age: Floats, sex: Integers, traits: 
     weights = np.exp(-0.5 * ((age[:, None] - typical) / spread) ** 2) * np.array([c.weight for c in CONDITIONS])
     for code, letter in ((FEMALE, "M"), (MALE, "F")):
         weights[np.ix_(sex == code, [c.sex == letter for c in CONDITIONS])] = 0.0
-    for place, trait in enumerate(TRAITS[1:], start=1):
+    for index, trait in enumerate(TRAITS[1:], start=1):
         own = np.array([c.trait == trait for c in CONDITIONS])
         rare, often = (0.0, 400.0) if trait == "dialysis" else (0.08, 3.0)
-        weights[:, own] *= np.where(traits[:, place], often, rare)[:, None]
+        weights[:, own] *= np.where(traits[:, index], often, rare)[:, None]
     weights[:, [c.code == "R53" for c in CONDITIONS]] += 1e-9
     return _choose(random, weights)
 
@@ -310,7 +310,7 @@ def block_rows(seed: int, block: int, patients: int) -> pa.RecordBatch:
     diabetic, kidney = traits[:, TRAITS.index("diabetes")], traits[:, TRAITS.index("kidney")]
     pressure = 98 + 0.42 * np.minimum(age, 85) + 11 * traits[:, TRAITS.index("heart")] + random.normal(0, 12, rows)
     sugar = np.where(diabetic, random.gamma(9, 0.28, rows) + 5.4, random.normal(5.35, 0.3, rows))
-    coded = np.isin(condition, [place for place, c in enumerate(CONDITIONS) if c.code in ("E10", "E11", "E13")])
+    coded = np.isin(condition, [index for index, c in enumerate(CONDITIONS) if c.code in ("E10", "E11", "E13")])
     creatinine = np.exp(random.normal(-0.2, 0.22, rows) + 0.18 * (sex == MALE) + 0.95 * kidney + 0.004 * (age - 50))
 
     day = np.where(_hit(random, rows, 0.001), FUTURE_DAY, admitted)

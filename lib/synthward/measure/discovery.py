@@ -126,9 +126,9 @@ class Discovery:
         counted = kept_counts(self._rows(), columns, secrets.token_bytes(SECRET_BYTES))
         released: list[dict[str, int]] = [{} for _ in asked.asked]
         for chunk in _chunks(counted.toLocalIterator()):
-            for place, item in enumerate(asked.asked):
-                noisy = self._noisy(item, {row[TEXT]: row[PATIENTS] for row in chunk if row[PLACE] == place})
-                released[place] = item.released(released[place] | noisy)
+            for index, item in enumerate(asked.asked):
+                noisy = self._noisy(item, {row[TEXT]: row[PATIENTS] for row in chunk if row[PLACE] == index})
+                released[index] = item.released(released[index] | noisy)
         return released
 
     def _noisy(self, item: AskedCategories, exact: dict[str, int]) -> dict[str, int]:

@@ -41,7 +41,7 @@ class Layout:
         if len(set(queries)) != len(queries):
             raise ValueError("a pass measures each query once")
         scalars = [query for query in queries if not isinstance(query, Marginal)]
-        cell = {query: place for place, query in enumerate(scalars)}
+        cell = {query: index for index, query in enumerate(scalars)}
         sums = SumCells(
             population=cell.get(Population()),
             presence={query.attribute: cell[query] for query in scalars if isinstance(query, Presence)},
@@ -100,10 +100,10 @@ def exact_vector_frame(
     if layout.tables:
         population = layout.sums.population if layout.only_population else None
         parts.append(weighted_marginals(encoded, packing, layout.tables, unit.max_rows, WEIGHT_UNIT, tasks, population))
-    whole = parts[0]
+    total = parts[0]
     for part in parts[1:]:
-        whole = whole.unionAll(part)
-    return whole.groupBy("cell").agg(F.sum("value").alias("value"))
+        total = total.unionAll(part)
+    return total.groupBy("cell").agg(F.sum("value").alias("value"))
 
 
 def collect_vector(frame: DataFrame, cells: int) -> npt.NDArray[np.int64]:

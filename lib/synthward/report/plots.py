@@ -187,7 +187,7 @@ def _spots(bins: int) -> list[tuple[float, float]]:
     room = WIDTH - _SPECIAL_ROOM
     step = room / bins
     return [
-        *((place * step, step) for place in range(bins)),
+        *((index * step, step) for index in range(bins)),
         (WIDTH - (_SPECIAL_ROOM + _SPECIAL_WIDTH) / 2 + 4, _SPECIAL_WIDTH),
     ]
 
@@ -207,9 +207,9 @@ def _whisker(spot: tuple[float, float], share: Share, top: float) -> str:
 
 def _steps(spots: Sequence[tuple[float, float]], shares: Sequence[Share], top: float) -> str:
     path = []
-    for place, ((left, width), share) in enumerate(zip(spots, shares, strict=True)):
+    for index, ((left, width), share) in enumerate(zip(spots, shares, strict=True)):
         level = _n(HEIGHT * (1 - min(share.synthetic / top, 1.0)))
-        path.append(f"V{level}H{_n(left + width)}" if place else f"M{_n(left)} {level}H{_n(left + width)}")
+        path.append(f"V{level}H{_n(left + width)}" if index else f"M{_n(left)} {level}H{_n(left + width)}")
     return "".join(path)
 
 
@@ -225,10 +225,10 @@ def _ticks(bins: Sequence[Share], last: str) -> tuple[tuple[float, str, str], ..
 def shorten(text: str) -> str:
     """Shorten a text so that it fits into the label column. Wide characters count twice."""
     room = _LABEL_CELLS
-    for place, character in enumerate(text):
+    for index, character in enumerate(text):
         room -= 2 if unicodedata.east_asian_width(character) in "WF" else 1
         if room < 0:
-            return text[: max(place - 1, 1)].rstrip() + "…"
+            return text[: max(index - 1, 1)].rstrip() + "…"
     return text
 
 

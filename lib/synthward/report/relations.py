@@ -161,12 +161,12 @@ def pair_map(columns: Sequence[Mapping[str, Any]], found: Iterable[Relation]) ->
     side = max(SMALLEST_TILE, min(LARGEST_TILE, MAP_WIDTH // max(len(shown), 1)))
     tiles, strokes, labels = [], [], []
     for row, column in enumerate(shown):
-        for place, other in enumerate(shown[:row]):
+        for index, other in enumerate(shown[:row]):
             relation = pairs.get(frozenset((column["column"], other["column"])))
             if relation is None:
-                strokes.append(f"M{place * side + 2} {(row + 1) * side - 2}l{side - 4} {4 - side}")
+                strokes.append(f"M{index * side + 2} {(row + 1) * side - 2}l{side - 4} {4 - side}")
             else:
-                tiles.append(_tile(relation, place, row, side))
+                tiles.append(_tile(relation, index, row, side))
         tiles.append(_tile(_alone(column), row, row, side))
         labels.append(((row + 1) * side + 6.0, (row + 0.5) * side, shorten(column["column"]), str(column["column"])))
     longest = max((len(text) for _, _, text, _ in labels), default=0)
@@ -202,9 +202,9 @@ def _alone(column: Mapping[str, Any]) -> Relation:
     return Relation((column["column"],), column["cells"], column["tvd"], column["noise_tvd"], error, 1)
 
 
-def _tile(relation: Relation, place: int, row: int, side: int) -> Tile:
+def _tile(relation: Relation, index: int, row: int, side: int) -> Tile:
     number = f"{100 * relation.tvd:.1f}" if side >= READABLE_TILE else ""
-    return Tile(place * side, row * side, relation.shade, relation.noise > UNCERTAIN, number, relation.title)
+    return Tile(index * side, row * side, relation.shade, relation.noise > UNCERTAIN, number, relation.title)
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ def graph(drawn: Mapping[str, Any]) -> Graph:
     labels = {name: shorten(name) for name in around}
     linked = {name for edge in edges for name in edge[:2]}
     top = max((edge[2] for edge in edges), default=0.0) or 1.0
-    spots = {name: 2 * math.pi * place / len(around) - math.pi / 2 for place, name in enumerate(around)}
+    spots = {name: 2 * math.pi * index / len(around) - math.pi / 2 for index, name in enumerate(around)}
     nodes = tuple(_node(name, labels[name], spots[name], radius, name not in linked) for name in around)
     left, right = _extent(math.cos, labels, spots, radius)
     upper, lower = _extent(math.sin, labels, spots, radius)

@@ -138,21 +138,21 @@ def _budget(budget: Mapping[str, Any], epsilon: Decimal) -> dict[str, Any]:
         epsilon: The release's own epsilon.
     """
     cap, spent = Decimal(budget["cap_epsilon"]), Decimal(budget["spent_epsilon"])
-    whole = float(min(spent / cap, Decimal(1))) if cap > 0 else 1.0
+    spent_part = float(min(spent / cap, Decimal(1))) if cap > 0 else 1.0
     alone = Decimal(budget["alone_epsilon"]) if "alone_epsilon" in budget else None
     charges = budget.get("charges", 1)
-    own = whole if alone is None or charges == 1 or cap <= 0 else min(float(alone / cap), whole)
+    own = spent_part if alone is None or charges == 1 or cap <= 0 else min(float(alone / cap), spent_part)
     return {
         "alone": alone,
         "charges": charges,
         "counts_more": alone is not None and alone != epsilon,
         "own": round(100 * own, 2),
-        "others": round(100 * (whole - own), 2),
+        "others": round(100 * (spent_part - own), 2),
         "spent": spent,
         "cap": cap,
         "cap_delta": Decimal(budget["cap_delta"]),
         "remaining": Decimal(budget["remaining_epsilon"]),
-        "part": whole,
+        "part": spent_part,
     }
 
 

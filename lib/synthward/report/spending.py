@@ -69,7 +69,7 @@ def spending(measurements: Sequence[Mapping[str, Any]], *, pure: bool) -> list[S
         pure: True if epsilons add up, False if rho does.
     """
     key = "nano_epsilon" if pure else "nano_rho"
-    whole = max(sum(entry[key] for entry in measurements), 1)
+    total = max(sum(entry[key] for entry in measurements), 1)
     rows = [
         Spending(
             entry["query"],
@@ -77,7 +77,7 @@ def spending(measurements: Sequence[Mapping[str, Any]], *, pure: bool) -> list[S
             entry["cells"],
             entry["deviation"],
             _unit(entry["kind"]),
-            entry[key] / whole,
+            entry[key] / total,
         )
         for entry in measurements
     ]

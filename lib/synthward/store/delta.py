@@ -345,7 +345,7 @@ def _compare(
     read_back = [tuple(bytes(v) if isinstance(v, bytearray) else v for v in row) for row in found]
     pairs = list(zip(sorted(read_back, key=_as_text), sorted(wanted, key=_as_text), strict=True))
     differing = [
-        name for place, name in enumerate(names) if not all(_same(here[place], ours[place]) for here, ours in pairs)
+        name for index, name in enumerate(names) if not all(_same(here[index], ours[index]) for here, ours in pairs)
     ]
     if differing:
         raise IntegrityError(

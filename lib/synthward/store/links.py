@@ -101,7 +101,7 @@ def verify_chain(links: Iterable[Link]) -> list[str]:
     links = list(links)
     problems: list[str] = []
     before: Link | None = None
-    for place, link in enumerate(links):
+    for position, link in enumerate(links):
         problems += verify_link(link)
         if before is not None and link.key != before.key:
             problems.append(f"link {link.seq}: belongs to chain '{link.key}', not '{before.key}'")
@@ -110,7 +110,7 @@ def verify_chain(links: Iterable[Link]) -> list[str]:
         else:
             due = 0 if before is None else before.seq + 1
             if link.seq != due:
-                problems.append(f"expected link {due} at position {place}, found link {link.seq}")
+                problems.append(f"expected link {due} at position {position}, found link {link.seq}")
             if link.prev != (ORIGIN if before is None else before.hash):
                 problems.append(f"link {link.seq}: does not follow from the link before it")
         before = link
