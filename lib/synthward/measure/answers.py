@@ -19,7 +19,7 @@ from synthward.privacy.queries import Base, Clique, Query, Scores, Selection, ne
 Integers = npt.NDArray[np.int64]
 
 MAX_SCORE = 2**62
-"""Where scores to choose from are clipped, in exact integers and on both sides: a clipped score moves no more than an
+"""Scores of a selection are clipped at this exact integer, on both sides. A clipped score moves no more than an
 unclipped one."""
 
 
