@@ -26,7 +26,7 @@ SHORT_LIVED = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+Us
 
 
 def main() -> int:
-    """Runs the tour."""
+    """Run the tour and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--diabetes", type=Path, metavar="FILE", help="diabetic_data.csv or .csv.gz instead")
     options = parser.parse_args()
@@ -52,9 +52,9 @@ def main() -> int:
         farewell(ward, release, report)
         print(json.dumps(result_line(release, report)))
     except Exception as error:  # noqa: BLE001 - the text of an unexpected error may quote a cell
-        told = SafeError.of(error)
-        say(told.text)
-        return told.code
+        safe = SafeError.of(error)
+        say(safe.text)
+        return safe.code
     finally:
         if spark is not None:
             stop_session(spark)

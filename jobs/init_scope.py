@@ -2,7 +2,8 @@
 
     spark-submit --py-files synthward.zip jobs/init_scope.py populations/diabetes130.yaml --site site.yaml --by sam
 
-The file says whose budget it is and how large; the same again changes nothing, anything else is refused.
+The file says whose budget it is, and how large it is. Opening the same budget again changes nothing. Other terms are
+refused.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     spark-submit --py-files synthward.zip jobs/synthesize.py --site site.yaml --request request.yaml --run-key 2026-01
 
-Exit codes: 0 ok, 2 usage, 3 refused by policy, 4 budget, 5 gate failed, 1 anything else. `--result FILE` says
-the same in a file; on Databricks, where tasks have no exit codes, an exception carries it. Running it again is safe.
+Exit codes: 0 ok, 2 usage, 3 refused by policy, 4 budget, 5 gate failed, 1 anything else. `--result FILE` writes the
+same to a file. On Databricks tasks have no exit codes, so an exception has the code. Running the job again is safe.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from synthward.cli.main import run_job
 
 
 def arguments(words: list[str]) -> list[str]:
-    """`--request FILE` is the request; everything else is passed to `synthward run` as it is."""
+    """Turn `--request FILE` into the request argument. Pass all other words to `synthward run` unchanged."""
     parser = argparse.ArgumentParser(prog="synthesize.py", add_help=False, allow_abbrev=False)
     parser.add_argument("--request")
     options, others = parser.parse_known_args(words)

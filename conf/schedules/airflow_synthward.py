@@ -41,10 +41,10 @@ def synthward_encounters() -> None:
 
     @task
     def synthesize() -> str:
-        """Runs the job; what a retry cannot mend fails at once, and the release's table goes to XCom."""
+        """Run the job. If a retry cannot help, fail at once. The release's table goes to XCom."""
         due = get_current_context()["dag_run"].run_after
         result = RESULTS / f"synthward-{due:%Y-%m}.json"
-        result.unlink(missing_ok=True)  # what an earlier try left says nothing about this one
+        result.unlink(missing_ok=True)  # the result of an earlier try is not the result of this one
         words = ["--site", SITE, "--request", REQUEST, "--run-key", f"{due:%Y-%m}", "--result", str(result)]
         code = subprocess.run([*SUBMIT, *words], check=False).returncode
         if not result.exists():

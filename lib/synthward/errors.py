@@ -42,8 +42,8 @@ _AFTER_SEAL = "synthward_sealed_step"
 class SynthwardError(Exception):
     """Base of the tree.
 
-    `exit_code` is what the command line and the jobs return; `retryable` tells a scheduler whether the same command
-    again, with nothing changed, may end better.
+    The command line and the jobs return `exit_code`. `retryable` is True if the same command, with nothing changed, may
+    succeed in another try. Schedulers read it.
     """
 
     exit_code = 1
@@ -69,17 +69,17 @@ def after_seal(step: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class SafeError:
-    """What may be told of an error outside of the protected zone.
+    """The parts of an error that may leave the protected zone.
 
-    Of an error that is not of this module only the class and Spark's condition are told, because its text may quote a
-    cell; its text as well where it was raised after the last seal (`after_seal`).
+    For an error that this module does not define, these are only the class and Spark's condition, because its text may
+    quote a cell. If it was raised after the last seal (`after_seal`), its text is shown as well.
 
     Attributes:
         name: Class of the error.
         code: Exit code.
-        retryable: Whether the same command again, with nothing changed, may end better; of an error that is not of this
-            module by the tables of `conditions`, and only where they say so.
-        message: What was wrong and how to mend it.
+        retryable: True if the same command, with nothing changed, may succeed in another try. For an error that this
+            module does not define, the tables of `conditions` decide.
+        message: What was wrong and how to fix it.
     """
 
     name: str
@@ -89,7 +89,7 @@ class SafeError:
 
     @classmethod
     def of(cls, error: BaseException) -> SafeError:
-        """Of whatever ended a command."""
+        """Return the safe parts of any exception that ended a command."""
         name = type(error).__name__
         if isinstance(error, SynthwardError):
             return cls(name, error.exit_code, error.retryable, str(error))
@@ -113,21 +113,23 @@ class SafeError:
         return f"{self.name}: {self.message}"
 
 
-_MORE = "the text is withheld, it may quote protected values; --debug prints it for operators in the protected zone"
+_MORE = (
+    "the text is not shown, because it may quote protected values; operators in the protected zone see it with --debug"
+)
 
 
 class JobFailed(RuntimeError):
-    """Ends a notebook, or a job whose runner has no exit codes; its message begins with the code.
+    """Ends a notebook, or a job whose runner has no exit codes. Its message begins with the exit code.
 
-    Raise it `from None`: a traceback that shows what it came from would show texts that may quote a cell.
+    Raise it `from None`. Otherwise the traceback shows the first error, whose text may quote a cell.
     """
 
     @classmethod
     def of(cls, error: BaseException) -> JobFailed:
-        """The exception to raise for an error."""
-        told = SafeError.of(error)
-        again = "try again" if told.retryable else "trying again unchanged will not help"
-        return cls(f"exit code {told.code} ({told.name}; {again}): {told.message}")
+        """Return the exception to raise for an error."""
+        safe = SafeError.of(error)
+        again = "try again" if safe.retryable else "trying again unchanged will not help"
+        return cls(f"exit code {safe.code} ({safe.name}; {again}): {safe.message}")
 
 
 class UsageError(SynthwardError):
@@ -143,8 +145,8 @@ class Problem:
     Attributes:
         path: Dotted path of the key, for instance `attributes.age.bounds`.
         message: What was found, what is allowed, how to fix it.
-        file: The file it stands in, where known.
-        line: 1-based line, 0 where unknown.
+        file: The file, if known.
+        line: The line, counted from 1; 0 if unknown.
     """
 
     path: str
@@ -158,7 +160,7 @@ class Problem:
 
 
 class ConfigError(UsageError):
-    """A configuration file is wrong; carries every problem found, not only the first."""
+    """A configuration file is wrong. The error carries all problems found, not only the first."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
@@ -166,11 +168,14 @@ class ConfigError(UsageError):
 
 
 class SourceError(UsageError):
-    """A source cannot be read as the request says: missing column, wrong format, not pinnable, changed while read."""
+    """A source cannot be read as the request says.
+
+    For instance, a column is missing, the format is wrong, the source cannot be pinned, or it changed during the run.
+    """
 
 
 class PolicyRefused(SynthwardError):
-    """Policy says no: unapproved, expired, edited, too small a population, a purpose that is not on the list."""
+    """Policy refuses: no approval, expired, edited, a population that is too small, a purpose that is not listed."""
 
     exit_code = 3
 
@@ -186,15 +191,15 @@ class BudgetError(SynthwardError):
 
 
 class BudgetExceeded(BudgetError):
-    """The charge does not fit into what its scope or the policy has left."""
+    """The charge is larger than what is left of the scope's or the policy's limit."""
 
 
 class LedgerCorrupt(BudgetError):
-    """The ledger's chain is broken, cut or forked; the scope is frozen until a person has looked at it."""
+    """The ledger's chain is broken, cut or forked. The scope is frozen until a person has examined it."""
 
 
 class GateFailed(SynthwardError):
-    """A release did not pass its gates; its rows stay quarantined in the staging zone."""
+    """A release did not pass its gates. Its rows stay quarantined in the staging zone."""
 
     exit_code = 5
 
@@ -204,7 +209,7 @@ class EnvironmentProblem(SynthwardError):
 
 
 class StoreConflict(SynthwardError):
-    """Bounded retries against concurrent writers are used up; running the same command again is safe."""
+    """Concurrent writers came first until all retries were used up. It is safe to run the same command again."""
 
     retryable = True
 

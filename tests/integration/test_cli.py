@@ -136,7 +136,7 @@ def test_a_uri_gets_the_result_of_a_request_that_is_wrong(
         found = json.loads(part.read_text(encoding="utf-8"))
         assert (found["status"], found["code"], found["error"]) == ("invalid", 2, "ConfigError")
     assert code == 2
-    assert "holds other things than results of runs" in err
+    assert "holds other files than results of runs" in err
     after = sorted((path.name, path.stat().st_size) for path in (tmp_path / "results" / "table").iterdir())
     assert after == before
 

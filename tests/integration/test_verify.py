@@ -91,7 +91,7 @@ def test_a_run_that_stopped_after_its_seal_is_paid_for(
     sealed: Sealed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site = copied(sealed.root, tmp_path)
-    told = "1 scope(s) verified: chains whole, every seal and release is paid for\n"
+    told = "1 scope(s) verified: chains unbroken, a charge for every seal and release\n"
     assert verify(capsys, site) == verify(capsys, site, SCOPE) == (0, told)
 
 

@@ -113,7 +113,7 @@ def test_a_code_book_outside_of_the_set_is_refused(tmp_path: Path, patients: Pat
     text = refusal(request)
     assert "diabetes130.yaml:3: attributes.race.codebook: " in text
     assert "relative path" in text if how in ("absolute", "uri", "home") else "leads out of the folders" in text
-    assert "a code book lies in the folder of its domain file or below" in text
+    assert "a code book must be in the folder of its domain file or below" in text
 
 
 def test_a_link_inside_of_the_set_is_followed(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_the_set_of_a_request(tmp_path: Path, patients: Path) -> None:
         request.write_text(edited(("../domains/diabetes130.yaml", written)), encoding="utf-8")
         text = refusal(request)
         assert f"{request}:15: domain: '" in text
-        assert "a domain lies in the folder of its request or below" in text
+        assert "a domain must be in the folder of its request or below" in text
     other = tmp_path / "lab"
     other.mkdir()
     request = other / "r.yaml"
@@ -312,7 +312,7 @@ def test_titles_names_and_tickets_are_one_short_visible_line(key: str, text: str
 
 
 def test_a_column_name_is_one_visible_line() -> None:
-    with pytest.raises(ConfigError, match="the column's name holds"):
+    with pytest.raises(ConfigError, match="the column's name has"):
         bind('version: 1\nattributes:\n  "a\\0b": {type: boolean}\n', Domain)
 
 

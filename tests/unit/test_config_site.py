@@ -88,7 +88,7 @@ def test_locations_that_are_no_zone(location: str, tmp_path: Path) -> None:
 def test_a_zone_that_is_neither_is_refused_with_its_line(tmp_path: Path) -> None:
     [(line, path, message)] = refused(tmp_path, SITE.replace("./ledger", "ledger"))
     assert (line, path) == (4, "ledger")
-    assert "written ./ledger" in message
+    assert "beside this file as ./ledger" in message
 
 
 @pytest.mark.parametrize(

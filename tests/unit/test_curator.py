@@ -162,7 +162,7 @@ def test_another_round_under_a_sealed_name_is_refused(passes: list[str]) -> None
     build(seals, Plus(1)).answer(asked())
     items = asked().asked
     for others in (items[1:], (*items[:-2], items[-1], items[-2])):
-        with pytest.raises(IntegrityError, match="is sealed with other queries"):
+        with pytest.raises(IntegrityError, match="seal has other queries"):
             build(seals, Plus(1)).answer(replace(asked(), asked=others))
 
 
@@ -284,7 +284,7 @@ def test_a_selection_with_added_noise_is_refused(passes: list[str]) -> None:
 def test_a_prediction_of_another_size_is_refused(passes: list[str]) -> None:
     short = Scores((("sex",),), (np.zeros(3, dtype=np.int64),))
     asked_one = Round("one", (Asked(short, share_out(GAUSS, {short: 1.0})[short]),))
-    with pytest.raises(IntegrityError, match="predicts other numbers of cells"):
+    with pytest.raises(IntegrityError, match="predictions with other numbers of cells"):
         build(MemorySeals(), Choosing(5), charge=asked_one.charge).answer(asked_one)
     assert passes == []
 
@@ -391,7 +391,7 @@ def test_the_exact_curve_admits_only_what_it_was_computed_for(passes: list[str],
     asked_all = rounds()
     largest = 3 if place == 0 else 32
     curator = build(MemorySeals(), Choosing(5), charge=charge_of(*asked_all), cliques=(PAIR,), curve_cells=largest)
-    with pytest.raises(IntegrityError, match="outside of what the exact Gaussian curve"):
+    with pytest.raises(IntegrityError, match="does not meet the conditions of the exact Gaussian curve"):
         curator.answer(asked_all[place])
     assert passes == []
 
@@ -400,7 +400,7 @@ def test_the_exact_curve_admits_only_what_it_was_computed_for(passes: list[str],
 def test_the_exact_curve_admits_no_sum(passes: list[str], query: Query) -> None:
     """A sum may move by less than S, so that its noise may be too narrow for the bound on discreteness (PROOFS 4.8)."""
     asked_one = Round("one", (Asked(query, calibrated(query, TASK.unit, DOMAIN, "gaussian", 10**6)),))
-    with pytest.raises(IntegrityError, match="outside of what the exact Gaussian curve"):
+    with pytest.raises(IntegrityError, match="does not meet the conditions of the exact Gaussian curve"):
         build(MemorySeals(), Plus(1), charge=asked_one.charge, curve_cells=24).answer(asked_one)
     assert passes == []
     assert build(MemorySeals(), Plus(1), charge=asked_one.charge).answer(asked_one)

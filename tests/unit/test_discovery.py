@@ -218,7 +218,7 @@ def test_other_questions_do_not_take_the_seal(passes: list[Any]) -> None:
     seals = MemorySeals()
     build(seals, NoNoise()).answer(asked())
     for other in (asked(at_most=9), asked(column="room")):
-        with pytest.raises(IntegrityError, match="sealed with other questions"):
+        with pytest.raises(IntegrityError, match="seal has other questions"):
             build(seals, NoNoise()).answer(other)
 
 

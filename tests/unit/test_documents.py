@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from synthward.cli.main import build_parser
+from synthward.run.check import check_files
+from tutorial import steps
 
 FOLDERS = ("conf", "docs", "jobs", "lib", "notebooks", "tests", "tools")
 PLACEHOLDER = re.compile(r"[A-Z]{2,}|[*<>{}$]|\.\.\.")
@@ -35,7 +37,7 @@ def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPars
 def spoken(text: str) -> list[list[str]]:
     """The words behind `synthward` wherever a document shows a command, in a line of its own or in code."""
     code = re.findall(r"`(?:\.venv/bin/)?synthward ([a-z][^`]*)`", text)
-    lines = re.findall(r"^(?: {4,}|\$ )(?:\.venv/bin/)?synthward ([a-z].*(?:\\\n.*)*)$", text, re.MULTILINE)
+    lines = re.findall(r"^(?: {4,}|\$ |)(?:\.venv/bin/)?synthward ([a-z].*(?:\\\n.*)*)$", text, re.MULTILINE)
     return [shlex.split(command.replace("\\\n", " ").split(" # ")[0]) for command in (*code, *lines)]
 
 
@@ -87,6 +89,18 @@ def test_targets_of_make_that_documents_name_are_there(root: Path) -> None:
         for target in re.findall(r"(?:`|^ {4,})make ([a-z][a-z0-9-]+)", page.read_text("utf-8"), re.MULTILINE)
     }
     assert not {(page, target) for page, target in named if target not in targets}
+
+
+def test_files_of_the_tutorial_pass_the_check_that_it_shows(root: Path, tmp_path: Path) -> None:
+    for step in steps(root):
+        if step.name:
+            step.save(tmp_path)
+    files = sorted(tmp_path.glob("*.yaml"))
+    assert len(files) == 5
+    checked = check_files(files, tmp_path / "site.yaml")
+    assert [one.path for one in checked if not one.ok] == []
+    notes = [note for one in checked for note in one.notes]
+    assert "to be approved by privacy_officer" in notes
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def test_a_changed_jar_is_refused_by_its_name(tmp_path: Path, prefix: str) -> No
     changed = put(tmp_path / "changed", *(f"{prefix}{name}" for name in PAIR))
     for jar in changed:
         jar.write_bytes(b"something else")
-    with pytest.raises(EnvironmentProblem, match="not that of the published JAR") as caught:
+    with pytest.raises(EnvironmentProblem, match="differs from that of the published JAR") as caught:
         digests.check_jars(changed, lock)
     assert all(str(jar) in str(caught.value) for jar in changed)
 
@@ -78,7 +78,7 @@ def test_no_jvm_is_started_with_a_changed_jar(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(session, "find_java", lambda environ: None)
     monkeypatch.setattr(session, "_start_classic", lambda settings: pytest.fail("started"))
     before = dict(os.environ)
-    with pytest.raises(EnvironmentProblem, match="not that of the published JAR"):
+    with pytest.raises(EnvironmentProblem, match="differs from that of the published JAR"):
         session._started("test", "local[1]", {}, connect=False)
     assert dict(os.environ) == before
 
@@ -102,7 +102,7 @@ def test_a_session_ends_when_what_was_fetched_is_not_the_published_jar(
     monkeypatch.setattr(jars, "plan_for", lambda environ, conf: plan)
     monkeypatch.setattr(session, "find_java", lambda environ: None)
     monkeypatch.setattr(session, "_start_classic", start)
-    with pytest.raises(EnvironmentProblem, match="not that of the published JAR"):
+    with pytest.raises(EnvironmentProblem, match="differs from that of the published JAR"):
         session._started("test", "yarn", {}, connect=False)
     assert ended == [True]
 

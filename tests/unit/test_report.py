@@ -526,7 +526,7 @@ def test_independent_columns_are_said_to_be_so(body: dict[str, Any]) -> None:
     body["model"]["graph"]["edges"] = []
     shown = page(body)
     assert "No two columns were measured together" in shown.text
-    assert "each column was drawn on its own" in shown.text
+    assert "each column was drawn independently of all others" in shown.text
     assert not [a for _, a in shown.tags if a.get("class") in ("map", "graph")]
 
 

@@ -47,7 +47,9 @@ from synthward.store.links import ORIGIN, Link
 from trial import TestSite, heard, plan_of
 
 START = dt.datetime(2026, 1, 15, 9, 0, tzinfo=dt.UTC)
-WITHHELD = "the text is withheld, it may quote protected values; --debug prints it for operators in the protected zone"
+WITHHELD = (
+    "the text is not shown, because it may quote protected values; operators in the protected zone see it with --debug"
+)
 LATER = START + dt.timedelta(minutes=3)
 
 
@@ -165,7 +167,7 @@ def test_no_session_is_opened_without_need(opened: Opened, tmp_path: Path) -> No
     with heard() as messages:
         ResultFile("hdfs://host/result", opened).write_failure(Terminated())
     assert opened.events == []
-    assert [text for text in messages if "there is no session that could" in text]
+    assert [text for text in messages if "there is no Spark session" in text]
 
 
 def test_the_file_is_written_once_and_whole(tmp_path: Path) -> None:

@@ -292,7 +292,7 @@ def test_rows_never_replace_or_follow_anything(tmp_path: Path) -> None:
     (tmp_path / "nowhere.csv").symlink_to(tmp_path / "none.csv")
     (tmp_path / "folder.csv").mkdir()
     for name in ("there.csv", "link.csv", "nowhere.csv", "folder.csv"):
-        with pytest.raises(UsageError, match=r"--out: .*(never replaces|through links|is no file)"):
+        with pytest.raises(UsageError, match=r"--out: .*(never replaces|through links|is not a file)"):
             write_rows(model, tmp_path / name, 5, 1, None)
     assert (tmp_path / "there.csv").read_text(encoding="utf-8") == "mine"
     assert not (tmp_path / "none.csv").exists()

@@ -80,7 +80,7 @@ def test_a_driver_that_came_with_a_zip_sends_that(opened: Any, tmp_path: Path, m
 def test_a_server_that_takes_no_files_is_left_to_preflight(opened: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="synthward"):
         opened(Remote(PySparkException("not here")))
-    assert "the Connect server took no package" in caplog.text
+    assert "the Connect server did not accept the package" in caplog.text
 
 
 def test_on_databricks_the_wheel_is_installed_and_nothing_is_sent(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:

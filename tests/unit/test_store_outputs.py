@@ -91,7 +91,7 @@ def test_folders_for_reports(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name in ("there", "new", "new/deep"):
         require_folder(tmp_path / name, {}, "--report-dir")
-    for name, words in (("link", "is a link"), ("file", "is no folder")):
+    for name, words in (("link", "is a link"), ("file", "is not a folder")):
         with pytest.raises(UsageError, match=words):
             require_folder(tmp_path / name, {}, "--report-dir")
 

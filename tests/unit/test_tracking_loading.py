@@ -141,8 +141,8 @@ def test_a_model_without_tags_needs_the_manifests_digest(logged: Logged) -> None
         ("/tmp/model", None, "use models:/NAME@ALIAS"),
         ("models:/a/b/c", None, "use models:/NAME@ALIAS"),
         (f"{NAME}@current", "abc", "64 hexadecimal digits"),
-        (f"{NAME}@none", None, "MLflow gives no model"),
-        ("runs:/" + "0" * 32, None, "MLflow gives no model"),
+        (f"{NAME}@none", None, "MLflow returns no model"),
+        ("runs:/" + "0" * 32, None, "MLflow returns no model"),
     ],
 )
 def test_what_cannot_be_found_is_said(logged: Logged, address: str, digest: str | None, message: str) -> None:
@@ -151,7 +151,7 @@ def test_what_cannot_be_found_is_said(logged: Logged, address: str, digest: str 
 
 
 def test_a_mistyped_database_is_not_made(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is not there"):
+    with pytest.raises(UsageError, match="does not exist"):
         synthward.load_model(f"{NAME}@current", tracking_uri=f"sqlite:///{tmp_path}/none.db")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""`synthward budget open|add|show|history|verify` and `synthward exposure`: the accounts of populations."""
+"""`synthward budget open|add|show|history|verify` and `synthward exposure`: the budgets of populations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from synthward.config.text import shown
 from synthward.errors import UsageError
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from synthward.ledger.scopes import ScopeState
     from synthward.spec.population import Table
 
@@ -27,7 +25,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     opening = actions.add_parser("open", parents=[common], help="open the budget of a population, once")
     opening.add_argument(
         "population",
-        help="population file; or, where policy allows it, the name of a scope that is bound to no source, with "
+        help="population file; or, if policy allows it, the name of a scope that is bound to no source, with "
         "--epsilon, --delta and --patients",
     )
     opening.add_argument("--by", required=True, help="who opens it")
@@ -46,12 +44,14 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     adding.add_argument("source", help="path or catalog name of the table")
     adding.add_argument("--format", choices=("delta", "parquet", "csv"), default="delta")
     adding.add_argument("--by", required=True, help="who adds it")
-    adding.add_argument("--reason", required=True, help="why it is about the same people")
+    adding.add_argument("--reason", required=True, help="why the table is about the same people")
     adding.add_argument("--like", default=None, help="location of an owned source that has the same key and path")
-    adding.add_argument("--opt-outs", metavar="KEY", default=None, help="it is the list of opt-outs, with ids in KEY")
+    adding.add_argument(
+        "--opt-outs", metavar="KEY", default=None, help="the table is the list of opt-outs; column KEY has the ids"
+    )
     adding.set_defaults(command=add_source)
 
-    show = actions.add_parser("show", parents=[common], help="accounts of one scope, with its sources, or of all")
+    show = actions.add_parser("show", parents=[common], help="budget of one scope, with its sources, or of all scopes")
     show.add_argument("scope", nargs="?", default=None)
     show.set_defaults(command=show_scopes)
 
@@ -66,7 +66,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     verify.set_defaults(command=verify_scopes)
 
     exposure = commands.add_parser(
-        "exposure", parents=[common], help="what the releases of all scopes together can tell about one person"
+        "exposure", parents=[common], help="privacy loss of one person over the releases of all scopes together"
     )
     exposure.add_argument(
         "--delta", type=decimal, default=None, help="delta of the total (default: sum of the scopes')"
@@ -75,7 +75,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def open_scope(options: argparse.Namespace) -> int:
-    """Opens a scope; the same terms again change nothing."""
+    """Open a scope. Opening it again with the same terms changes nothing."""
     unbound = {"--epsilon": options.epsilon, "--delta": options.delta, "--patients": options.patients}
     given = [name for name, value in unbound.items() if value is not None]
     if options.unit is not None and not given:
@@ -87,8 +87,8 @@ def open_scope(options: argparse.Namespace) -> int:
         extra = "--source belongs to a population file" if options.source is not None else ""
         lacking = f"{', '.join(missing)} missing" if missing else ""
         raise UsageError(
-            f"budget open: {', '.join(filter(None, [lacking, extra]))}; give a population file alone, or for a scope "
-            "that is bound to no source its name with --epsilon, --delta and --patients"
+            f"budget open: {', '.join(filter(None, [lacking, extra]))}; give only a population file; or, for a scope "
+            "that is bound to no source, give its name with --epsilon, --delta and --patients"
         )
     return _report(options, _open_unbound(options))
 
@@ -126,11 +126,11 @@ def _report(options: argparse.Namespace, state: ScopeState) -> int:
 
 
 def add_source(options: argparse.Namespace) -> int:
-    """Adds a table to a scope; the same one again changes nothing."""
+    """Add a table to a scope. Adding the same table again changes nothing."""
     from synthward.cli.sessions import ward
 
     if options.like is not None and options.opt_outs is not None:
-        raise UsageError("budget add: --like is for a source, --opt-outs for the list of opt-outs; give one of them")
+        raise UsageError("budget add: --like is for a source, --opt-outs for a list of opt-outs; give one of them")
     table = _table(options)
     with ward(options, "synthward budget add") as opened:
         if options.opt_outs is not None:
@@ -149,7 +149,7 @@ def _table(options: argparse.Namespace) -> Table:
 
 
 def _located(location: str, form: str) -> Table:
-    """A table by what was typed: with a slash, or naming something on this machine, it is a path."""
+    """Return a table from a typed text. The text is a path if it has a slash or names a file of this machine."""
     from synthward.spec.population import Table
 
     is_path = "/" in location or Path(location).exists()
@@ -160,7 +160,7 @@ def _located(location: str, form: str) -> Table:
 
 
 def show_scopes(options: argparse.Namespace) -> int:
-    """Prints the accounts."""
+    """Print the budgets."""
     from synthward.cli.sessions import ward
 
     with ward(options, "synthward budget show") as opened:
@@ -178,7 +178,7 @@ def show_scopes(options: argparse.Namespace) -> int:
 
 
 def _owned(state: ScopeState) -> list[str]:
-    """What a scope owns, a line each."""
+    """Return one line for each thing that a scope owns."""
     from synthward.spec.patient_id import shape_words
 
     people = state.people
@@ -199,7 +199,7 @@ def _owned(state: ScopeState) -> list[str]:
 
 
 def show_exposure(options: argparse.Namespace) -> int:
-    """Prints one person's total over all scopes."""
+    """Print one person's total over all scopes."""
     from synthward.cli.sessions import ward
 
     with ward(options, "synthward exposure") as opened:
@@ -218,13 +218,8 @@ def show_exposure(options: argparse.Namespace) -> int:
     return 0
 
 
-def _plain(number: Decimal) -> str:
-    """A number without trailing zeros."""
-    return "more than delta allows" if number.is_infinite() else f"{number.normalize():f}"
-
-
 def show_history(options: argparse.Namespace) -> int:
-    """Prints every charge with the running account."""
+    """Print every charge with the budget after it."""
     from synthward.cli.sessions import ward
 
     with ward(options, "synthward budget history") as opened:
@@ -240,7 +235,7 @@ def show_history(options: argparse.Namespace) -> int:
 
 
 def verify_scopes(options: argparse.Namespace) -> int:
-    """Checks chains and receipts; every problem is printed."""
+    """Check chains and receipts. Print every problem."""
     from synthward.cli.sessions import ward
     from synthward.errors import LedgerCorrupt
 
@@ -251,5 +246,5 @@ def verify_scopes(options: argparse.Namespace) -> int:
         print(shown(f"{scope}: {problem}"), file=sys.stderr)
     if problems:
         return LedgerCorrupt.exit_code
-    print(f"{len(found)} scope(s) verified: chains whole, every seal and release is paid for")
+    print(f"{len(found)} scope(s) verified: chains unbroken, a charge for every seal and release")
     return 0

@@ -1,4 +1,4 @@
-"""`synthward report`, `history`, `doctor`, `domain draft`: looking at what is there."""
+"""`synthward report`, `history`, `doctor`, `domain draft`: commands that show things and change nothing."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     report.add_argument("--artifact", choices=ARTIFACTS, default=ARTIFACTS[0], help="what to extract")
     report.set_defaults(command=extract_report)
 
-    history = commands.add_parser("history", parents=[common], help="how far a run has come, and what to do about it")
+    history = commands.add_parser("history", parents=[common], help="show how far a run came, and what to do next")
     history.add_argument("run", help="run id")
     history.set_defaults(command=show_history)
 
-    doctor = commands.add_parser("doctor", parents=[common], help="check this machine, and say how to mend it")
+    doctor = commands.add_parser("doctor", parents=[common], help="check this machine, and say how to fix it")
     doctor.set_defaults(command=diagnose)
 
     domain = commands.add_parser("domain", help="work on domain files")
@@ -39,15 +39,15 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
         "--format",
         choices=("delta", "parquet", "csv"),
         default=None,
-        help="format of a path (default: as its names say)",
+        help="format of a path (default: from the file names)",
     )
-    draft.add_argument("--header", action="store_true", help="of CSV files: the first line holds the columns' names")
+    draft.add_argument("--header", action="store_true", help="for CSV files: the first line has the columns' names")
     draft.add_argument("--out", type=Path, default=None, help="file to write (default: stdout)")
     draft.set_defaults(command=draft_domain)
 
 
 def extract_report(options: argparse.Namespace) -> int:
-    """Writes an artifact to a file."""
+    """Write an artifact to a file."""
     from synthward.cli.sessions import known_zones, ward
     from synthward.store.outputs import require_writable, write_output
 
@@ -60,7 +60,7 @@ def extract_report(options: argparse.Namespace) -> int:
 
 
 def show_history(options: argparse.Namespace) -> int:
-    """Prints the journal of a run; on stderr each try of it, and what its state means."""
+    """Print the journal of a run. Print each try of the run, and the meaning of its state, on stderr."""
     from synthward.cli.sessions import ward
     from synthward.records.journal import detail_in, fold
     from synthward.run.journal import advice
@@ -73,9 +73,9 @@ def show_history(options: argparse.Namespace) -> int:
     for link in links:
         print(shown(f"{link.seq:>3} {link.at:<28} {link.kind:<10} {detail_in(link.facts)}"))
     for row in tries:
-        told = f": {row['error']}: {row['message']}" if row["error"] else ""
+        reason = f": {row['error']}: {row['message']}" if row["error"] else ""
         print(
-            shown(f"try {row['started_at']} {row['status']} (exit code {row['code']}){told}"),
+            shown(f"try {row['started_at']} {row['status']} (exit code {row['code']}){reason}"),
             file=sys.stderr,
         )
     repeats = bool(tries) and tries[-1]["status"] == "failed" and not tries[-1]["retryable"]
@@ -84,7 +84,7 @@ def show_history(options: argparse.Namespace) -> int:
 
 
 def diagnose(options: argparse.Namespace) -> int:
-    """Prints findings and fixes; 0 when all is well."""
+    """Print findings and fixes. Return 0 if there is no failure."""
     from pyspark.sql import SparkSession
 
     from synthward.run.doctor import render
@@ -110,7 +110,7 @@ def diagnose(options: argparse.Namespace) -> int:
 
 
 def draft_domain(options: argparse.Namespace) -> int:
-    """Drafts a domain from a schema; reads no rows (of a CSV file the header line)."""
+    """Draft a domain from a schema. No rows are read; from a CSV file only the header line is read."""
     from synthward.cli.sessions import known_zones, session
     from synthward.run.drafting import draft_domain as drafted
     from synthward.store.outputs import require_writable, write_output

@@ -16,21 +16,21 @@ STYLES = ("text", "json")
 
 
 class Terminated(BaseException):
-    """SIGTERM has arrived: the platform wants the driver to end."""
+    """SIGTERM has arrived: the platform asks the driver to end."""
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, message, and the facts that a record carries."""
+    """Writes one JSON object for each line: time, level, message, and the facts of the log record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """See `logging.Formatter.format`; tracebacks are left to stderr, their texts may quote cells."""
+        """See `logging.Formatter.format`. Tracebacks are left out, because their texts may quote cells."""
         at = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
         facts = getattr(record, "facts", {})
         return json.dumps({"at": at, "level": record.levelname, "message": record.getMessage(), **facts})
 
 
 def log_to_stderr(*, quiet: bool, style: str = "text") -> None:
-    """Progress lines of the package on stderr; warnings only when quiet."""
+    """Send the package's progress lines to stderr. If `quiet`, send warnings only."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
     handler.setFormatter(JsonLines() if style == "json" else text)
@@ -41,19 +41,19 @@ def log_to_stderr(*, quiet: bool, style: str = "text") -> None:
 
 
 def show_progress() -> None:
-    """Shows the progress of runs in a notebook, as the command line does: one line a step, on stderr.
+    """Show the progress of runs in a notebook as on the command line: one line for each step, on stderr.
 
-    For notebooks, where nobody else sets up the log; to be called once, and harmless when called again. A program with
-    a log of its own leaves it out: the logger `synthward` is an ordinary one.
+    Call it once in a notebook, because a notebook sets up no log. Further calls do no harm. A program with its own log
+    does not need it: the logger `synthward` is an ordinary logger.
     """
     log_to_stderr(quiet=False)
 
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM raises `Terminated` in the main thread, so that sessions are stopped and results written on the way out.
+    """Let SIGTERM raise `Terminated` in the main thread, so that sessions are stopped and results are written.
 
-    Nothing depends on it: a driver that is killed outright can be resumed just the same.
+    No guarantee depends on it: the run of a killed driver can be resumed in the same way.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

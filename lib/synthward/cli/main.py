@@ -23,16 +23,16 @@ from synthward.errors import JobFailed, SafeError
 logger = logging.getLogger(__name__)
 
 ENDINGS = (Exception, KeyboardInterrupt, Terminated)
-"""What never leaves a command as it is: Python would print its text, which may quote a cell."""
+"""Exceptions that never leave a command unchanged. Python would print their text, which may quote a cell."""
 
 Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run one command.
 
     Args:
-        arguments: Words after the program's name; default: those of the process.
+        arguments: The words after the program's name; default: those of the process.
 
     Returns:
         The exit code.
@@ -45,11 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_job(arguments: Sequence[str]) -> None:
-    """Runs one command as a job: the process ends with the exit code, or with an exception where there are none.
+    """Run one command as a job. The process ends with the exit code, or with an exception if the platform has none.
 
     Raises:
         SystemExit: The command failed.
-        JobFailed: The command failed on Databricks, where a task has no exit code but shows its exception.
+        JobFailed: The command failed on Databricks. There a task has no exit code, but shows its exception.
     """
     from synthward.spark.jars import DATABRICKS_VARIABLE
 
@@ -65,7 +65,7 @@ def run_job(arguments: Sequence[str]) -> None:
         _say(options, error)
         raise JobFailed.of(error) from None
     if code:
-        raise JobFailed(f"exit code {code}: what was wrong is on stderr")
+        raise JobFailed(f"exit code {code}: the reason is on stderr")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -83,24 +83,24 @@ def _execute(options: argparse.Namespace) -> int:
 
 
 def _say(options: argparse.Namespace, error: BaseException) -> int:
-    """The last words of a command that failed, on stderr; the traceback only where it was asked for.
+    """Print why a command failed on stderr. Print the traceback only with --debug.
 
     Returns:
         The exit code.
     """
-    told = SafeError.of(error)
+    safe = SafeError.of(error)
     if options.debug:
         traceback.print_exception(error, file=sys.stderr)
     if options.log_format == "json":
-        logger.error(told.text, extra={"facts": {"event": "end", "code": told.code}})
+        logger.error(safe.text, extra={"facts": {"event": "end", "code": safe.code}})
     else:
-        # Each line by itself: a list of problems has many, and none of them moves the cursor.
-        print("\n".join(map(shown, f"synthward: {told.text}".split("\n"))), file=sys.stderr)
-    return told.code
+        # Each line is escaped by itself: a list of problems keeps its lines, and no line moves the cursor.
+        print("\n".join(map(shown, f"synthward: {safe.text}".split("\n"))), file=sys.stderr)
+    return safe.code
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands; importing it needs neither Spark nor numpy."""
+    """Return the parser of all commands. Importing it needs neither Spark nor numpy."""
     parser = argparse.ArgumentParser(
         prog="synthward", description="Governed, differentially private synthetic health data on Apache Spark."
     )

@@ -15,29 +15,29 @@ SITE_VARIABLE = "SYNTHWARD_SITE"
 
 
 def common() -> argparse.ArgumentParser:
-    """Options that every command takes."""
+    """Return the options of every command."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress lines on stderr")
     parser.add_argument("--log-format", choices=STYLES, default=STYLES[0], help="form of the lines on stderr")
     parser.add_argument(
         "--debug",
         action="store_true",
-        help="on failure the traceback on stderr; it may show PROTECTED VALUES: in the protected zone only",
+        help="on failure, print the traceback on stderr; it may show PROTECTED VALUES: only for the protected zone",
     )
     parser.add_argument("--site", type=Path, default=None, help=f"site file (default: ${SITE_VARIABLE})")
-    parser.add_argument("--master", default=None, help="Spark master (default: what spark-submit says, or local[*])")
-    parser.add_argument("--remote", default=None, help="Spark Connect address, or local[N] for a server of its own")
+    parser.add_argument("--master", default=None, help="Spark master (default: from spark-submit, or local[*])")
+    parser.add_argument("--remote", default=None, help="Spark Connect address, or local[N] for a new local server")
     return parser
 
 
 def given_site(options: argparse.Namespace) -> Path | None:
-    """The site file from --site or the environment; None where neither is given."""
+    """Return the site file from --site or the environment; None if neither is given."""
     found = options.site or os.environ.get(SITE_VARIABLE)
     return Path(found) if found else None
 
 
 def site_path(options: argparse.Namespace) -> Path:
-    """The site file from --site or the environment.
+    """Return the site file from --site or the environment.
 
     Raises:
         UsageError: Neither is given.
@@ -49,7 +49,7 @@ def site_path(options: argparse.Namespace) -> Path:
 
 
 def decimal(text: str) -> Decimal:
-    """A finite decimal of at least 0, for argparse."""
+    """Parse a finite decimal of at least 0, for argparse."""
     try:
         number = Decimal(text)
     except InvalidOperation:
@@ -60,7 +60,7 @@ def decimal(text: str) -> Decimal:
 
 
 def day(text: str) -> dt.date:
-    """A date, for argparse."""
+    """Parse a date, for argparse."""
     try:
         return dt.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=dt.UTC).date()
     except ValueError:

@@ -1,4 +1,4 @@
-"""`--result URI`: how a run ended, as a JSON file, for runners that pass on neither exit code nor stdout."""
+"""`--result URI`: a JSON file that says how a run ended. For runners that pass on neither exit code nor stdout."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_RESULTS = 1000
-"""Results in one folder, beyond which another one has to be named."""
+"""Largest number of results in one folder. After that, the user must name another folder."""
 
 
 class ResultFile:
-    """The file; written once, whatever happens."""
+    """The result file. It is written once, also if the command fails."""
 
     def __init__(
         self,
@@ -34,17 +34,18 @@ class ResultFile:
         session: Callable[[], AbstractContextManager[SparkSession]],
         zones: Mapping[str, str] = {},
     ) -> None:
-        """Writes nothing yet, and refuses what must not be written before anything runs.
+        """Check the target before anything runs. Nothing is written yet.
 
         Args:
-            target: A path of the driver's machine, `file:` included, or any URI that the session can write; None for no
-                file.
-            session: Opens a session, for a command that failed before it had one and whose result only Spark can write.
+            target: A path of the driver's machine, also with `file:`, or any URI that the session can write; None for
+                no file.
+            session: Opens a session. Needed if the command fails before it has a session and only Spark can write the
+                result.
             zones: Location of each zone of the site, by name.
 
         Raises:
-            UsageError: The target lies in a zone or around one, is a folder or a link, or is a file that no result of
-                ours is in.
+            UsageError: The target is inside or around a zone, is a folder or a link, or is a file without a result of
+                ours.
         """
         self._target = target
         self._session = session
@@ -59,10 +60,10 @@ class ResultFile:
             require_outside(target, zones, "--result")
 
     def require_new(self, spark: SparkSession) -> None:
-        """Looks, with the session of a run that has not begun, whether the URI is free for a result.
+        """Check that the URI is free for a result. This uses the run's session, before the run begins.
 
         Raises:
-            UsageError: Something else than results of ours is there; nothing will be written.
+            UsageError: The URI holds other things than results of ours. Nothing will be written.
         """
         if self._done or self._target is None or _local(self._target) is not None:
             return
@@ -73,15 +74,15 @@ class ResultFile:
             raise
 
     def write(self, result: RunResult, spark: SparkSession | None) -> None:
-        """Writes a result; a failure to do so is a warning, because the run has ended as it has.
+        """Write a result. If this fails, there is only a warning, because the end of the run does not change.
 
         Args:
             result: The result.
-            spark: The session of the run; None where there is none, and no time to open one.
+            spark: The session of the run; None if there is none and no time to open one.
 
-        On the driver's machine this is a file, put there in one move; it takes the place of an earlier result and of
-        nothing else. Elsewhere Spark writes it, as Spark writes: a folder with one text file in it, to which each
-        further execution adds one. Nothing that is there is ever deleted.
+        On the driver's machine the result is a file, written in one step. It replaces an earlier result and nothing
+        else. Elsewhere Spark writes a folder with one text file. Each further execution adds a file. Existing files are
+        never deleted.
         """
         if self._done or self._target is None:
             return
@@ -94,15 +95,15 @@ class ResultFile:
             elif spark is not None:
                 _write_by(spark, result.text, self._target)
             else:
-                logger.warning("--result %s was not written: there is no session that could", self._target)
-        except Exception as error:  # noqa: BLE001 - the run's own end is what counts
+                logger.warning("--result %s was not written: there is no Spark session", self._target)
+        except Exception as error:  # noqa: BLE001 - only the run's own end matters
             logger.warning("--result %s was not written (%s)", self._target, type(error).__name__)
 
     def write_failure(self, error: BaseException) -> None:
-        """Writes the result of a command that failed before it had a run, unless one is written.
+        """Write the result of a command that failed before its run began, unless a result is already written.
 
-        A scheduler that asks for a URI has no other way to learn of a request that is wrong, so that a session is
-        opened for it; a signal leaves no time for one.
+        If the target is a URI, a session is opened, because the scheduler has no other way to learn that a request is
+        wrong. After a signal there is no time to open one.
         """
         from synthward.run.result import RunResult
 
@@ -115,7 +116,7 @@ class ResultFile:
         try:
             with self._session() as spark:
                 self.write(result, spark)
-        except Exception as trouble:  # noqa: BLE001 - the command's own end is what counts
+        except Exception as trouble:  # noqa: BLE001 - only the command's own end matters
             logger.warning("--result %s was not written: no session (%s)", self._target, type(trouble).__name__)
 
 
@@ -125,27 +126,27 @@ def _write_by(spark: SparkSession, text: str, target: str) -> None:
 
 
 def _require_free(spark: SparkSession, target: str) -> str:
-    """How Spark may write to a URI: `error` where nothing is, `append` (one more file) where only results of ours are.
+    """Return Spark's write mode for a URI: `error` if nothing is there, `append` (one more file) after results of ours.
 
     Raises:
-        UsageError: Something else is there.
+        UsageError: Other files are there.
     """
     try:
         lines = [row[0] for row in spark.read.text(target).limit(MOST_RESULTS + 1).collect()]
-    except Exception as error:  # noqa: BLE001 - its condition decides; classes differ between engines
+    except Exception as error:  # noqa: BLE001 - the condition decides; classes differ between engines
         if condition_of(error).startswith("PATH_NOT_FOUND"):
             return "error"
-        raise UsageError(f"--result: {target} cannot be looked at ({kind_of(error)}); name a new place") from None
+        raise UsageError(f"--result: {target} cannot be read ({kind_of(error)}); name a new location") from None
     if not lines or len(lines) > MOST_RESULTS or not all(is_result(line) for line in lines):
         raise UsageError(
-            f"--result: {target} exists and holds other things than results of runs, or more than {MOST_RESULTS}; an "
-            "output never replaces anything. Name a new place"
+            f"--result: {target} exists and holds other files than results of runs, or more than {MOST_RESULTS} "
+            "results; an output never replaces anything. Name a new location"
         )
     return "append"
 
 
 def _local(target: str) -> Path | None:
-    """The file that a target names on this machine."""
+    """Return the file that a target names on this machine; None if it names none."""
     from synthward.store.places import local_path
 
     return local_path(target) if has_scheme(target) else Path(target).absolute()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     run = commands.add_parser("run", parents=[common], help="run an approved request to a published release")
     _request_arguments(run)
     _key_argument(run)
@@ -50,14 +50,14 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
         type=day,
         default=None,
         metavar="DATE",
-        help="last day it counts (default: as long as policy allows)",
+        help="last day on which it is valid (default: as long as policy allows)",
     )
     approve.add_argument("--decision", choices=("approve", "reject", "revoke"), default="approve")
     approve.add_argument("--note", default="", help="the person's remark")
     approve.set_defaults(command=approve_request)
 
     check = commands.add_parser(
-        "check", parents=[common], help="check configuration files, with --site against policy; starts no Spark"
+        "check", parents=[common], help="check configuration files, and with --site the policy; starts no Spark"
     )
     kinds = "site, request, population, policy or domain files"
     check.add_argument("files", nargs="+", type=Path, metavar="FILE", help=kinds)
@@ -66,7 +66,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _request_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("request", type=Path, help="request file")
-    parser.add_argument("--source", default=None, help="replaces the source's location; part of what is approved")
+    parser.add_argument("--source", default=None, help="replaces the source's location; the approval covers it")
 
 
 def _repair_argument(parser: argparse.ArgumentParser, text: str) -> None:
@@ -80,11 +80,11 @@ def _repair(options: argparse.Namespace) -> Repair | None:
 
 
 def _key_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run-key", default="", help="the scheduler's key of this period; a retry uses the same one")
+    parser.add_argument("--run-key", default="", help="the scheduler's key of this period; a retry uses the same key")
 
 
 def run_request(options: argparse.Namespace) -> int:
-    """Runs or, with --dry-run, shows the plan; one JSON line on stdout."""
+    """Run a request or, with --dry-run, show its plan. Print one JSON line on stdout."""
     if options.dry_run:
         if options.repair is not None:
             raise UsageError("--dry-run shows the plan of a request; a repair has none. Leave one of them out")
@@ -117,7 +117,7 @@ def run_request(options: argparse.Namespace) -> int:
 
 
 def result_line(release: Release, report: str) -> dict[str, Any]:
-    """The JSON line of a run."""
+    """Return the JSON line of a run."""
     outcome = release.outcome
     guarantee = outcome.manifest.record.guarantee
     return {
@@ -134,7 +134,7 @@ def result_line(release: Release, report: str) -> dict[str, Any]:
 
 
 def plan_request(options: argparse.Namespace) -> int:
-    """Shows plan, cost and targets on stderr and one JSON line on stdout; reads no data and writes nothing."""
+    """Show plan, cost and targets on stderr, and one JSON line on stdout. Read no data and write nothing."""
     from synthward.cli.sessions import ward
 
     file = load(options)
@@ -167,7 +167,7 @@ def _plan_line(ward: Ward, plan: Plan) -> dict[str, Any]:
 
 
 def approve_request(options: argparse.Namespace) -> int:
-    """Records a decision."""
+    """Record a decision."""
     from synthward.cli.sessions import ward
 
     file, repair = load(options), _repair(options)
@@ -193,7 +193,7 @@ def approve_request(options: argparse.Namespace) -> int:
 
 
 def check_files(options: argparse.Namespace) -> int:
-    """Checks each file for what it is, and requests against the site's policy; all problems of all files are shown."""
+    """Check each file by its kind, and requests also against the site's policy. Show all problems of all files."""
     from synthward.run.check import check_files as checked
 
     found = checked(options.files, given_site(options))
@@ -212,7 +212,7 @@ def check_files(options: argparse.Namespace) -> int:
 
 
 def load(options: argparse.Namespace) -> RequestFile:
-    """The request of a command; a relative --source counts from the current folder."""
+    """Load the request of a command. A relative --source is relative to the current folder."""
     from synthward.spec.request_file import load_request
 
     site_path(options)
@@ -220,7 +220,7 @@ def load(options: argparse.Namespace) -> RequestFile:
 
 
 def absolute_source(source: str | None) -> str | None:
-    """A path of this machine made absolute; catalog names and URIs stay as they are."""
+    """Make a path of this machine absolute. Catalog names and URIs stay as they are."""
     if source is None or "://" in source or not ("/" in source or Path(source).exists()):
         return source
     return str(Path(source).absolute())

@@ -11,12 +11,12 @@ from synthward.errors import UsageError
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Adds the command."""
+    """Add the command."""
     sample = commands.add_parser("sample", parents=[common], help="draw rows from a model file; starts no Spark")
     sample.add_argument("model", type=Path, help="model.json of a release: `synthward report --artifact model.json`")
     sample.add_argument("--rows", type=int, required=True, help="number of rows")
     sample.add_argument("--out", type=Path, required=True, help="file to write, .parquet or .csv")
-    sample.add_argument("--seed", type=int, default=1, help="public seed; equal seeds, equal rows (default: 1)")
+    sample.add_argument("--seed", type=int, default=1, help="public seed; equal seeds give equal rows (default: 1)")
     sample.add_argument(
         "--where",
         default=None,
@@ -27,7 +27,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def sample_rows(options: argparse.Namespace) -> int:
-    """Writes rows and prints one JSON line."""
+    """Write rows and print one JSON line."""
     from synthward.cli.sessions import known_zones
     from synthward.sample.local import write_rows
     from synthward.sample.model_file import ModelFile
@@ -48,4 +48,6 @@ def _parsed(text: str | None) -> dict[str, Any]:
     try:
         return dict(json.loads(text))
     except (TypeError, ValueError, RecursionError):
-        raise UsageError("""--where is a JSON object, column to value or shares, such as '{"sex": "F"}'""") from None
+        raise UsageError(
+            """--where must be a JSON object from column to value or shares, such as '{"sex": "F"}'"""
+        ) from None

@@ -13,12 +13,12 @@ from synthward.run.documents import KINDS
 
 
 def schemas() -> dict[str, str]:
-    """The text of every schema, by document name."""
+    """Return the text of every schema, by document name."""
     return {name: schema_text(kind.document, kind.title) for name, kind in KINDS.items()}
 
 
 def stale(folder: Path) -> list[str]:
-    """Names of the schemas in a folder that are missing or not what the classes say."""
+    """Return the names of the schemas in a folder that are missing or differ from the classes."""
     files = {name: folder / f"{name}.json" for name in KINDS}
     return [
         name
@@ -31,10 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the schemas into the package's source, or check them.
 
     Returns:
-        The exit code: 1 when `--check` finds a schema that is not up to date.
+        The exit code: 1 if `--check` finds a schema that is not up to date.
     """
     parser = argparse.ArgumentParser(prog="python -m synthward.cli.schemas", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, fail when a schema is not up to date")
+    parser.add_argument("--check", action="store_true", help="write nothing, and fail if a schema is not up to date")
     options = parser.parse_args(arguments)
     folder = Path(synthward.config.__path__[0]) / "schemas"
     outdated = stale(folder)

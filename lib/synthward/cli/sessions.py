@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def session(options: argparse.Namespace, app: str) -> Iterator[SparkSession]:
-    """A session for one command; stopped afterwards unless it was there before."""
+    """Open a session for one command. It is stopped afterwards, unless it existed before."""
     from pyspark.sql import SparkSession
 
     from synthward.spark.session import build_session, stop_session
@@ -35,7 +35,7 @@ def session(options: argparse.Namespace, app: str) -> Iterator[SparkSession]:
 
 
 def known_zones(options: argparse.Namespace) -> dict[str, str]:
-    """Location of each zone of the command's site; none where there is no site, or it is wrong and will be refused."""
+    """Return the location of each zone of the command's site; an empty mapping if there is no valid site file."""
     try:
         site = load_site(site_path(options))
     except UsageError:
@@ -45,7 +45,7 @@ def known_zones(options: argparse.Namespace) -> dict[str, str]:
 
 @contextlib.contextmanager
 def ward(options: argparse.Namespace, app: str) -> Iterator[Ward]:
-    """The opened site; site and policy are read, and refused if wrong, before Spark starts."""
+    """Open the site. Site and policy are read before Spark starts, and refused if they are wrong."""
     from synthward.api import Ward
     from synthward.governance.policy import load_policy
 

@@ -1,4 +1,4 @@
-"""Nodes to frozen dataclasses, directed by their annotations; collects every problem."""
+"""Turns nodes into frozen dataclasses, as their annotations say, and collects every problem."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from synthward.config.shapes import (
 from synthward.config.text import quoted, shown, text_fault
 
 MAX_EXPONENT = 100
-"""Decimals must lie within 10^-100 .. 10^100: exact arithmetic with larger exponents never ends."""
+"""Decimals must lie within 10^-100 .. 10^100. Exact arithmetic with larger exponents would never end."""
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*(_[0-9]+)*)")
 DECIMAL = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
-"""How a decimal is written; also in the JSON Schema."""
+"""The form of a decimal. The JSON Schema uses it too."""
 _NOT_FINITE = re.compile(r"[-+]?\.?(inf|infinity|nan)", re.IGNORECASE)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 _LONGEST_NAME = 100
 _CLOSE = 0.75
-"""How alike a key must be to an allowed one to be quoted: the ratio of difflib."""
+"""Smallest similarity (difflib's ratio) at which a message suggests an allowed key."""
 
 _LINES_SHOWN = 10
 
@@ -55,7 +55,7 @@ _EXPECTED: dict[type, str] = {
 
 
 class _Refused:
-    """Marks a value that could not be bound; its problem is recorded already."""
+    """Marks a value that could not be bound. Its problem is already recorded."""
 
 
 REFUSED = _Refused()
@@ -66,9 +66,9 @@ class Binder:
     """Binds one document.
 
     Attributes:
-        issues: (path, message) of everything wrong, in the order found.
-        lines: The line of every path that stands in the document.
-        own_lines: The line of an issue, by its index, where it is not that of its path: unknown keys have no path.
+        issues: (path, message) of every problem, in the order found.
+        lines: The line of every path in the document.
+        own_lines: The line of an issue, by its index, if it differs from its path's line. Unknown keys have no path.
     """
 
     issues: list[tuple[str, str]] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Binder:
     own_lines: dict[int, int] = field(default_factory=dict)
 
     def bind(self, node: Node, shape: Shape, path: str, key: Key) -> Any:
-        """The value of a node, or `REFUSED`."""
+        """Return the value of a node, or `REFUSED`."""
         if isinstance(shape, OptionalShape):
             if isinstance(node, Scalar) and node.is_null:
                 return None
@@ -90,7 +90,7 @@ class Binder:
         return self._object(node, shape, path)
 
     def line_of(self, path: str) -> int:
-        """The line of a path or, where it does not stand in the document, of its nearest parent."""
+        """Return the line of a path. If the document does not have the path, return the line of its nearest parent."""
         while path:
             if path in self.lines:
                 return self.lines[path]
@@ -98,7 +98,7 @@ class Binder:
         return self.lines.get("", 1)
 
     def numbered_issues(self) -> list[tuple[str, str, int]]:
-        """(path, message, line) of everything wrong, in the order found."""
+        """Return (path, message, line) of every problem, in the order found."""
         return [
             (path, message, self.own_lines.get(index) or self.line_of(path))
             for index, (path, message) in enumerate(self.issues)
@@ -111,7 +111,7 @@ class Binder:
     def _scalar(self, node: Node, shape: ScalarShape | LiteralShape, path: str, key: Key) -> Any:
         expected = _EXPECTED[shape.kind] if isinstance(shape, ScalarShape) else f"one of {_listed(shape.values)}"
         if not isinstance(node, Scalar) or node.is_null:
-            quote = "; quote it where the text itself is meant" if isinstance(node, Scalar) and node.text else ""
+            quote = "; quote it if the text itself is meant" if isinstance(node, Scalar) and node.text else ""
             return self._refuse(path, f"found {describe(node)}, expected {expected}{quote}")
         try:
             value = _literal(node, shape) if isinstance(shape, LiteralShape) else _PARSERS[shape.kind](node)
@@ -128,9 +128,9 @@ class Binder:
             return self._refuse(path, f"found a list of {len(node.items)}, expected exactly {len(shapes)} values")
         values = []
         for index, (item, inner) in enumerate(zip(node.items, shapes, strict=True)):
-            place = f"{path}[{index}]"
-            self.lines[place] = item.line
-            values.append(self.bind(item, inner, place, key))
+            item_path = f"{path}[{index}]"
+            self.lines[item_path] = item.line
+            values.append(self.bind(item, inner, item_path, key))
         return REFUSED if any(value is REFUSED for value in values) else tuple(values)
 
     def _dict(self, node: Node, shape: DictShape, path: str, key: Key) -> Any:
@@ -138,9 +138,9 @@ class Binder:
             return self._refuse(path, f"found {describe(node)}, expected a mapping (key: value)")
         values = {}
         for name, (written, item) in node.entries.items():
-            place = _join(path, name)
-            self.lines[place] = written.line
-            values[name] = self.bind(item, shape.value, place, key)
+            key_path = _join(path, name)
+            self.lines[key_path] = written.line
+            values[name] = self.bind(item, shape.value, key_path, key)
         return REFUSED if any(value is REFUSED for value in values.values()) else values
 
     def _object(self, node: Node, shape: RecordShape | VariantShape, path: str) -> Any:
@@ -152,11 +152,11 @@ class Binder:
         if "type" not in node.entries:
             return self._refuse(path, f"the key 'type' is missing; it is one of {_listed(tags)}")
         written, value = node.entries["type"]
-        place = _join(path, "type")
-        self.lines[place] = written.line
+        key_path = _join(path, "type")
+        self.lines[key_path] = written.line
         if not isinstance(value, Scalar) or value.text not in tags:
             guess = _guess(value.text, tags) if isinstance(value, Scalar) else ""
-            return self._refuse(place, f"found {describe(value)}{guess}, expected one of {_listed(tags)}")
+            return self._refuse(key_path, f"found {describe(value)}{guess}, expected one of {_listed(tags)}")
         return self._record(node, tags[value.text], path, tagged=True)
 
     def _record(self, node: Mapping, cls: type, path: str, *, tagged: bool) -> Any:
@@ -165,16 +165,16 @@ class Binder:
         unnamed: list[int] = []
         values: dict[str, Any] = {}
         for name, (written, value) in node.entries.items():
-            place = _join(path, name)
+            key_path = _join(path, name)
             if name in allowed or (tagged and name == "type"):
-                self.lines[place] = written.line
+                self.lines[key_path] = written.line
             if name in allowed:
-                values[allowed[name].field] = self.bind(value, allowed[name].shape, place, allowed[name].key)
+                values[allowed[name].field] = self.bind(value, allowed[name].shape, key_path, allowed[name].key)
             elif not (tagged and name == "type"):
                 guess = _near(name, [other for other in allowed if other not in node.entries])
                 if guess:
-                    self.lines[place] = written.line
-                    self._refuse(place, f"unknown key{guess}")
+                    self.lines[key_path] = written.line
+                    self._refuse(key_path, f"unknown key{guess}")
                 else:
                     unnamed.append(written.line)
         if unnamed:
@@ -196,7 +196,7 @@ class Binder:
 
 
 def describe(node: Node) -> str:
-    """What a node is, in words, for a message."""
+    """Describe a node in words, for a message."""
     if isinstance(node, Mapping):
         return "a mapping"
     if isinstance(node, Sequence):
@@ -207,7 +207,7 @@ def describe(node: Node) -> str:
 
 
 def shown_path(path: str) -> str:
-    """A path as messages show it: free keys of a mapping are the author's texts, so only visible characters."""
+    """Return a path for messages. Free keys of a mapping are texts of the author, so hidden characters are escaped."""
     return shown(path, 2 * _LONGEST_NAME)
 
 
@@ -222,7 +222,7 @@ def _listed(values: Iterable[Any]) -> str:
 
 
 def _counted(lines: list[int]) -> str:
-    """Unknown keys by their lines: a file that is no document of ours may hold anything, so its text is not shown."""
+    """Describe unknown keys by their lines. Their text is not shown, because a foreign file may hold anything."""
     if len(lines) == 1:
         return "an unknown key"
     places = ", ".join(map(str, lines[:_LINES_SHOWN])) + (", ..." if len(lines) > _LINES_SHOWN else "")
@@ -230,7 +230,7 @@ def _counted(lines: list[int]) -> str:
 
 
 def _near(name: str, allowed: Iterable[str]) -> str:
-    """A key that is probably misspelt, and only such a one: a name of letters that is close to an allowed one."""
+    """Suggest an allowed key for a name that is probably misspelt; return an empty text for any other name."""
     if not _IDENTIFIER.fullmatch(name):
         return ""
     close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=_CLOSE)
@@ -252,7 +252,7 @@ def _text(node: Scalar) -> str:
     try:
         node.text.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError("the text holds half of a character (a lone surrogate), which is not valid Unicode") from None
+        raise ValueError("the text has half of a character (a lone surrogate), which is not valid Unicode") from None
     return node.text
 
 
@@ -295,7 +295,7 @@ def _date(node: Scalar) -> dt.date:
     try:
         return dt.date.fromisoformat(node.text)
     except ValueError:
-        raise ValueError(f"found {node.text!r}, which is not a day of the calendar") from None
+        raise ValueError(f"found {node.text!r}, which is not a calendar date") from None
 
 
 _PARSERS: dict[type, Callable[[Scalar], Any]] = {
@@ -321,7 +321,7 @@ def _excerpt(value: Any) -> str:
 
 
 def _beyond(value: Any, key: Key) -> str | None:
-    """Why a value is not allowed by its key's limits, None when it is."""
+    """Return why its key's limits do not allow a value; None if they do."""
     if key.choices is not None and value not in key.choices:
         guess = _guess(value, map(str, key.choices)) if isinstance(value, str) else ""
         return f"found {_excerpt(value)}{guess}, expected one of {_listed(key.choices)}"

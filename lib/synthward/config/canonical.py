@@ -1,9 +1,9 @@
 """One text for one configuration, and its digest.
 
-Approvals, charges and run identities are bound to digests, so equal content must give equal text: keys are sorted,
-numbers are written in one way, keys left at their default are written out. Comments, layout and the order of the keys
-of a YAML file therefore do not change a digest; the order of a list does. A key that was added later (`Key.later`) is
-left out while it has its default, so that what was approved before stays approved.
+Approvals, charges and run identities are bound to digests. So equal content must give equal text: keys are sorted,
+numbers are written in one way, and keys with their default value are written too. Comments, layout and the order of
+keys in a YAML file do not change a digest. The order of a list does. A key that was added in a later version
+(`Key.later`) is left out while it has its default value. So a document that was approved before stays approved.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Any
 from synthward.config.fields import key_of, yaml_name
 
 _POSITIONAL = 60
-"""Decimals with more places than this are written with an exponent; only readability depends on it."""
+"""Decimals with more digits than this are written with an exponent. This only affects readability."""
 
 
 def canonical_json(obj: Any) -> str:
-    """ASCII JSON with sorted keys and without spaces.
+    """Return ASCII JSON with sorted keys and without spaces.
 
-    A dataclass becomes an object under its YAML names, None fields included; one with a `TAG` gets its `type` key.
-    Decimals and dates become strings, because JSON readers turn numbers into binary floats. `1`, `1.0` and `1.00` are
-    one decimal.
+    A dataclass becomes an object with its YAML names as keys. Fields that are None are included. A dataclass with a
+    `TAG` also gets a `type` key. Decimals and dates become strings, because JSON readers turn numbers into binary
+    floats. `1`, `1.0` and `1.00` are the same decimal and give the same text.
 
     Raises:
         TypeError: A value has no canonical form, for instance a set or a Path.
@@ -43,12 +43,12 @@ def canonical_json(obj: Any) -> str:
 
 
 def digest(obj: Any) -> str:
-    """SHA-256 of the canonical JSON, as 64 lower-case hexadecimal digits."""
+    """Return the SHA-256 of the canonical JSON, as 64 lower-case hexadecimal digits."""
     return hashlib.sha256(canonical_json(obj).encode("ascii")).hexdigest()
 
 
 def decimal_text(value: Decimal) -> str:
-    """The one way to write a decimal: no trailing zeros, no sign on zero, never rounded.
+    """Return the only text of a decimal: no trailing zeros, no sign on zero, never rounded.
 
     Raises:
         ValueError: The value is NaN or infinite.

@@ -1,4 +1,4 @@
-"""How a dataclass field says what its YAML key allows: documentation, limits, the key's name."""
+"""Declares for a dataclass field what its YAML key allows: documentation, limits and the key's name."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ from typing import Any
 _METADATA = "synthward.key"
 
 Findings = Iterator[tuple[str, str]]
-"""What the checks of a document yield: key (dotted, relative to the document) and message."""
+"""Results of a document's checks: key (dotted, relative to the document) and message."""
 
 Limit = int | float | Decimal
-"""What `minimum` and its relatives may be; compared exactly, as decimals."""
+"""Types of `minimum` and the other limits. They are compared exactly, as decimals."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """What is declared about one key.
+    """The declaration of one key.
 
     The limits apply to scalars: to the value itself or, for a tuple or a dict, to each scalar item in it.
 
     Attributes:
-        doc: One or two sentences for the reader of the YAML file; also the description in the JSON Schema.
-        choices: The only values allowed, None for any.
+        doc: One or two sentences for the reader of the YAML file. Also the description in the JSON Schema.
+        choices: The only values allowed; None for any value.
         minimum: Smallest number allowed.
         exclusive_minimum: Numbers must be above this one.
         maximum: Largest number allowed.
         pattern: Regular expression that must match the whole text.
-        yaml: The key's name in YAML, None when it is the field's name.
-        example: A value as it is written in YAML, for the reference pages; None where a file in `conf/` shows one.
-        max_length: Most characters of a text, which then has visible characters only; None for any text.
-        lines: Whether a text with a `max_length` may have several lines.
-        later: The key was added after digests were in use: canonical text leaves it out while it has its default, so
-            that older documents keep their digests.
+        yaml: The key's name in YAML; None if it is the field's name.
+        example: A value as written in YAML, for the reference pages; None if a file in `conf/` shows one.
+        max_length: Largest number of characters of a text. Such a text may have visible characters only. None for any
+            text.
+        lines: True if a text with a `max_length` may have several lines.
+        later: True if the key was added after digests were in use. Canonical text leaves the key out while it has its
+            default value, so that older documents keep their digests.
     """
 
     doc: str = ""
@@ -69,24 +70,25 @@ def key(
     lines: bool = False,
     later: bool = False,
 ) -> Any:
-    """A dataclass field that describes its YAML key; keyword-only, so that required keys may follow optional ones.
+    """Return a dataclass field that describes its YAML key. It is keyword-only: required keys may follow optional ones.
 
     Args:
-        default: Value when the key is absent; without it the key is required. A dict or a list is copied per object.
-        doc: See `Key`, as for all further arguments.
+        default: Value of an absent key. Without a default the key is required. Each object gets its own copy of a dict
+            or a list.
+        doc: See `Key`, also for all arguments below.
         choices: The only values allowed.
         minimum: Smallest number allowed.
         exclusive_minimum: Numbers must be above this one.
         maximum: Largest number allowed.
         pattern: Regular expression that must match the whole text.
-        yaml: The key's name in YAML when it differs from the field's name.
-        example: A value as it is written in YAML, for the reference pages.
-        max_length: Most characters of a text, which then has visible characters only.
-        lines: Whether such a text may have several lines.
-        later: Leave the key out of canonical text while it has its default.
+        yaml: The key's name in YAML, if it differs from the field's name.
+        example: A value as written in YAML, for the reference pages.
+        max_length: Largest number of characters of a text. Such a text may have visible characters only.
+        lines: True if such a text may have several lines.
+        later: If True, canonical text leaves the key out while it has its default value.
 
     Returns:
-        What `dataclasses.field` returns.
+        The result of `dataclasses.field`.
     """
     metadata = {
         _METADATA: Key(
@@ -103,17 +105,17 @@ def _copier(value: dict[Any, Any] | list[Any]) -> Callable[[], Any]:
 
 
 def key_of(field: dataclasses.Field[Any]) -> Key:
-    """The `Key` of a field; a field made without `key` has one that allows everything."""
+    """Return the `Key` of a field. A field without a declaration has a `Key` that allows everything."""
     found = field.metadata.get(_METADATA, _PLAIN)
     assert isinstance(found, Key)
     return found
 
 
 def yaml_name(field: dataclasses.Field[Any]) -> str:
-    """The name under which a field stands in YAML."""
+    """Return the name of a field in YAML."""
     return key_of(field).yaml or field.name
 
 
 def is_required(field: dataclasses.Field[Any]) -> bool:
-    """Whether a document must have this key."""
+    """True if a document must have this key."""
     return field.default is MISSING and field.default_factory is MISSING

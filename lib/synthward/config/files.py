@@ -1,21 +1,21 @@
-"""Reading files that people name: regular files of a limited size, and inside of the folders of their set.
+"""Reading files that people name: only regular files, of a limited size, inside the folders of their set.
 
-A request is written by its author and read by a job that may read far more. Two rules keep the one from using the
-rights of the other (decision 009):
+An author writes a request, and a job reads it. The job may read many more files than the author. Two rules prevent that
+the author uses the rights of the job (decision 009):
 
-* **Size and kind.** Only regular files are read. A FIFO would block for ever, a device has no end. Each kind of file
-  has a limit, and no more bytes than that are ever read.
-* **The set.** A request, its domain and its code books lie in one small set of folders that an approver can name: the
-  request's own folder with what is below, and where that folder is (or is below) one called `requests`, also the folder
-  `domains` beside it. A code book lies in the folder of its domain file, or below. A link may point to another place
-  of the set, never out of it. Absolute paths are refused, also those that point into the set: the set must mean the
-  same wherever it is put.
+* **Size and kind.** Only regular files are read. Reading a FIFO would block for ever, and a device has no end. Each
+  kind of file has a size limit. No more bytes than the limit are ever read.
+* **The set.** A request, its domain and its code books lie in one small set of folders that an approver can name. The
+  set is the request's folder with everything below it. If that folder is called `requests`, or is below a folder with
+  that name, the set also has the folder `domains` beside `requests`. A code book lies in the folder of its domain file
+  or below. A link may point to another file of the set, never out of the set. Absolute paths are refused, even into the
+  set, because the set must mean the same wherever it is put.
 
-YARN puts each file of `--files` into a numbered folder of its cache and a link to it into the working folder. There a
-set is flat, so that a link is also followed to a file of the same name in the same cache.
+YARN puts each file of `--files` into a numbered folder of its cache, and a link to the file into the working folder.
+There a set has no folders. So a link is also followed to a file of the same name in the same cache.
 
-A path is resolved first, compared with the set, and then opened folder by folder without following any link, so that a
-link that somebody puts there in between is refused and not followed.
+A path is first resolved and compared with the set. Then it is opened folder by folder without following any link. If
+somebody puts a link there in between, the link is refused.
 """
 
 from __future__ import annotations
@@ -29,22 +29,24 @@ from pathlib import Path
 MIB = 2**20
 
 DOCUMENT_BYTES = MIB
-"""A request, site or policy."""
+"""Largest size in bytes of a request, site or policy."""
 
 DOMAIN_BYTES = 16 * MIB
-"""A domain, its listed values included."""
+"""Largest size in bytes of a domain file, with its listed values."""
 
 CODEBOOK_BYTES = 64 * MIB
-"""A code book."""
+"""Largest size in bytes of a code book."""
 
 MODEL_BYTES = 384 * MIB
-"""A model file: the probabilities of `fit.model.MAX_CELLS` in base64, as much again for runs and groups, the domain."""
+"""Largest size in bytes of a model file.
+
+It holds the probabilities of `fit.model.MAX_CELLS` in base64, as much again for runs and groups, and the domain."""
 
 REQUESTS, DOMAINS = "requests", "domains"
-"""Names of the two folders of a set that is not kept in one."""
+"""Names of the two folders of a set that is kept in two folders."""
 
 _YARN = re.compile(r"(?P<cache>/.*/filecache)/(?:[0-9a-z]/)*[0-9]+/(?P<name>[^/]+)")
-# O_PATH, where there is one: a folder may allow to pass through it and not to list it.
+# O_PATH, if the platform has it: a folder may allow users to pass through it without allowing them to list it.
 _FOLDER = (
     getattr(os, "O_PATH", os.O_RDONLY)
     | getattr(os, "O_DIRECTORY", 0)
@@ -55,71 +57,71 @@ _FILE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class FileRefused(ValueError):
-    """A file is not read; the message says why, never what the file holds."""
+    """A file is not read. The message says why, and never shows the file's content."""
 
 
 @dataclass(frozen=True)
 class Fence:
-    """Where the files that a document names may lie.
+    """The folders in which the files that a document names may lie.
 
     Attributes:
-        base: The folder from which relative paths count.
-        folders: Folders, real paths, in which or below which a file may lie.
-        owner: The document itself, a real path; tells whether YARN's cache holds the set.
-        words: The rule in words, for messages.
+        base: The folder to which relative paths are relative.
+        folders: Real paths of folders. A file may lie in one of them or below.
+        owner: Real path of the document itself. It shows whether the set is in YARN's cache.
+        rule: The rule in words, for messages.
     """
 
     base: Path
     folders: tuple[Path, ...]
     owner: Path
-    words: str
+    rule: str
 
     @classmethod
     def of_request(cls, request: Path) -> Fence:
-        """Where the domain of a request may lie."""
+        """Return the fence for the domain of a request."""
         base = request.absolute().parent
         real = Path(os.path.realpath(base))
         above = next((folder for folder in (real, *real.parents) if folder.name == REQUESTS), None)
         beside = () if above is None else (Path(os.path.realpath(above.with_name(DOMAINS))),)
-        # A link in place of `domains` would open another folder: it counts only where it stays beside `requests`.
+        # If `domains` is a link, it could open another folder. It counts only if it stays beside `requests`.
         kept = tuple(folder for folder in beside if above is not None and folder.parent == above.parent)
-        words = (
-            f"a domain lies in the folder of its request or below; of a request in a folder '{REQUESTS}' also in the "
-            f"folder '{DOMAINS}' beside that. Copy it there"
+        rule = (
+            f"a domain must be in the folder of its request or below; of a request in a folder '{REQUESTS}', it may "
+            f"also be in the folder '{DOMAINS}' beside that folder. Copy it there"
         )
-        return cls(base, (real, *kept), Path(os.path.realpath(request)), words)
+        return cls(base, (real, *kept), Path(os.path.realpath(request)), rule)
 
     @classmethod
     def of_domain(cls, domain: Path) -> Fence:
-        """Where the code books of a domain may lie."""
+        """Return the fence for the code books of a domain."""
         base = domain.absolute().parent
-        words = "a code book lies in the folder of its domain file or below. Copy it there"
-        return cls(base, (Path(os.path.realpath(base)),), Path(os.path.realpath(domain)), words)
+        rule = "a code book must be in the folder of its domain file or below. Copy it there"
+        return cls(base, (Path(os.path.realpath(base)),), Path(os.path.realpath(domain)), rule)
 
     def locate(self, written: str) -> Path:
-        """The real path of a file that the document names.
+        """Return the real path of a file that the document names.
 
         Args:
             written: The path as written in the document.
 
         Raises:
-            FileRefused: It is absolute, a URI, or leads out of the folders.
+            FileRefused: The path is absolute, is a URI, or leads out of the folders.
         """
         if written.startswith(("/", "~")) or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", written):
-            raise FileRefused(f"is not a relative path; {self.words}, and name it by a relative path")
+            raise FileRefused(f"is not a relative path; {self.rule}, and name it by a relative path")
         if "\0" in written:
-            raise FileRefused("holds a NUL character; remove it")
+            raise FileRefused("has a NUL character; remove it")
         lexical = Path(os.path.normpath(self.base / written))
         real = Path(os.path.realpath(self.base / written))
         if any(real.is_relative_to(folder) for folder in self.folders) or self._localised(lexical, real):
             return real
-        raise FileRefused(f"leads out of the folders that this document may read; {self.words}")
+        raise FileRefused(f"leads out of the folders that this document may read; {self.rule}")
 
     def home(self, written: str) -> Path:
-        """The path of a document that this one names, from which the paths in it count.
+        """Return the path of a document that this document names. Paths inside that document are relative to it.
 
-        It is the real path, so that its own files lie in this set as well; of a file that YARN put there, whose
-        neighbours are links beside it and not beside the real file, the path of the link.
+        This is the real path, so that the files of that document lie in this set too. For a file from YARN it is the
+        path of the link, because its neighbours are links beside that link, not files beside the real file.
 
         Raises:
             FileRefused: See `locate`.
@@ -140,15 +142,15 @@ class Fence:
 
 
 def read_inside(fence: Fence, written: str, limit: int) -> bytes:
-    """The content of a file that a document names.
+    """Return the content of a file that a document names.
 
     Args:
-        fence: Where it may lie.
+        fence: The folders in which the file may lie.
         written: The path as written in the document.
-        limit: Bytes it may have.
+        limit: Largest size of the file in bytes.
 
     Raises:
-        FileRefused: It leads out of the fence, is not there, no regular file, too large or not readable.
+        FileRefused: The path leads out of the fence, or the file is missing, not regular, too large or not readable.
     """
     real = fence.locate(written)
     try:
@@ -158,13 +160,13 @@ def read_inside(fence: Fence, written: str, limit: int) -> bytes:
 
 
 def read_limited(path: Path, limit: int) -> bytes:
-    """The content of a file that a person named on the command line or in a call; links are followed.
+    """Return the content of a file that a person named on the command line or in a call. Links are followed.
 
     Raises:
-        FileRefused: It is not there, no regular file, too large or not readable.
+        FileRefused: The file is missing, not regular, too large or not readable.
     """
     try:
-        # Opening alone can act on a device, so its kind is looked at before, and again at what was opened.
+        # Opening a device can already have an effect. So the kind is checked before opening, and again after it.
         _require_regular(path.stat().st_mode)
         return _content(os.open(path, _FILE), limit)
     except OSError as error:
@@ -174,8 +176,8 @@ def read_limited(path: Path, limit: int) -> bytes:
 
 
 def _open_without_links(real: Path) -> int:
-    """A descriptor of a real path; every step is opened in the folder before it, and no link is followed."""
-    if os.open not in os.supports_dir_fd:  # a platform without openat: the kind is still checked
+    """Open a real path and return its descriptor. Each step is opened in the folder before it; no link is followed."""
+    if os.open not in os.supports_dir_fd:  # the platform has no openat; the kind is still checked
         return os.open(real, _FILE)
     folder = os.open(real.anchor, _FOLDER)
     try:
@@ -203,7 +205,7 @@ def _require_regular(mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise FileRefused("is a folder and cannot be read; name a file in it")
     if not stat.S_ISREG(mode):
-        raise FileRefused("is no regular file (a pipe, a device or a socket) and is not read; name a regular file")
+        raise FileRefused("is not a regular file (a pipe, a device or a socket) and is not read; name a regular file")
 
 
 def _reason(error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""Instants: the clock of production, and the one way to write a moment as text."""
+"""Instants: the clock of production, and the only text form of a moment."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import datetime as dt
 
 
 def now() -> dt.datetime:
-    """The present moment, in UTC."""
+    """Return the present moment in UTC."""
     return dt.datetime.now(dt.UTC)
 
 
 def utc_text(moment: dt.datetime, timespec: str = "seconds") -> str:
-    """A moment in UTC as ISO 8601 with a final Z.
+    """Return a moment in UTC as ISO 8601 with a final Z.
 
     Args:
-        moment: A moment with a zone.
-        timespec: Last unit written, as in `datetime.isoformat`: seconds, milliseconds, microseconds.
+        moment: A moment with a time zone.
+        timespec: Smallest unit written, as in `datetime.isoformat`: seconds, milliseconds, microseconds.
 
     Raises:
-        ValueError: The moment has no zone, so that it could mean anything.
+        ValueError: The moment has no time zone, so its meaning is unknown.
 
     Example:
         >>> utc_text(dt.datetime(2026, 11, 30, 9, 5, tzinfo=dt.UTC))

@@ -1,8 +1,8 @@
-"""Strict YAML to frozen dataclasses: all problems at once, each with its line.
+"""Loads strict YAML into frozen dataclasses and reports all problems at once, each with its line.
 
-A document's class declares what is allowed (`synthward.config.fields.key`); a class may define `problems()`, which
-yields `(relative.path, message)` pairs for rules between fields. Every document has a `version`; when it is not one the
-class knows, nothing else is reported, because nothing else can be judged.
+A document's class declares what is allowed (`synthward.config.fields.key`). For rules between fields a class may define
+`problems()`, which yields `(relative.path, message)` pairs. Every document has a `version`. If the class does not know
+the version, nothing else is reported, because nothing else can be checked.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Document(Generic[T]):
-    """A bound document that still knows its lines, for checks that need more than the document.
+    """A bound document with its lines, for checks that need more than the document.
 
     Attributes:
         value: The bound object.
-        file: Where it was read, None for a text.
+        file: The file it was read from; None for a text.
         binder: Holds the lines.
     """
 
@@ -36,7 +36,7 @@ class Document(Generic[T]):
     binder: Binder
 
     def problem(self, path: str, message: str) -> Problem:
-        """A problem at a key of this document, for instance `columns[2]`."""
+        """Return a problem at a key of this document, for instance `columns[2]`."""
         return Problem(shown_path(path), message, self.file, self.binder.line_of(path))
 
 
@@ -46,7 +46,7 @@ def load(path: Path, cls: type[T], limit: int = DOCUMENT_BYTES) -> T:
     Args:
         path: The file.
         cls: The dataclass of the whole document.
-        limit: Bytes that the file may have.
+        limit: Largest size of the file in bytes.
 
     Raises:
         ConfigError: The file cannot be read or has problems; all of them are listed.
@@ -55,7 +55,7 @@ def load(path: Path, cls: type[T], limit: int = DOCUMENT_BYTES) -> T:
 
 
 def load_document(path: Path, cls: type[T], limit: int = DOCUMENT_BYTES) -> Document[T]:
-    """Like `load`, and keeps the lines.
+    """Do the same as `load`, and keep the lines.
 
     Raises:
         ConfigError: The file cannot be read or has problems; all of them are listed.
@@ -64,27 +64,27 @@ def load_document(path: Path, cls: type[T], limit: int = DOCUMENT_BYTES) -> Docu
 
 
 def load_named(fence: Fence, written: str, file: Path, cls: type[T], limit: int = DOCUMENT_BYTES) -> Document[T]:
-    """Like `load_document`, for a file that another document names.
+    """Do the same as `load_document`, for a file that another document names.
 
     Args:
-        fence: Where the file may lie.
-        written: Its path as written in the other document.
-        file: Its path for messages.
+        fence: The folders in which the file may lie.
+        written: The file's path as written in the other document.
+        file: The file's path for messages.
         cls: The dataclass of the whole document.
-        limit: Bytes that the file may have.
+        limit: Largest size of the file in bytes.
 
     Raises:
-        FileRefused: It may not be read, or cannot be.
-        ConfigError: It is not UTF-8 or has problems; all of them are listed.
+        FileRefused: The file may not be read, or cannot be read.
+        ConfigError: The file is not UTF-8 or has problems; all of them are listed.
     """
     return bind_document(_decoded(read_inside(fence, written, limit), file), cls, file)
 
 
 def read_text(path: Path, limit: int = DOCUMENT_BYTES) -> str:
-    """The text of a configuration file, without a byte order mark.
+    """Return the text of a configuration file, without a byte order mark.
 
     Raises:
-        ConfigError: The file does not exist, is no regular file, is too large, cannot be read or is not UTF-8.
+        ConfigError: The file does not exist, is not a regular file, is too large, cannot be read, or is not UTF-8.
     """
     try:
         content = read_limited(path, limit)
@@ -102,7 +102,7 @@ def _decoded(content: bytes, path: Path) -> str:
 
 
 def bind(text: str, cls: type[T], file: Path | None = None) -> T:
-    """Bind a YAML text to a dataclass.
+    """Turn a YAML text into an object of a dataclass.
 
     Raises:
         ConfigError: The text has problems; all of them are listed, in the order of the lines.
@@ -111,12 +111,12 @@ def bind(text: str, cls: type[T], file: Path | None = None) -> T:
 
 
 def bind_document(text: str, cls: type[T], file: Path | None = None) -> Document[T]:
-    """Like `bind`, and keeps the lines.
+    """Do the same as `bind`, and keep the lines.
 
     Args:
         text: The YAML text.
         cls: The dataclass of the whole document.
-        file: Where the text comes from, for the messages.
+        file: The file of the text, for messages.
 
     Raises:
         ConfigError: The text has problems; all of them are listed, in the order of the lines.
@@ -132,7 +132,7 @@ def bind_document(text: str, cls: type[T], file: Path | None = None) -> Document
 
 
 def restore(text: str, cls: type[T]) -> T:
-    """The inverse of `canonical_json`: an object from its stored JSON text.
+    """Return an object from its stored JSON text. This is the inverse of `canonical_json`.
 
     Raises:
         ConfigError: The text is not JSON or does not fit the class.
@@ -163,14 +163,14 @@ def _bound(node: Node, cls: type[T], file: Path | None, problems: list[Problem])
 
 
 def _key_of(fault: Fault, cls: type) -> str:
-    """The key that a fault of the text is about, where it is a word of the document; any other is not shown."""
+    """Return the key of a fault if it is a public key of the document; no other text is shown."""
     return fault.key if fault.key is not None and fault.key in vocabulary(cls) else ""
 
 
 def _is_one(node: Node, cls: type) -> bool:
-    """Whether a text can be meant as a document of the class: it has one of its keys, or its `type`.
+    """True if a text can be meant as a document of the class: it has one of the class's keys, or its `type`.
 
-    Any other file may be a foreign one, for which there is one message and none of its content.
+    Any other file may be a foreign file. It gets one message that shows none of its content.
     """
     if not isinstance(node, Mapping):
         return False
@@ -181,11 +181,11 @@ def _is_one(node: Node, cls: type) -> bool:
 def _no_document(node: Node, cls: type) -> str:
     found = {Mapping: "a mapping with none of its keys", Sequence: "a list", Scalar: "a plain text"}[type(node)]
     kind = cls.__name__.removesuffix("Document").lower()
-    return f"this is no {kind}: found {found}, expected a mapping with {_first_keys(cls)}"
+    return f"this is not a {kind}: found {found}, expected a mapping with {_first_keys(cls)}"
 
 
 def _known_version(node: Node, cls: type, binder: Binder) -> bool:
-    """Whether the document's `version`, if it states one, is one that its class knows; records why not."""
+    """True if the class knows the document's `version`, or if there is none. Otherwise the problem is recorded."""
     if not isinstance(node, Mapping) or "version" not in node.entries:
         return True
     for member in members(cls):

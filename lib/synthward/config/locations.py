@@ -1,4 +1,4 @@
-"""Where files, folders and catalog schemas are: the forms allowed, and how relative ones resolve."""
+"""Locations of files, folders and catalog schemas: the allowed forms, and how relative ones are resolved."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _SQLITE = "sqlite:///"
 
 
 def has_scheme(location: str) -> bool:
-    """Whether a location is a URI such as `s3a://bucket/x` or `file:/x`."""
+    """True if a location is a URI such as `s3a://bucket/x` or `file:/x`."""
     return _SCHEME.match(location) is not None
 
 
 def is_schema(location: str) -> bool:
-    """Whether a location is a catalog schema such as `main.synthward`."""
+    """True if a location is a catalog schema such as `main.synthward`."""
     return _SCHEMA.fullmatch(location) is not None
 
 
 def resolve(base: Path, location: str) -> str:
-    """A relative path made absolute against a folder; absolute paths and URIs stay as they are.
+    """Make a relative path absolute. Absolute paths and URIs stay as they are.
 
-    An absolute path is left to Spark, whose default file system need not be the local one.
+    Spark interprets an absolute path. Its default file system need not be the local one.
 
     Args:
         base: The folder of the file in which the location is written.
@@ -46,7 +46,7 @@ def resolve(base: Path, location: str) -> str:
 
 
 def resolve_zone(base: Path, location: str) -> str:
-    """Like `resolve`; a catalog schema stays as it is, a trailing slash is dropped."""
+    """Do the same as `resolve`. A catalog schema stays as it is, and a trailing slash is removed."""
     if is_schema(location):
         return location
     resolved = resolve(base, location)
@@ -54,7 +54,7 @@ def resolve_zone(base: Path, location: str) -> str:
 
 
 def resolve_tracking(base: Path, uri: str) -> str:
-    """Like `resolve`, for an MLflow tracking URI: a path, a relative `sqlite:///` file, a server, or `databricks`."""
+    """Resolve an MLflow tracking URI: a path, a relative `sqlite:///` file, a server, or `databricks`."""
     if uri.startswith(_SQLITE) and not uri.startswith(_SQLITE + "/"):
         return _SQLITE + resolve(base, uri[len(_SQLITE) :])
     if uri == "databricks" or has_scheme(uri):
@@ -63,21 +63,21 @@ def resolve_tracking(base: Path, uri: str) -> str:
 
 
 def zone_fault(location: str) -> str | None:
-    """Why a text is not a zone, None when it is one."""
+    """Return why a text is not a zone; None if it is one."""
     if _FORBIDDEN.search(location) or location != location.strip():
         return f"found {location!r} with quotes, control characters or spaces around it; {ZONE_FORMS}"
     if location.startswith("~"):
         return f"found {location!r}, but ~ is not expanded here; {ZONE_FORMS}"
     if is_schema(location) or "/" in location:
         return None
-    return f"found {location!r}; {ZONE_FORMS}; a folder beside this file is written ./{location}"
+    return f"found {location!r}; {ZONE_FORMS}; write a folder beside this file as ./{location}"
 
 
 def overlapping(zones: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Pairs of zones of which one is, or lies inside, the other; as (key, message) of the later one."""
+    """Yield (key, message) for each pair of zones that are equal or nested. The key is that of the later zone."""
     for (one, first), (other, second) in itertools.combinations(zones.items(), 2):
         match relation(second, first):
             case "same":
                 yield other, f"is the same place as {one}; the zones must differ, because access is granted by zone"
             case "inside" | "contains":
-                yield other, f"lies inside {one} or the other way round; access is granted by zone, so keep them apart"
+                yield other, f"lies inside {one}, or {one} inside it; access is granted by zone, so keep them apart"

@@ -1,8 +1,8 @@
-"""YAML text to a tree of nodes that know their line.
+"""Parses YAML text into a tree of nodes with line numbers.
 
-A strict subset of YAML: one document, plain data. Anchors, aliases, merge keys and tags are refused, because a reviewer
-must be able to read a value where it stands. Scalars keep their source text, so that a code list written as
-`[1, 00845, 3E03317, No]` stays what was written and no decimal passes through a binary float.
+Only a strict subset of YAML is allowed: one document with plain data. Anchors, aliases, merge keys and tags are
+refused, because a reviewer must see each value where it is used. Scalars keep their source text. So a code list such as
+`[1, 00845, 3E03317, No]` is not changed, and no decimal becomes a binary float.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 MAX_DEPTH = 40
-"""Deepest nesting accepted; configuration needs about ten levels, a hostile file could exhaust the stack."""
+"""Deepest nesting accepted. Configuration needs about ten levels. A hostile file could exhaust the stack."""
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _SYNTAX = frozenset(
@@ -37,14 +37,14 @@ _SYNTAX = frozenset(
         "mapping values are not allowed in this context",
     }
 )
-"""What libyaml may say in a message of ours; other versions and parsers quote the file, which may be a foreign one."""
+"""Texts of libyaml that our messages may show. Other texts could quote the file, which may be a foreign file."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser is ten times faster on long code lists
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value as it was written; `plain` means without quotes."""
+    """One value as written. `plain` is True if it has no quotes."""
 
     text: str
     plain: bool
@@ -52,7 +52,7 @@ class Scalar:
 
     @property
     def is_null(self) -> bool:
-        """Whether it is YAML's null; the quoted text "null" is not."""
+        """True for YAML's null, False for the quoted text "null"."""
         return self.plain and self.text in _NULLS
 
 
@@ -66,7 +66,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Keys and values in the order written; a later duplicate of a key is dropped and recorded as a fault."""
+    """Keys and values in the order written. A second use of a key is dropped and recorded as a fault."""
 
     line: int
     entries: dict[str, tuple[Scalar, Node]] = field(default_factory=dict)
@@ -77,12 +77,12 @@ Node = Scalar | Sequence | Mapping
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is wrong with the text itself.
+    """A problem of the text itself.
 
     Attributes:
-        line: Its line, from 1.
-        message: What is wrong; nothing of the text.
-        key: The key it is about, for who knows whether it may be shown.
+        line: Its line, counted from 1.
+        message: What is wrong. It quotes nothing of the text.
+        key: The key that is wrong. The caller decides whether the key may be shown.
     """
 
     line: int
@@ -91,7 +91,7 @@ class Fault:
 
 
 class _Broken(Exception):
-    """Parsing cannot go on after this fault."""
+    """Parsing cannot continue after this fault."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -99,7 +99,7 @@ class _Broken(Exception):
 
 
 def parse(text: str) -> tuple[Node | None, list[Fault]]:
-    """The tree of a YAML text, None when it is empty or broken, and everything wrong with it."""
+    """Return the tree of a YAML text and its faults. The tree is None if the text is empty or broken."""
     faults: list[Fault] = []
     try:
         return _Composer(text, faults).document(), faults
@@ -108,14 +108,14 @@ def parse(text: str) -> tuple[Node | None, list[Fault]]:
         faults.append(Fault(mark.line + 1 if mark else 1, _syntax(error, text, mark)))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        faults.append(Fault(line, "the file holds a control character, which YAML does not allow; remove it"))
+        faults.append(Fault(line, "the file has a control character, which YAML does not allow; remove it"))
     except _Broken as broken:
         faults.append(broken.fault)
     return None, faults
 
 
 def from_json(text: str) -> Node:
-    """The tree of a JSON text, every node at line 1.
+    """Return the tree of a JSON text. Every node has line 1.
 
     Raises:
         ValueError: The text is not JSON, or nested too deeply.
@@ -155,7 +155,7 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, mark: yaml.Mark | None) -> s
 
 
 class _Composer:
-    """Builds nodes from PyYAML's events, which unlike its nodes still show quotes, tags and aliases."""
+    """Builds nodes from PyYAML's events. Unlike PyYAML's nodes, events show quotes, tags and aliases."""
 
     def __init__(self, text: str, faults: list[Fault]) -> None:
         self._events: Iterator[Any] = iter(yaml.parse(text, Loader=_LOADER))
@@ -203,7 +203,7 @@ class _Composer:
                 self._fault(event, "merge keys (<<) are not supported; write the keys out")
             elif name.text in mapping.entries:
                 first = mapping.entries[name.text][0].line
-                self._fault(event, f"the key of line {first} stands here again; keep one", name.text)
+                self._fault(event, f"this key is already on line {first}; keep one", name.text)
             else:
                 mapping.entries[name.text] = (name, value)
         return mapping

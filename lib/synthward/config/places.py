@@ -1,8 +1,8 @@
-"""Whether two locations are one place, or one lies in the other, however they are written.
+"""Decides whether two locations are the same place, or one lies inside the other, however they are written.
 
-Access is granted by place, so another spelling must not pass for another place: a symbolic link, `s3://` for `s3a://`,
-`file://localhost/x` for `/x`, a catalog name without its catalog. What cannot be known without a session counts as the
-same place, because the question is always whether something must be kept apart.
+Access is granted by place. So another spelling must not count as another place: a symbolic link, `s3://` for `s3a://`,
+`file://localhost/x` for `/x`, a catalog name without its catalog. If only a session could tell two places apart, they
+count as the same place, because callers always ask whether two things are kept apart.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Literal
 Relation = Literal["same", "inside", "contains"]
 
 CATALOG = "catalog"
-"""Scheme of a place that is a name in a catalog."""
+"""Scheme of a place that is a catalog name."""
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 _SCHEMES = {
@@ -33,7 +33,7 @@ _SCHEMES = {
     "viewfs": "hdfs",
 }
 _DEFAULT = ""
-"""Scheme of a plain path: Spark's default file system, which may be the local one, HDFS or the platform's."""
+"""Scheme of a plain path: Spark's default file system. It may be local, HDFS, or the platform's own."""
 _LOCAL = frozenset({_DEFAULT, "file"})
 _GLOB = re.compile(r"[*?\[{]")
 
@@ -44,8 +44,8 @@ class Place:
 
     Attributes:
         scheme: `file`, `s3a`, `azure`, `hdfs`, ..., `catalog`, or empty for Spark's default file system.
-        host: Bucket, container or host; empty where there is none or it is left to the session.
-        parts: Folders from the root, or catalog, schema and table as far as given.
+        host: Bucket, container or host; empty if there is none or the session decides it.
+        parts: Folders from the root; or catalog, schema and table, as far as they are given.
     """
 
     scheme: str
@@ -54,11 +54,11 @@ class Place:
 
 
 def place_of(location: str, real: Callable[[str], str] = os.path.realpath) -> Place:
-    """A location in one spelling.
+    """Return the place of a location, in one spelling.
 
     Args:
-        location: A path, a URI, or a name in a catalog (without a slash). A table name that holds a path, such as
-            "delta.`/data/x`", is that path.
+        location: A path, a URI, or a catalog name (without a slash). A table name with a path in it, such as
+            "delta.`/data/x`", means that path.
         real: Follows symbolic links of an absolute path of this machine.
     """
     named = re.fullmatch(r"\s*(?:delta|parquet|csv|json|orc|text)\.`([^`]*/[^`]*)`\s*", location, re.IGNORECASE)
@@ -78,31 +78,32 @@ def place_of(location: str, real: Callable[[str], str] = os.path.realpath) -> Pl
     if scheme == "hdfs":
         host = re.sub(r":\d+$", "", host)
     if scheme in _LOCAL:
-        host = ""  # file://localhost/x and file:///x are one place
+        host = ""  # file://localhost/x and file:///x are the same place
         if rest.startswith("/"):
             rest = real(posixpath.normpath(re.sub("^/+", "/", rest)))
-    if scheme in _LOCAL and rest.startswith("/dbfs/"):  # where Databricks shows its own file system
+    if scheme in _LOCAL and rest.startswith("/dbfs/"):  # Databricks shows its own file system there
         scheme, rest = "dbfs", rest.removeprefix("/dbfs")
     normal = posixpath.normpath(re.sub("/+", "/", rest)) if rest else "/"
-    # A relative path is below a folder that is not known here, and never the same as one from the root.
+    # The folder of a relative path is not known here. So it never equals a path from the root.
     start = () if normal.startswith("/") else (".",)
     return Place(scheme, host, (*start, *(part for part in normal.split("/") if part not in ("", "."))))
 
 
 def relation(location: str, other: str, real: Callable[[str], str] = os.path.realpath) -> Relation | None:
-    """How a location lies to another one.
+    """Return the relation of one location to another.
 
     Args:
         location: See `place_of`.
-        other: Likewise.
+        other: See `place_of`.
         real: See `place_of`.
 
     Returns:
-        same; inside: `location` is, or could be, a part of `other`; contains: the other way round; None: apart.
+        "same"; "inside" if `location` is, or could be, a part of `other`; "contains" if `other` is a part of
+        `location`; None if they are apart.
     """
     one, two = place_of(location, real), place_of(other, real)
     if (one.scheme == CATALOG) != (two.scheme == CATALOG):
-        return None  # a name says nothing of where its files are: `run.apart` asks the session
+        return None  # a name does not say where its files are; `run.apart` asks the session
     if one.scheme == CATALOG:
         return _by_name(one.parts, two.parts)
     if not _may_share_a_root(one, two):
@@ -116,14 +117,14 @@ def relation(location: str, other: str, real: Callable[[str], str] = os.path.rea
 
 def _may_share_a_root(one: Place, two: Place) -> bool:
     if one.scheme != two.scheme:
-        # A plain path is of whatever file system the session takes for granted, but for those that need a bucket.
+        # A plain path can be on any default file system of the session, except those that need a bucket.
         return _DEFAULT in (one.scheme, two.scheme) and {one.scheme, two.scheme} <= {_DEFAULT, "file", "hdfs", "dbfs"}
-    # An hdfs:///x leaves the host to the session.
+    # In hdfs:///x the session decides the host.
     return one.host == two.host or (one.scheme == "hdfs" and "" in (one.host, two.host))
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two folder names are equal, or one could be read as a pattern of the other."""
+    """True if two folder names are equal, or one could be a pattern that matches the other."""
     if one == other:
         return True
     for pattern, name in ((one, other), (other, one)):
@@ -141,7 +142,7 @@ def _by_name(one: tuple[str, ...], two: tuple[str, ...]) -> Relation | None:
 
 
 def meets(source: str, zone: str, real: Callable[[str], str] = os.path.realpath) -> bool:
-    """Whether a source is, could be, lies in or contains a zone.
+    """True if a source is or could be a zone, lies in it, or contains it.
 
     Args:
         source: A path, a URI or the name of a table.
@@ -151,6 +152,6 @@ def meets(source: str, zone: str, real: Callable[[str], str] = os.path.realpath)
     if relation(source, zone, real) is not None:
         return True
     table, schema = place_of(source, real), place_of(zone, real)
-    # schema.table is in whatever catalog the session has chosen.
+    # A name schema.table is in the session's current catalog, which is not known here.
     is_short = table.scheme == schema.scheme == CATALOG and len(table.parts) == len(schema.parts) == 2
     return is_short and table.parts[0] == schema.parts[1]

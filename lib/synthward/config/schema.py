@@ -1,6 +1,7 @@
-"""JSON Schema (draft 2020-12) of a document, from the dataclass that binds it: for editors and for other tools.
+"""JSON Schema (draft 2020-12) of a document, made from its dataclass. For editors and other tools.
 
-The schema accepts what the loader accepts as far as JSON Schema can say it; rules between keys stay with the loader.
+The schema accepts what the loader accepts, as far as JSON Schema can express it. Only the loader checks rules between
+keys.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _SCALARS: dict[type, Callable[[], dict[str, Any]]] = {
 
 
 def json_schema(cls: type, title: str) -> dict[str, Any]:
-    """The JSON Schema of a document's class.
+    """Return the JSON Schema of a document's class.
 
     Args:
         cls: The dataclass of the whole document.
@@ -56,12 +57,12 @@ def json_schema(cls: type, title: str) -> dict[str, Any]:
 
 
 def schema_text(cls: type, title: str) -> str:
-    """The JSON Schema as it is shipped in a file."""
+    """Return the JSON Schema as the text of a file in the package."""
     return json.dumps(json_schema(cls, title), indent=2, ensure_ascii=False) + "\n"
 
 
 def shipped(name: str) -> str:
-    """The text of a schema in this package: site, request, policy or domain."""
+    """Return the text of a schema in this package: site, request, policy or domain."""
     return resources.files(__package__).joinpath("schemas", f"{name}.json").read_text(encoding="utf-8")
 
 
@@ -88,7 +89,7 @@ def _schema(shape: Shape, key: Key, definitions: dict[str, Any]) -> dict[str, An
 def _reference(cls: type, tag: str | None, definitions: dict[str, Any]) -> dict[str, Any]:
     name = cls.__name__
     if name not in definitions:
-        definitions[name] = {}  # holds the place, should the class contain itself
+        definitions[name] = {}  # a placeholder, in case the class contains itself
         definitions[name] = _object(cls, tag, definitions)
     return {"$ref": f"#/$defs/{name}"}
 

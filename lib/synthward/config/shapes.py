@@ -1,4 +1,4 @@
-"""What an annotation means to the binder and to the JSON Schema writer."""
+"""Shapes: the meaning of a type annotation for the binder and for the JSON Schema."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ScalarShape:
 
 @dataclass(frozen=True)
 class LiteralShape:
-    """One of the values given; texts and whole numbers only."""
+    """One of the given values. They are texts and whole numbers only."""
 
     values: tuple[str | int, ...]
 
@@ -46,7 +46,7 @@ class ListShape:
 
 @dataclass(frozen=True)
 class RowShape:
-    """A list of a fixed length with a shape for each place."""
+    """A list of a fixed length, with a shape for each item."""
 
     items: tuple[Shape, ...]
 
@@ -67,7 +67,7 @@ class RecordShape:
 
 @dataclass(frozen=True)
 class VariantShape:
-    """A mapping whose `type` key says which dataclass it is; sorted by that tag."""
+    """A mapping whose `type` key says which dataclass it is. The variants are sorted by that tag."""
 
     variants: tuple[tuple[str, type], ...]
 
@@ -77,7 +77,7 @@ Shape = ScalarShape | LiteralShape | OptionalShape | ListShape | RowShape | Dict
 
 @dataclass(frozen=True)
 class Member:
-    """One field of a dataclass, as it stands in YAML."""
+    """One field of a dataclass, as written in YAML."""
 
     field: str
     name: str
@@ -88,7 +88,7 @@ class Member:
 
 @functools.cache
 def members(cls: type) -> tuple[Member, ...]:
-    """The fields a document may set, in the order they are declared.
+    """Return the fields that a document may set, in the order of their declaration.
 
     Raises:
         TypeError: A field's annotation is not supported.
@@ -108,7 +108,7 @@ def members(cls: type) -> tuple[Member, ...]:
 
 @functools.cache
 def vocabulary(cls: type) -> frozenset[str]:
-    """The names of all keys of a document, those of the mappings in it included: public words, of no file's content."""
+    """Return the names of all keys of a document and of its inner mappings. They are public, not from any file."""
     names: set[str] = set()
     waiting: list[Shape] = [RecordShape(cls)]
     seen: set[type] = set()
@@ -133,7 +133,7 @@ def vocabulary(cls: type) -> frozenset[str]:
 
 
 def shape_of(annotation: Any) -> Shape:
-    """The shape of a resolved annotation.
+    """Return the shape of a resolved annotation.
 
     Raises:
         TypeError: The annotation is not supported.

@@ -1,7 +1,7 @@
-"""Texts that people wrote, on their way to other people: what a text may hold, and how it is shown.
+"""Texts that people write for other people: which characters they may have, and how they are shown.
 
-A terminal obeys control characters, and bidirectional or invisible characters show something else than is there. So a
-document's one-line texts may not hold them, and whatever is printed passes `shown`.
+A terminal obeys control characters. Bidirectional or invisible characters make a text look different from what it is.
+So one-line texts of a document may not have them, and every printed text passes `shown`.
 """
 
 from __future__ import annotations
@@ -9,30 +9,30 @@ from __future__ import annotations
 import unicodedata
 
 MAX_SHOWN = 60
-"""Characters of a value that a message quotes at most."""
+"""Largest number of characters of a value that a message quotes."""
 
 LINE = 200
-"""Characters of a title, a name or a ticket at most."""
+"""Largest number of characters of a title, a name or a ticket."""
 
 PARAGRAPH = 2000
-"""Characters of a purpose or a note at most."""
+"""Largest number of characters of a purpose or a note."""
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories that are not shown as they are: controls, formats (bidirectional, zero-width), half characters,
+"""Unicode categories that are escaped when shown: controls, formats (bidirectional, zero-width), half characters,
 private and unassigned code points, separators of lines and paragraphs."""
 
 
 def is_visible(character: str) -> bool:
-    """Whether a terminal shows the character as itself; a line break is not."""
+    """True if a terminal shows the character as itself. A line break is not visible."""
     return unicodedata.category(character) not in _HIDDEN
 
 
 def shown(text: str, limit: int | None = None) -> str:
-    r"""A text for one line of a terminal: what is not visible is written as an escape such as `\n` or `\u202e`.
+    r"""Return a text for one line of a terminal. Hidden characters become escapes such as `\n` or `\u202e`.
 
     Args:
         text: Any text.
-        limit: Characters to keep; a longer text ends with `...`. None for all.
+        limit: Number of characters to keep; None for all. A longer text is cut and ends with `...`.
 
     >>> shown("Trial\ntier T0")
     'Trial\\ntier T0'
@@ -42,23 +42,23 @@ def shown(text: str, limit: int | None = None) -> str:
 
 
 def quoted(text: str) -> str:
-    """A value in quotes for a message: visible characters, `MAX_SHOWN` of them at most."""
+    """Return a value in quotes for a message: visible characters only, at most `MAX_SHOWN` of them."""
     return f"'{shown(text, MAX_SHOWN)}'"
 
 
 def text_fault(text: str, max_length: int, *, lines: bool) -> str | None:
-    """Why a text may not stand in a document or a record, None when it may.
+    """Return why a document or a record may not have a text; None if it may.
 
     Args:
         text: The text.
-        max_length: Characters allowed.
-        lines: Whether it may have several lines.
+        max_length: Largest number of characters.
+        lines: True if the text may have several lines.
     """
     if len(text) > max_length:
         return f"is longer than {max_length} characters; shorten it"
-    for place, character in enumerate(text, 1):
+    for position, character in enumerate(text, 1):
         if not is_visible(character) and not (lines and character == "\n"):
-            what = "a line break" if character in "\r\n\u2028\u2029" else "a character that is not printed"
+            what = "a line break" if character in "\r\n\u2028\u2029" else "a hidden character"
             kind = "a text of visible characters" if lines else "one line of visible characters"
-            return f"holds {what} at place {place} ({shown(character)}); allowed is {kind}"
+            return f"has {what} at position {position} ({shown(character)}); allowed is {kind}"
     return None

@@ -1,8 +1,8 @@
-"""SIMULATED encounters inside a Python worker: block numbers in, rows out. Imports numpy and pyarrow only.
+"""SIMULATED encounters, made in a Python worker: block numbers in, rows out. Imports numpy and pyarrow only.
 
-No real person is behind any row and no number has a clinical meaning: rates and effects are invented so that a reader
-recognises the direction of a correlation, nothing more. A block is a fixed number of patients drawn from its own random
-stream, so rows depend on the seed and the patient's number, never on partitions, cluster size or retries.
+No row belongs to a real person, and no number has a clinical meaning. Rates and effects are invented, so that a reader
+recognises the direction of a correlation and nothing more. A block is a fixed number of patients with its own random
+stream. So rows depend on the seed and the patient's number, never on partitions, cluster size or retries.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Flags = npt.NDArray[np.bool_]
 
 BLOCK_PATIENTS = 500
 BLOCK_IDS = 2**20
-"""Encounter ids of a block; far more than its patients can have encounters."""
+"""Number of encounter ids of a block. Its patients can have far fewer encounters."""
 FIRST_ENCOUNTER_ID = 100_000_000
 HEAVIEST_PATIENT = 118
-"""Number of the patient with several hundred encounters."""
+"""The number of the patient who has several hundred encounters."""
 
 FIRST_DAY = int(np.datetime64("2019-01-01", "D").astype(np.int64))
 DAYS = 2557
@@ -32,7 +32,7 @@ FUTURE_DAY = int(np.datetime64("2099-12-31", "D").astype(np.int64))
 NO_DAY = int(np.datetime64("1900-01-01", "D").astype(np.int64))
 
 SENTINEL = -9
-"""What the simulated source system writes where a number was not taken."""
+"""The simulated source system writes this if a number was not measured."""
 
 FEMALE, MALE, DIVERSE = 0, 1, 2
 SEXES = ("F", "M", "X", "?")
@@ -47,7 +47,7 @@ DEPARTMENTS = (
 MISSPELT = ("CARDIO", "Gen. Medicine", "ortho", "Emergency Dept", "surgery (general)")
 """Spellings of departments that the domain does not declare."""
 MISCODED = ("J18.9", "i10", "ZZZ", "E11.9", "unknown")
-"""Diagnoses that are not three-character codes."""
+"""Diagnoses that do not have the form of a three-character code."""
 
 TRAITS = ("", "diabetes", "heart", "lung", "kidney", "cancer", "dialysis")
 
@@ -62,10 +62,10 @@ class Condition:
         weight: Relative frequency at the typical age.
         age: Typical age in years.
         spread: Standard deviation of the age in years.
-        sex: `F` or `M` where only one is affected, else empty.
+        sex: `F` or `M` if only one sex is affected, otherwise empty.
         stay: Mean length of stay in days.
-        emergency: Share that arrives as an emergency.
-        trait: The patient's trait that makes it likely, or empty.
+        emergency: Share of emergencies.
+        trait: The patient's trait that makes the condition likely, or empty.
     """
 
     code: str
@@ -132,11 +132,11 @@ _CONDITIONS: Mapping[str, str] = {
 
 def _conditions() -> Iterator[Condition]:
     for department, listed in _CONDITIONS.items():
-        place = DEPARTMENTS.index(department)
+        index = DEPARTMENTS.index(department)
         for entry in listed.split("|"):
             code, weight, age, spread, sex, stay, emergency, trait = entry.split()
             typical = float(weight), float(age), float(spread)
-            yield Condition(code, place, *typical, sex.strip("-"), float(stay), float(emergency), trait.strip("-"))
+            yield Condition(code, index, *typical, sex.strip("-"), float(stay), float(emergency), trait.strip("-"))
 
 
 CONDITIONS = tuple(_conditions())
@@ -145,7 +145,7 @@ _GENERAL, _EMERGENCY = DEPARTMENTS.index("General Medicine"), DEPARTMENTS.index(
 
 @dataclass(frozen=True)
 class _People:
-    """Patients of a block, one entry each; `traits` has a column a trait, the first (none) always true."""
+    """Patients of a block, one entry each. `traits` has a column for each trait; the first (none) is always true."""
 
     number: Integers
     sex: Integers
@@ -155,7 +155,7 @@ class _People:
 
 
 def _people(random: np.random.Generator, block: int) -> _People:
-    """Draws sex, age (in 2022), traits and the number of encounters."""
+    """Draw sex, age (in 2022), traits and the number of encounters."""
     count = BLOCK_PATIENTS
     number = np.arange(block * count + 1, (block + 1) * count + 1, dtype=np.int64)
     sex = np.searchsorted(np.cumsum([0.525, 0.472]), random.random(count)).astype(np.int64)
@@ -177,7 +177,7 @@ def _people(random: np.random.Generator, block: int) -> _People:
 
 
 def _choose(random: np.random.Generator, weights: Floats) -> Integers:
-    """One column a row, drawn in proportion to non-negative weights of shape (rows, columns)."""
+    """Draw one column for each row, in proportion to non-negative weights of shape (rows, columns)."""
     ends = np.cumsum(weights, axis=1)
     points = random.random(len(ends)) * ends[:, -1]
     chosen: Integers = np.minimum((ends <= points[:, None]).sum(axis=1), weights.shape[1] - 1)
@@ -185,16 +185,16 @@ def _choose(random: np.random.Generator, weights: Floats) -> Integers:
 
 
 def _diagnoses(random: np.random.Generator, age: Floats, sex: Integers, traits: Flags) -> Integers:
-    """Index into `CONDITIONS` of each encounter, given age, sex and traits."""
+    """Draw the index into `CONDITIONS` of each encounter, given age, sex and traits."""
     typical = np.array([c.age for c in CONDITIONS])
     spread = np.array([c.spread for c in CONDITIONS])
     weights = np.exp(-0.5 * ((age[:, None] - typical) / spread) ** 2) * np.array([c.weight for c in CONDITIONS])
     for code, letter in ((FEMALE, "M"), (MALE, "F")):
         weights[np.ix_(sex == code, [c.sex == letter for c in CONDITIONS])] = 0.0
-    for place, trait in enumerate(TRAITS[1:], start=1):
+    for index, trait in enumerate(TRAITS[1:], start=1):
         own = np.array([c.trait == trait for c in CONDITIONS])
         rare, often = (0.0, 400.0) if trait == "dialysis" else (0.08, 3.0)
-        weights[:, own] *= np.where(traits[:, place], often, rare)[:, None]
+        weights[:, own] *= np.where(traits[:, index], often, rare)[:, None]
     weights[:, [c.code == "R53" for c in CONDITIONS]] += 1e-9
     return _choose(random, weights)
 
@@ -202,9 +202,9 @@ def _diagnoses(random: np.random.Generator, age: Floats, sex: Integers, traits: 
 def _calendar(
     random: np.random.Generator, visits: Integers, stay: Integers, frail: Floats, planned: Flags
 ) -> tuple[Integers, Flags]:
-    """Admission days, in order for each patient, and whether the next one follows within 30 days of the discharge.
+    """Draw admission days, in order for each patient, and whether the next one is within 30 days after the discharge.
 
-    A longer stay and more traits make an early return likelier. A return that was planned is no readmission.
+    A longer stay and more traits make an early return more likely. A planned return is not a readmission.
     """
     first = np.repeat(np.cumsum(visits) - visits, visits)
     many = np.repeat(visits, visits)
@@ -223,7 +223,7 @@ def _calendar(
 
 
 def _discharges(random: np.random.Generator, age: Floats, stay: Integers, urgent: Flags, last: Flags) -> Integers:
-    """Index into `DISCHARGES`; only a last encounter ends in death."""
+    """Draw the index into `DISCHARGES`. Only a last encounter ends in death."""
     old = np.clip((age - 50) / 40, 0, 1.2)
     long = np.minimum(stay / 10, 2.5)
     none = np.zeros(len(age))
@@ -244,7 +244,7 @@ def _discharges(random: np.random.Generator, age: Floats, stay: Integers, urgent
 
 
 def _insurances(random: np.random.Generator, age: Floats) -> Integers:
-    """Index into `INSURANCES`: the old have Medicare, the young have Medicaid or a private insurer."""
+    """Draw the index into `INSURANCES`: old people have Medicare, young people have Medicaid or a private insurer."""
     old, young = age >= 65, age < 19
     none = np.zeros(len(age))
     weights = np.stack(
@@ -270,7 +270,7 @@ def _texts(values: Sequence[str], codes: Integers, null: Flags) -> pa.Array:
 
 
 def _lab(random: np.random.Generator, values: Floats, digits: int, null: Flags | Floats) -> pa.Array:
-    """A laboratory column: rounded, with gaps, sentinels, NaN and slips of the decimal point."""
+    """Return a laboratory column: rounded, with gaps, sentinels, NaN and misplaced decimal points."""
     count = len(values)
     found = np.round(values, digits)
     found[_hit(random, count, 0.002)] *= 10
@@ -280,14 +280,14 @@ def _lab(random: np.random.Generator, values: Floats, digits: int, null: Flags |
 
 
 def block_rows(seed: int, block: int, patients: int) -> pa.RecordBatch:
-    """The encounters of one block's patients, those numbered above `patients` left out."""
+    """Return the encounters of one block's patients. Patients with a number above `patients` are left out."""
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, block])))
     people = _people(random, block)
     visits = people.visits
     rows = int(visits.sum())
     who = np.repeat(np.arange(len(visits)), visits)
     sex, traits, frail = people.sex[who], people.traits[who], people.traits[who, 1:6].sum(axis=1).astype(np.float64)
-    # Ages run with the calendar only afterwards: a few years do not change what somebody is treated for.
+    # Here the age does not change with the calendar: a few years do not change a patient's conditions.
     age = np.maximum(people.age[who], 0)
     condition = _diagnoses(random, age, sex, traits)
     mean_stay = np.array([c.stay for c in CONDITIONS])[condition]
@@ -310,7 +310,7 @@ def block_rows(seed: int, block: int, patients: int) -> pa.RecordBatch:
     diabetic, kidney = traits[:, TRAITS.index("diabetes")], traits[:, TRAITS.index("kidney")]
     pressure = 98 + 0.42 * np.minimum(age, 85) + 11 * traits[:, TRAITS.index("heart")] + random.normal(0, 12, rows)
     sugar = np.where(diabetic, random.gamma(9, 0.28, rows) + 5.4, random.normal(5.35, 0.3, rows))
-    coded = np.isin(condition, [place for place, c in enumerate(CONDITIONS) if c.code in ("E10", "E11", "E13")])
+    coded = np.isin(condition, [index for index, c in enumerate(CONDITIONS) if c.code in ("E10", "E11", "E13")])
     creatinine = np.exp(random.normal(-0.2, 0.22, rows) + 0.18 * (sex == MALE) + 0.95 * kidney + 0.004 * (age - 50))
 
     day = np.where(_hit(random, rows, 0.001), FUTURE_DAY, admitted)
@@ -348,7 +348,7 @@ def block_rows(seed: int, block: int, patients: int) -> pa.RecordBatch:
 
 
 def encounters(seed: int, patients: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Function for `mapInArrow`. Input: block numbers. Output: the encounters of each block."""
+    """Return a function for `mapInArrow`. Its input is block numbers, its output the encounters of each block."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

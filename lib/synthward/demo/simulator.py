@@ -1,8 +1,9 @@
-"""SIMULATED encounters to try everything on, without any data of one's own.
+"""SIMULATED encounters, so that everything can be tried without own data.
 
-An extract like those that hospitals write: several encounters a patient, mixed types, recognisable correlations, gaps
-and dirt. No real person is behind any row and nothing in it has a clinical meaning: the rates are invented. It takes
-the place of protected data, so requests on it declare bounds and categories from public knowledge, never from it.
+The extract looks like those of hospitals: several encounters for each patient, mixed types, recognisable correlations,
+gaps and dirty values. No row belongs to a real person, and nothing has a clinical meaning: the rates are invented. The
+extract plays the role of protected data. So requests on it declare bounds and categories from public knowledge, never
+from the extract.
 """
 
 from __future__ import annotations
@@ -28,28 +29,29 @@ SCHEMA = (
 """Pressure in mmHg, HbA1c in %, creatinine in mg/dL, stay in days."""
 
 MAX_PATIENTS = 9_999_999
-"""Ids have seven digits."""
+"""Largest number of patients: ids have seven digits."""
 
 PATIENTS_PER_TASK = 10_000
 
 EDITION = "1"
-"""Goes up whenever the same patients and seed give other rows."""
+"""Version of the simulation. It increases whenever the same patients and seed give other rows."""
 
 _PROPERTY = "synthward.demo."
 
 
 def simulate(spark: SparkSession, patients: int, seed: int, *, tasks: int | None = None) -> DataFrame:
-    """SIMULATED encounters, about three rows a patient; not of real persons.
+    """Return SIMULATED encounters, about three rows for each patient. They are not of real persons.
 
-    The same patients and seed give the same rows on any cluster; a smaller number of patients gives the first of them.
-    Dirt on purpose: NULL, `?`, -9, NaN, slips of the decimal point, misspelt departments, undeclared codes, dates of
-    1900 and 2099, rows without a patient, and one patient (if there are that many) with several hundred encounters.
+    The same number of patients and the same seed give the same rows on any cluster. A smaller number of patients gives
+    the rows of the first patients. The dirty values are on purpose: NULL, `?`, -9, NaN, misplaced decimal points,
+    misspelt departments, undeclared codes, dates in 1900 and 2099, rows without a patient, and one patient (if there
+    are enough patients) with several hundred encounters.
 
     Args:
-        spark: Session; nothing is computed before the result is used.
+        spark: Session. Nothing is computed before the result is used.
         patients: Number of patients, 1 to 9,999,999.
-        seed: 0 or more.
-        tasks: Number of tasks, for tests; default one for 10,000 patients.
+        seed: Seed, 0 or more.
+        tasks: Number of tasks, for tests. Default: one task for each 10,000 patients.
 
     Raises:
         UsageError: A number is out of range.
@@ -64,19 +66,19 @@ def simulate(spark: SparkSession, patients: int, seed: int, *, tasks: int | None
 
 
 def write_demo(spark: SparkSession, path: str, patients: int = 50_000, seed: int = 7) -> bool:
-    """Write SIMULATED encounters as a Delta table, unless the same ones are there already.
+    """Write SIMULATED encounters as a Delta table, unless the table already has the same encounters.
 
     Args:
         spark: Session.
-        path: Folder or URI of the table; a relative folder counts from the working directory.
+        path: Folder or URI of the table. A relative folder is relative to the working directory.
         patients: Number of patients.
         seed: Seed of the simulation.
 
     Returns:
-        True when the table was written, False when it was there.
+        True if the table was written, False if it was there.
 
     Raises:
-        UsageError: A number is out of range, or the table that stands there is not a demonstration: it is left alone.
+        UsageError: A number is out of range, or the path has another table. That table is not changed.
     """
     rows = simulate(spark, patients, seed)
     target = TableRef(path=resolve(Path.cwd(), path))
@@ -86,8 +88,8 @@ def write_demo(spark: SparkSession, path: str, patients: int = 50_000, seed: int
         found = _demo_properties(there)
         if not found:
             raise UsageError(
-                f"table {target}: found one that this simulator has not written, and only its own are replaced; "
-                "choose another path, or remove the table"
+                f"table {target}: found a table that this simulator did not write; it replaces only its own tables. "
+                "Choose another path, or remove the table"
             )
         if found == wanted:
             return False

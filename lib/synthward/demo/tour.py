@@ -1,7 +1,7 @@
-"""A guided first run: opens a demo scope, records demo approvals, runs a request, shows one refusal.
+"""A guided first run: it opens a demo scope, records demo approvals, runs a request, and shows one refusal.
 
-The approvals of a tour are given by invented people so that the whole path can be seen on one machine; at a site real
-people give them, each with an account of their own.
+Invented people give the approvals of the tour, so that one machine shows the whole path. At a real site, real people
+give them, and each person has their own account.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from synthward.spec.request_file import RequestFile
 
 CAST = {"data_steward": "kim", "privacy_officer": "lee", "security_officer": "noor", "release_manager": "sam"}
-"""Who plays which role."""
+"""The invented person for each role."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """A population of the tour.
+    """One request of the tour, with its population.
 
     Attributes:
         request: The request to run.
-        people: The population that it is about.
+        people: The population of the request.
         refused: A request that policy refuses, or None.
     """
 
@@ -37,7 +37,7 @@ class Stop:
 
 
 def guide(ward: Ward, stop: Stop) -> Release:
-    """Runs one stop of the tour, telling on stderr what happens."""
+    """Run one stop of the tour. Print on stderr what happens."""
     scope, budget = stop.people.population.scope, stop.people.population.budget
     say(f"1. budget: scope '{scope}', epsilon {budget.epsilon} at delta {budget.delta} for all releases together")
     ward.open_population(stop.people, by=CAST["privacy_officer"], note="opened by the tour")
@@ -54,7 +54,7 @@ def guide(ward: Ward, stop: Stop) -> Release:
 
 
 def _show_refusal(ward: Ward, refused: RequestFile) -> None:
-    """Shows what policy has against a request; the request is planned and never run, so it can spend nothing."""
+    """Show why policy refuses a request. The request is planned and never run, so it cannot spend anything."""
     title = refused.request.title
     try:
         ward.plan(refused).require_policy()
@@ -63,11 +63,11 @@ def _show_refusal(ward: Ward, refused: RequestFile) -> None:
         for reason in error.reasons:
             say(f"   {reason}")
     else:
-        say(f"5. policy does not refuse the request '{title}', as the tour expected it to; it was not run")
+        say(f"5. policy does not refuse the request '{title}', although the tour expected that; it was not run")
 
 
 def farewell(ward: Ward, release: Release, report: str) -> None:
-    """Says where everything is."""
+    """Print where everything is."""
     tracking = ward.site.tracking
     outcome = release.outcome
     say("")
@@ -80,6 +80,6 @@ def farewell(ward: Ward, release: Release, report: str) -> None:
 
 
 def say(text: str) -> None:
-    """One line for the reader of the tour."""
+    """Print one line for the reader of the tour."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()

@@ -11,19 +11,19 @@ from synthward.privacy.queries import Clique, Query
 
 
 def cells_of(query: Query, books: Mapping[str, CodeBook]) -> int:
-    """Number of integers in the answer."""
+    """Return the number of integers in the answer."""
     return query.cells({name: books[name].cells for name in query.columns})
 
 
 def refuse_too_many_cells(cliques: Iterable[Clique], books: Mapping[str, CodeBook]) -> None:
-    """Public check, before any data is read, that a pass can count the marginals and the driver hold them.
+    """Check that a pass can count the marginals and that the driver can hold them. Public, before any data is read.
 
     Args:
-        cliques: All that are counted, the columns by themselves included; different ones.
+        cliques: All cliques that are counted, also those of single columns; no clique twice.
         books: Code books of their columns.
 
     Raises:
-        ConfigError: One is too large, or all of them together are.
+        ConfigError: One marginal is too large, or all of them together are.
     """
     fault = table_fault(tables(books, tuple(cliques)))
     if fault is not None:

@@ -1,15 +1,15 @@
 """The curator: the only holder of exact numbers, in driver memory, from its first pass until it is closed.
 
-For each round it checks the queries against the charge, looks for a seal, and only if there is none computes the exact
-answers, adds noise and seals the result. What it returns is always what was read back from the seal (DESIGN 4.7).
-Nothing between draw and seal branches on a value, and no exact number is logged, raised or stored.
+For each round, it checks the queries against the charge and looks for a seal. If there is no seal, it computes the
+exact answers, adds noise and seals the result. It always returns what was read back from the seal (DESIGN 4.7). Nothing
+between draw and seal branches on a value. No exact number is logged, raised or stored.
 
-The first pass over the pinned source counts every clique that the synthesizer has announced, so that later rounds are
-answered from memory; a query that was not announced costs another pass. A run that is resumed between two rounds reads
-what is sealed and makes one pass for the rest, under the same charge.
+The first pass over the pinned source counts every clique that the synthesizer has announced. So later rounds are
+answered from memory. A query that was not announced costs another pass. A run that is resumed between two rounds reads
+the sealed rounds and makes one pass for the rest, under the same charge.
 
-Guarantee: the noisy answers of all rounds together cost at most the charge given to the constructor, because every
-call carries the query's sensitivity bound (PROOFS.md, sections 1 to 4), charges are what the privacy map says, and a
+Guarantee: the noisy answers of all rounds together cost at most the charge given to the constructor. The reasons are:
+every call carries the query's sensitivity bound (PROOFS.md, sections 1 to 4); charges come from the privacy map; and a
 round that would exceed the charge is refused before any data is read.
 """
 
@@ -42,26 +42,26 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ROWS_PER_TASK = 2**19
-"""Declared rows for each task of the pass: tasks hold their rows as words and codes, about 20 bytes a row."""
+"""Declared rows for each task of the pass. A task holds its rows as words and codes, about 20 bytes for each row."""
 
 
 class SealStore(Protocol):
-    """Durable, first-wins storage of a run's sealed rounds."""
+    """Durable storage of a run's sealed rounds. The first seal of a step wins."""
 
     def find(self, step: str) -> tuple[dict[str, Any], bytes] | None:
-        """Body and payload of a sealed step, or None."""
+        """Return body and payload of a sealed step; None if the step is not sealed."""
         ...
 
     def put(self, step: str, body: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-        """Seals a step unless somebody else has; returns what is stored, ours or theirs."""
+        """Seal a step unless another driver has sealed it. Return the stored seal, ours or theirs."""
         ...
 
 
 class RunStep(Protocol):
-    """Runs a named part of a round: tells the log about it, and stops the run after it where a test says so."""
+    """Runs a named part of a round and logs it. A test can stop the run after it."""
 
     def __call__(self, name: str, action: Callable[[], T], /) -> T:
-        """What the action returns; what it raises is passed on."""
+        """Return the result of the action. Its errors are passed on."""
         ...
 
 
@@ -83,21 +83,22 @@ class Curator:
         cliques: Sequence[Clique] = (),
         curve_cells: int | None = None,
     ) -> None:
-        """Holds no data yet.
+        """Remember the settings. The curator holds no data yet.
 
         Args:
             rows: Opens the pinned source: columns `c0`, ... and `unit`.
             domain: The requested attributes.
             unit: Privacy unit.
-            charge: What the ledger has been charged for this run.
-            seals: Where rounds are sealed.
-            noise: Noise source; tests inject theirs here.
-            tasks: Partitions by unit, a public number.
-            check_source: Raises if the source has changed since it was pinned, or is gone; see `compared_after`.
+            charge: The run's charge in the ledger.
+            seals: Stores the seals.
+            noise: Noise source. Tests inject their own here.
+            tasks: Number of partitions by unit. It is public.
+            check_source: Raises an error if the source has changed since it was pinned, or is gone. See
+                `compared_after`.
             step: Runs the parts of a round: aggregate, draw, seal.
-            cliques: Announced: whose marginals later rounds may ask about.
-            curve_cells: Integers in the largest answer, where the exact Gaussian curve accounts for the run; then every
-                call must meet its conditions (PROOFS.md, section 4.8).
+            cliques: The announced cliques. Later rounds may ask about their marginals.
+            curve_cells: Number of integers in the largest answer, if the exact Gaussian curve accounts for the run.
+                Then every call must meet its conditions (PROOFS.md, section 4.8).
 
         Raises:
             ConfigError: The announced marginals are too large to be counted or held.
@@ -119,11 +120,12 @@ class Curator:
         refuse_too_many_cells([query.clique for query in self._announced], self._books)
 
     def answer(self, asked: Round) -> tuple[Measurement, ...]:
-        """Sealed noisy answers of a round, in its order.
+        """Return the sealed noisy answers of a round, in its order.
 
         Raises:
             ConfigError: Marginals that were not announced make the exact vectors too large to be counted or held.
-            IntegrityError: The round is outside of the charge, understates a sensitivity, or contradicts its seal.
+            IntegrityError: The charge does not cover the round, a sensitivity is too small, or the round contradicts
+                its seal.
             SourceError: The source changed.
         """
         self._admit(asked)
@@ -138,17 +140,17 @@ class Curator:
         expected = recordable([item.to_json() for item in asked.asked])
         if _shape(body["asked"]) != _shape(expected) or body["cells"] != cells:
             raise IntegrityError(
-                f"step '{asked.step}' is sealed with other queries than this version of Synthward asks; resume the run "
+                f"step '{asked.step}': its seal has other queries than this version of Synthward asks; resume the run "
                 "with the version that started it, or start a run with a new key"
             )
         return unpack(asked.asked, cells, payload)
 
     def close(self) -> None:
-        """Forgets every exact number; a later round that is not sealed would cost a pass."""
+        """Forget every exact number. A later round that is not sealed would cost another pass."""
         self._exact.clear()
 
     def _admit(self, asked: Round) -> None:
-        """Refuses, before any data is read, a round that its charge or its sensitivities do not cover."""
+        """Refuse a round that its charge or its sensitivities do not cover, before any data is read."""
         for item in asked.asked:
             self._admit_call(item)
         spent = total([*self._spent, asked.charge])
@@ -173,15 +175,15 @@ class Curator:
             )
         if self._curve_cells is not None and not self._on_curve(item, self._curve_cells):
             raise IntegrityError(
-                f"{query.label} is outside of what the exact Gaussian curve was computed for; this is a defect of the "
+                f"{query.label} does not meet the conditions of the exact Gaussian curve; this is a defect of the "
                 "synthesizer"
             )
         if isinstance(query, Scores | Selection):
             expected = [cells_of(base, self._books) for base in needs(query)]
             if [len(prediction) for prediction in query.predictions] != expected:
                 raise IntegrityError(
-                    f"{query.label} predicts other numbers of cells than its cliques have; this is a defect of the "
-                    "synthesizer"
+                    f"{query.label} has predictions with other numbers of cells than its cliques; this is a defect of "
+                    "the synthesizer"
                 )
 
     def _on_curve(self, item: Asked, largest: int) -> bool:
@@ -189,7 +191,7 @@ class Curator:
         return fits and cells_of(item.query, self._books) <= largest
 
     def _measure(self, asked: Round) -> None:
-        """Makes sure that everything the round is computed from is in memory, by at most one pass over the source."""
+        """Make at most one pass over the source, so that all exact vectors of the round are in memory."""
         wanted = dict.fromkeys(base for item in asked.asked for base in needs(item.query))
         if all(base in self._exact for base in wanted):
             return
@@ -199,7 +201,7 @@ class Curator:
         layout = Layout.of(missing, self._books)
         logger.info("step %s: one pass over the source for %d exact answers", asked.step, len(missing))
         vector = self._step("aggregate", lambda: self._aggregate(layout))
-        vector.flags.writeable = False  # it is answered from more than once
+        vector.flags.writeable = False  # several rounds read it
         self._exact |= {base: vector[layout.part(base)] for base in missing}
 
     def _aggregate(self, layout: Layout) -> np.ndarray:
@@ -214,11 +216,11 @@ class Curator:
 
 
 def _shape(asked: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Queries and noise without the content of predictions.
+    """Return queries and noise without the content of predictions.
 
-    Predictions come from a fit, whose floats differ from one kind of processor to the next. A sealed answer is one to
-    the predictions that its seal names; a driver that has come to slightly others goes on with it, as it must: the
-    step is never drawn again.
+    Predictions come from a fit, and its floats differ between kinds of processors. A sealed answer belongs to the
+    predictions in its seal. A driver with slightly different predictions uses the sealed answer too, because a step is
+    never drawn again.
     """
     return [_without_predictions(item) for item in asked]
 
@@ -229,5 +231,5 @@ def _without_predictions(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def public_tasks(declared_rows: int) -> int:
-    """Partitions by unit: a function of the declared size only, so that nothing about it depends on data."""
+    """Return the number of partitions by unit. It depends on the declared size only, never on data."""
     return max(2, min(8192, -(-declared_rows // ROWS_PER_TASK)))

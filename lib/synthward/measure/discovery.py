@@ -1,15 +1,16 @@
-"""The curator's other half: which texts of a column many patients have.
+"""The other part of the curator: it finds the texts of a column that many patients have.
 
-Like `Curator.answer`, for questions whose answers have no public cells: it checks a round against the charge, looks for
-a seal, and only if there is none counts, adds noise, keeps what is above the threshold and seals that. What it returns
-is what was read back from the seal. Exact counts pass through the driver in chunks and are forgotten with them; every
-text that somebody keeps gets noise, since leaving rare ones out before the noise would need a proof of its own. Texts
-that are not released, and how many there were, appear nowhere: not in a log, an error or a seal. The seal has a public
-size, whatever comes out.
+This is like `Curator.answer`, for questions whose answers have no public cells. It checks a round against the charge
+and looks for a seal. If there is no seal, it counts, adds noise, keeps the texts above the threshold, and seals them.
+It returns what was read back from the seal.
 
-Guarantee: that of the round (PROOFS.md, section 8): counts are of distinct patients who keep at most K0 texts each, by
-a secret that is drawn for each pass; noise and thresholds are those of the round; its charge is within that given to
-the constructor.
+Exact counts pass through the driver in chunks, and each chunk is forgotten. Every text that a patient keeps gets noise,
+because dropping rare texts before the noise would need its own proof. Texts that are not released, and their number,
+appear nowhere: not in a log, an error or a seal. The size of the seal is public and does not depend on the result.
+
+Guarantee: the guarantee of the round (PROOFS.md, section 8). Counts are of distinct patients. Each patient keeps at
+most K0 texts, chosen by a secret that is drawn for each pass. Noise and thresholds are those of the round. Its charge
+is within the charge given to the constructor.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CHUNK = 2**16
-"""Texts whose exact counts the driver holds at a time."""
+"""Number of texts whose exact counts the driver holds at the same time."""
 
 SECRET_BYTES = 32
 
@@ -58,16 +59,17 @@ class Discovery:
         step: RunStep,
         curve_cells: int | None,
     ) -> None:
-        """Holds no data, now or later.
+        """Remember the settings. The object never holds data.
 
         Args:
             rows: Opens the pinned source: columns `c0`, ... in the order of the round's questions, and `unit`.
             unit: Privacy unit.
-            charge: What the ledger has been charged for the round.
-            seals: Where rounds are sealed.
-            noise: Noise source; tests inject theirs here.
-            check_source: Raises if the source has changed since it was pinned, or is gone; see `compared_after`.
-            step: Runs the parts of the round: draw, which counts as well, and seal.
+            charge: The round's charge in the ledger.
+            seals: Stores the seals.
+            noise: Noise source. Tests inject their own here.
+            check_source: Raises an error if the source has changed since it was pinned, or is gone. See
+                `compared_after`.
+            step: Runs the parts of the round: draw (which includes the counting) and seal.
             curve_cells: See `Curator`.
         """
         self._rows = rows
@@ -80,10 +82,10 @@ class Discovery:
         self._curve_cells = curve_cells
 
     def answer(self, asked: CategoryRound) -> tuple[Found, ...]:
-        """Sealed answers of the round, in its order.
+        """Return the sealed answers of the round, in its order.
 
         Raises:
-            IntegrityError: The round is outside of the charge, or contradicts its seal.
+            IntegrityError: The charge does not cover the round, or the round contradicts its seal.
             SourceError: The source changed.
         """
         self._admit(asked)
@@ -95,13 +97,13 @@ class Discovery:
         body, payload = sealed
         if body["digest"] != asked.digest:
             raise IntegrityError(
-                f"step '{asked.step}' is sealed with other questions than this version of Synthward asks; resume the "
+                f"step '{asked.step}': its seal has other questions than this version of Synthward asks; resume the "
                 "run with the version that started it, or start a run with a new key"
             )
         return unpack(asked.asked, payload)
 
     def _admit(self, asked: CategoryRound) -> None:
-        """Refuses, before any data is read, a round that its charge or the unit does not cover."""
+        """Refuse a round that its charge or the unit does not cover, before any data is read."""
         if not self._charge.covers(asked.charge):
             raise IntegrityError(f"step '{asked.step}' would spend more than the run was charged for it")
         for item in asked.asked:
@@ -111,22 +113,22 @@ class Discovery:
             if self._curve_cells is not None and (
                 threshold.call.mechanism != "gaussian" or threshold.categories > self._curve_cells
             ):
-                raise IntegrityError(f"{item.query.label} is outside of what the exact Gaussian curve was computed for")
+                raise IntegrityError(f"{item.query.label} does not meet the conditions of the exact Gaussian curve")
 
     def _counted(self, asked: CategoryRound) -> bytes:
         with compared_after(self._check_source):
             return pack(asked.asked, self._draw(asked))
 
     def _draw(self, asked: CategoryRound) -> list[dict[str, int]]:
-        """One pass; noise for every text that somebody keeps, and what is above the threshold so far."""
+        """Make one pass. Add noise to every text that a patient keeps. Return the texts above the threshold."""
         logger.info("step %s: one pass over the source for texts of %d columns", asked.step, len(asked.asked))
         columns = [TextColumn(item.query.pattern, item.query.listed, item.threshold.categories) for item in asked.asked]
         counted = kept_counts(self._rows(), columns, secrets.token_bytes(SECRET_BYTES))
         released: list[dict[str, int]] = [{} for _ in asked.asked]
         for chunk in _chunks(counted.toLocalIterator()):
-            for place, item in enumerate(asked.asked):
-                noisy = self._noisy(item, {row[TEXT]: row[PATIENTS] for row in chunk if row[PLACE] == place})
-                released[place] = item.released(released[place] | noisy)
+            for index, item in enumerate(asked.asked):
+                noisy = self._noisy(item, {row[TEXT]: row[PATIENTS] for row in chunk if row[PLACE] == index})
+                released[index] = item.released(released[index] | noisy)
         return released
 
     def _noisy(self, item: AskedCategories, exact: dict[str, int]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Where each exact answer stands in the one integer vector that a pass over the source yields; public."""
+"""The position of each exact answer in the integer vector that a pass over the source returns. Public."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from synthward.privacy.unit import PrivacyUnit
 
 @dataclass(frozen=True)
 class Layout:
-    """Cells of a set of queries.
+    """The cells of a set of queries.
 
     Attributes:
-        sums: Cells of the scalar answers, which come first.
-        tables: Marginals, after them.
+        sums: Cells of the scalar answers. They come first.
+        tables: Marginals. They come after the scalar answers.
         cells: Length of the vector.
     """
 
@@ -37,11 +37,11 @@ class Layout:
 
     @classmethod
     def of(cls, queries: Sequence[Base], books: Mapping[str, CodeBook]) -> Layout:
-        """Lays out distinct queries in a fixed order."""
+        """Give cells to distinct queries, in a fixed order."""
         if len(set(queries)) != len(queries):
             raise ValueError("a pass measures each query once")
         scalars = [query for query in queries if not isinstance(query, Marginal)]
-        cell = {query: place for place, query in enumerate(scalars)}
+        cell = {query: index for index, query in enumerate(scalars)}
         sums = SumCells(
             population=cell.get(Population()),
             presence={query.attribute: cell[query] for query in scalars if isinstance(query, Presence)},
@@ -53,12 +53,12 @@ class Layout:
 
     @property
     def only_population(self) -> bool:
-        """Whether the population is all that is summed beside marginals, whose kernel then counts the units."""
+        """True if the population is the only sum beside marginals. Then the marginals' kernel counts the units."""
         return bool(self.tables) and self.sums.cells == [self.sums.population]
 
     @property
     def scans(self) -> int:
-        """Scans of the source, and shuffles of its rows by unit: one for each kernel that is needed."""
+        """Number of scans of the source. It is also the number of shuffles by unit: one for each kernel in use."""
         return bool(self.tables) + (bool(self.sums.cells) and not self.only_population)
 
     @cached_property
@@ -71,22 +71,22 @@ class Layout:
         return parts | {Marginal(t.clique): slice(t.offset, t.offset + t.cells) for t in self.tables}
 
     def part(self, query: Base) -> slice:
-        """Cells of one query."""
+        """Return the cells of one query."""
         return self._parts[query]
 
 
 def exact_vector_frame(
     rows: DataFrame, books: Mapping[str, CodeBook], layout: Layout, unit: PrivacyUnit, tasks: int
 ) -> DataFrame:
-    """The exact vector as rows (cell LONG, value LONG), lazily; one action when collected.
+    """Return the exact vector as rows (cell LONG, value LONG), lazily. Collecting it is one action.
 
-    Marginals are an Arrow kernel, which counts the units along, so that population and marginals are one scan and one
-    shuffle by unit. Sums, squares and presence counts are a native aggregate, which scans and shuffles once more.
-    Sharing one scan would mean shipping every fixed-point integer to Python. Partitioning by unit once for both gains
-    nothing either: each needs other columns, so that the engine prunes the two plans apart and shuffles twice.
+    An Arrow kernel computes the marginals and also counts the units. So population and marginals take one scan and one
+    shuffle by unit. Sums, squares and presence counts are a native aggregate, which takes another scan and shuffle.
+    To share one scan, every fixed-point integer would have to be sent to Python. To partition by unit once for both
+    gains nothing: each needs other columns, so the engine splits the two plans and shuffles twice.
 
     Args:
-        rows: Columns `c0`, ... in the order of `books`, and `unit` where units own several rows.
+        rows: Columns `c0`, ... in the order of `books`, and `unit` if units own several rows.
         books: Code books of the requested columns.
         layout: What to compute.
         unit: Contribution bound.
@@ -100,14 +100,14 @@ def exact_vector_frame(
     if layout.tables:
         population = layout.sums.population if layout.only_population else None
         parts.append(weighted_marginals(encoded, packing, layout.tables, unit.max_rows, WEIGHT_UNIT, tasks, population))
-    whole = parts[0]
+    total = parts[0]
     for part in parts[1:]:
-        whole = whole.unionAll(part)
-    return whole.groupBy("cell").agg(F.sum("value").alias("value"))
+        total = total.unionAll(part)
+    return total.groupBy("cell").agg(F.sum("value").alias("value"))
 
 
 def collect_vector(frame: DataFrame, cells: int) -> npt.NDArray[np.int64]:
-    """Runs the pass and returns the vector, zero in cells that no row speaks of."""
+    """Run the pass and return the vector. Cells without a row are zero."""
     table = frame.toArrow()
     vector = np.zeros(cells, dtype=np.int64)
     vector[table.column("cell").to_numpy()] = table.column("value").to_numpy()

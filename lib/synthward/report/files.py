@@ -14,18 +14,18 @@ logger = logging.getLogger(__name__)
 
 
 def write_report(report: str, manifest: Manifest, folder: Path | None, releases: str) -> str:
-    """Writes report and manifest into a folder: the one asked for, or `reports` in a release zone on this machine.
+    """Write report and manifest into a folder: the given one, or `reports` in a release zone on this machine.
 
     Args:
         report: The HTML page.
         manifest: The release's manifest.
-        folder: Where to write, None for the default.
+        folder: The folder; None for the default.
         releases: Location of the release zone.
 
     Returns:
-        The report's file; where nothing is written, the artifact from which `synthward report` extracts it.
+        The report's file. If nothing is written, the artifact from which `synthward report` extracts the report.
 
-    A file of the same name that holds something else stays as it is: the run has ended well, and the warning names it.
+    A file of the same name with other content stays as it is. The run has succeeded, so this is only a warning.
     """
     release_id = manifest.record.release_id
     zone = local_path(releases)

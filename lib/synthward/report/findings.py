@@ -1,4 +1,4 @@
-"""Weak spots that the numbers of a release show, worst first."""
+"""Weak points that the numbers of a release show, the worst first."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from synthward.report.relations import Relation
 from synthward.report.words import distance, percent
 
 MAX_NAMED = 12
-"""Columns or pairs that a finding names one by one."""
+"""Largest number of columns or pairs that a finding names."""
 
 NOTICEABLE = 0.05
-"""A distance from which on a column is pointed out: 5 rows in 100 would have to change."""
+"""A column with at least this distance is named: 5 rows in 100 would have to change."""
 
 MISFIT = 3.0
-"""A distance of so many times the expected noise is the model's doing, not the noise's."""
+"""If the distance is more than this many times the expected noise, the model causes it, not the noise."""
 
 OUT_OF_DOMAIN = 0.01
-"""A share of undeclared source values from which on a column is pointed out, beyond three standard errors."""
+"""A column with more than this share of undeclared source values is named, beyond three standard errors."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A weak spot.
+    """A weak point.
 
     Attributes:
-        what: In a sentence.
-        subjects: Columns or pairs it concerns with a number, worst first.
-        more: How many further ones it concerns.
+        what: The weak point in a sentence.
+        subjects: The columns or pairs with this weak point, each with a number; the worst first.
+        more: Number of further columns or pairs.
     """
 
     what: str
@@ -38,7 +38,7 @@ class Finding:
 
 
 def column_findings(columns: Iterable[ColumnEntry]) -> list[Finding]:
-    """Weak spots of single columns, given as in the manifest."""
+    """Return weak points of single columns. The columns are given as in the manifest."""
     listed = sorted(columns, key=lambda column: -column.tvd)
     misfits = [c for c in listed if c.tvd > max(NOTICEABLE, MISFIT * c.noise_tvd)]
     noisy = sorted((c for c in listed if c.noise_tvd > NOTICEABLE), key=lambda c: -c.noise_tvd)
@@ -73,7 +73,7 @@ def column_findings(columns: Iterable[ColumnEntry]) -> list[Finding]:
 
 
 def relation_findings(relations: Iterable[Relation]) -> list[Finding]:
-    """Weak spots of measured relations between columns."""
+    """Return weak points of measured relations between columns."""
     listed = list(relations)
     misfits = sorted((r for r in listed if r.beyond_noise > NOTICEABLE), key=lambda r: -r.beyond_noise)
     noisy = sorted((r for r in listed if r.noise > NOTICEABLE), key=lambda r: -r.noise)

@@ -1,7 +1,7 @@
-"""Geometry of the report's plots: plain numbers and SVG path data that the template draws.
+"""Geometry of the report's plots: numbers and SVG path data that the template draws.
 
-Pure functions of the manifest, written without a plotting library: the drawings follow the page's colours (light, dark,
-print), weigh a few kilobytes each, and equal manifests give equal bytes.
+These are pure functions of the manifest, without a plotting library. So the drawings follow the page's colours (light,
+dark, print), have a few kilobytes each, and equal manifests give equal bytes.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from synthward.records.manifest import AttributeEntry, ColumnEntry
 
 WHISKER = 2.0
-"""Error bars reach this many standard errors to either side: about 95 in 100 noisy shares lie within."""
+"""Length of error bars to each side, in standard errors: about 95 in 100 noisy shares lie within the bar."""
 
 MAX_LISTED = 7
-"""Values of a categorical column that are listed on their own; the rest is one line."""
+"""Number of values of a categorical column that have their own line. All other values share one line."""
 
 MAX_BARS = 48
-"""Bars of a histogram; neighbouring bins are drawn together beyond that."""
+"""Largest number of bars of a histogram. If there are more bins, neighbouring bins are drawn as one."""
 
 WIDTH, HEIGHT = 320.0, 120.0
-"""A histogram's drawing area, in the units of its view box."""
+"""Drawing area of a histogram, in the units of its view box."""
 
 _SPECIAL_ROOM = 54.0
 _SPECIAL_WIDTH = 20.0
@@ -31,15 +31,15 @@ _LABEL_CELLS = 26
 
 @dataclass(frozen=True)
 class Share:
-    """One value, bin or group of them.
+    """The shares of one value, one bin, or a group of them.
 
     Attributes:
-        label: What is shown, shortened.
+        label: The shortened text that is shown.
         full: The whole text.
-        noisy: Share by the sealed measurement, 0 to 1.
+        noisy: Share in the sealed measurement, 0 to 1.
         synthetic: Share in the release.
         error: Standard error of the noisy share.
-        special: Whether it is no declared value: other, missing, or the rest of a long list.
+        special: True for other, missing, and the rest of a long list. These are not declared values.
     """
 
     label: str
@@ -62,34 +62,34 @@ class Share:
 
 @dataclass(frozen=True)
 class BarList:
-    """A horizontal bar for each value.
+    """A list with a horizontal bar for each value.
 
     Attributes:
-        shares: In the order to be listed.
-        top: The share that is as long as the plot is wide.
+        shares: The shares, in the order of the list.
+        top: The share whose bar is as long as the plot is wide.
     """
 
     shares: tuple[Share, ...]
     top: float
 
     def along(self, share: float) -> float:
-        """Position of a share, 0 to 100."""
+        """Return the position of a share, 0 to 100."""
         return round(100 * min(share / self.top, 1.0), 2)
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """A vertical bar for each bin, and at the right one for what has no value.
+    """A vertical bar for each bin, and one at the right for rows without a value.
 
     Attributes:
-        shares: Bins as drawn, then the special ones.
+        shares: Bins as drawn, then the special shares.
         bars: Path of the noisy shares.
         whiskers: Path of their error bars.
         steps: Path of the synthetic shares.
         ticks: Position, anchor and text of the labels below the axis.
-        top: The share that is as high as the plot.
+        top: The share whose bar is as high as the plot.
         peak: The declared bin with the largest synthetic share.
-        merged: How many bins were drawn as one, 1 for none.
+        merged: Number of bins that are drawn as one; 1 if none are merged.
     """
 
     shares: tuple[Share, ...]
@@ -103,7 +103,7 @@ class Histogram:
 
 
 def bar_list(column: ColumnEntry, attribute: AttributeEntry) -> BarList:
-    """Plot of a column of categories or truth values.
+    """Return the plot of a column of categories or truth values.
 
     Args:
         column: Its entry in the manifest's quality.
@@ -121,7 +121,7 @@ def bar_list(column: ColumnEntry, attribute: AttributeEntry) -> BarList:
 
 
 def histogram(column: ColumnEntry, highest: str) -> Histogram:
-    """Plot of a numeric or date column, bins drawn equally wide in their order.
+    """Return the plot of a numeric or date column. Bins are equally wide and in their order.
 
     Args:
         column: Its entry in the manifest's quality.
@@ -149,7 +149,7 @@ def histogram(column: ColumnEntry, highest: str) -> Histogram:
 
 
 def _shares(column: ColumnEntry, specials: int) -> list[Share]:
-    """Cells in their order; the last ones, `other` if it has a label and `missing`, are special."""
+    """Return the shares of the cells in their order. The last ones are special: `other` (if labelled) and `missing`."""
     labels = column.labels
     error, declared = column.share_error, len(labels) - specials
     shares = [
@@ -167,7 +167,7 @@ def _shares(column: ColumnEntry, specials: int) -> list[Share]:
 
 
 def _together(label: str, shares: Sequence[Share], *, special: bool = False) -> Share:
-    """Sum of cells; their noises are independent, so the variances add up."""
+    """Return the sum of cells. Their noise is independent, so the variances add up."""
     return Share(
         label,
         label,
@@ -179,16 +179,16 @@ def _together(label: str, shares: Sequence[Share], *, special: bool = False) -> 
 
 
 def _top(shares: Sequence[Share]) -> float:
-    # A share is never above 1; where noise is all there is, its error bars are cut off there.
+    # A share is never above 1. If there is only noise, its error bars are cut at 1.
     return max(min(max(max(share.high, share.synthetic) for share in shares), 1.0), 1e-6)
 
 
 def _spots(bins: int) -> list[tuple[float, float]]:
-    """Left edge and width of each bin's bar, then of the bar of what has no value."""
+    """Return left edge and width of each bin's bar, then of the bar for rows without a value."""
     room = WIDTH - _SPECIAL_ROOM
     step = room / bins
     return [
-        *((place * step, step) for place in range(bins)),
+        *((index * step, step) for index in range(bins)),
         (WIDTH - (_SPECIAL_ROOM + _SPECIAL_WIDTH) / 2 + 4, _SPECIAL_WIDTH),
     ]
 
@@ -208,9 +208,9 @@ def _whisker(spot: tuple[float, float], share: Share, top: float) -> str:
 
 def _steps(spots: Sequence[tuple[float, float]], shares: Sequence[Share], top: float) -> str:
     path = []
-    for place, ((left, width), share) in enumerate(zip(spots, shares, strict=True)):
+    for index, ((left, width), share) in enumerate(zip(spots, shares, strict=True)):
         level = _n(HEIGHT * (1 - min(share.synthetic / top, 1.0)))
-        path.append(f"V{level}H{_n(left + width)}" if place else f"M{_n(left)} {level}H{_n(left + width)}")
+        path.append(f"V{level}H{_n(left + width)}" if index else f"M{_n(left)} {level}H{_n(left + width)}")
     return "".join(path)
 
 
@@ -218,22 +218,22 @@ def _ticks(bins: Sequence[Share], last: str) -> tuple[tuple[float, str, str], ..
     room, middle = WIDTH - _SPECIAL_ROOM, len(bins) // 2
     ticks = [(0.0, "start", bins[0].label)]
     if len(bins) > 3:
-        # The label names the start of a bin, so it stands at the bin's left edge.
+        # The label names the start of a bin, so it is at the bin's left edge.
         ticks.append((round(room * middle / len(bins), 1), "middle", bins[middle].label))
     return (*ticks, (room, "end", shorten(last)), (WIDTH - _SPECIAL_ROOM / 2 + 4, "middle", "missing"))
 
 
 def shorten(text: str) -> str:
-    """A text that fits into the label column; wide characters count twice."""
+    """Shorten a text so that it fits into the label column. Wide characters count twice."""
     room = _LABEL_CELLS
-    for place, character in enumerate(text):
+    for index, character in enumerate(text):
         room -= 2 if unicodedata.east_asian_width(character) in "WF" else 1
         if room < 0:
-            return text[: max(place - 1, 1)].rstrip() + "…"
+            return text[: max(index - 1, 1)].rstrip() + "…"
     return text
 
 
 def _n(number: float) -> str:
-    """A coordinate with one decimal, without a trailing zero."""
+    """Return a coordinate with one decimal, without a trailing zero."""
     text = f"{number:.1f}"
     return text.removesuffix(".0")

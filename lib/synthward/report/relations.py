@@ -1,6 +1,6 @@
-"""Geometry of the report's drawings of joint structure: the map of pairs and the graph along which rows were drawn.
+"""Geometry of the report's drawings of joint structure: the map of pairs, and the graph of the model.
 
-Pure functions of the manifest, like `plots`.
+These are pure functions of the manifest, like `plots`.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from synthward.report.plots import WHISKER, shorten
 from synthward.report.words import distance, percent
 
 SLIGHT, CLEAR = 0.01, 0.05
-"""Limits between the shades of the map, as distance beyond what the noise explains: rows in 100 that are off."""
+"""Limits between the shades of the map: the part of the distance that the noise does not explain."""
 
 UNCERTAIN = 0.05
-"""Expected noise from which on a tile is marked, because its distance says little about the real one."""
+"""A tile with more expected noise than this is marked, because its distance says little about the real distance."""
 
 MAX_MAPPED = 80
-"""Columns of the map; of more, those with the largest distances."""
+"""Largest number of columns of the map. If there are more, those with the largest distances are drawn."""
 
 MAP_WIDTH, LARGEST_TILE, SMALLEST_TILE = 800, 36, 13
-"""Room for the tiles of the map, and their sides, in the units of its view box."""
+"""Space for the tiles of the map, and their sides, in the units of its view box."""
 
 WIDE = 630
-"""Width of a graph from which on nothing stands beside it."""
+"""A graph wider than this has no text beside it."""
 
 READABLE_TILE = 26
-"""Side from which on a tile has its number written inside."""
+"""A tile with at least this side has its number inside."""
 
 SPREAD_OF_ABSOLUTE = math.sqrt(0.5)
-"""Standard deviation of absolute noise in units of the noise's own: this for laplace, and .60 for gaussian."""
+"""Standard deviation of the absolute noise, divided by that of the noise: this for laplace, 0.60 for gaussian."""
 
 _LETTER = 6.4
-"""Room for a letter of a label, generously."""
+"""Space for a letter of a label, with a margin."""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """Columns measured together, and how far the release is from that.
+    """Columns that were measured together, and the distance of the release to that measurement.
 
     Attributes:
-        columns: Two or more.
-        cells: Cells compared.
+        columns: Two or more columns.
+        cells: Number of cells compared.
         tvd: Distance to the noisy shares.
         noise: Distance that the noise is expected to cause.
-        error: Standard error of that.
-        answers: Noisy answers about exactly these columns; 0 where wider ones tell of them.
+        error: Standard error of `noise`.
+        answers: Number of noisy answers about exactly these columns; 0 if only wider tables have them.
     """
 
     columns: tuple[str, ...]
@@ -65,7 +65,7 @@ class Relation:
 
     @property
     def beyond_noise(self) -> float:
-        """Least distance to the real shares: what noise of its usual size leaves unexplained."""
+        """Smallest distance to the real shares: the part that noise of its usual size does not explain."""
         return max(self.tvd - self.noise - WHISKER * self.error, 0.0)
 
     @property
@@ -86,7 +86,7 @@ class Relation:
 
 
 def relations(quality: QualityEntry) -> list[Relation]:
-    """The measured cliques of the manifest's quality, the worst first."""
+    """Return the measured cliques of the manifest's quality, the worst first."""
     found = [
         Relation(
             entry.columns,
@@ -103,14 +103,14 @@ def relations(quality: QualityEntry) -> list[Relation]:
 
 @dataclass(frozen=True)
 class Tile:
-    """One pair, or on the diagonal one column.
+    """One pair, or one column on the diagonal.
 
     Attributes:
         x: Left edge.
         y: Upper edge.
         shade: See `Relation.shade`.
-        uncertain: Whether the noise is large.
-        number: Distance in rows of 100, to be written inside; empty where there is no room.
+        uncertain: True if the noise is large.
+        number: Distance in rows of 100, shown in the tile; empty if there is no space.
         title: The numbers in words.
     """
 
@@ -124,18 +124,18 @@ class Tile:
 
 @dataclass(frozen=True)
 class PairMap:
-    """A triangle of tiles: rows and columns are the columns of the release, whose names stand along the diagonal.
+    """A triangle of tiles. Its rows and columns are the columns of the release, with names along the diagonal.
 
     Attributes:
-        tiles: What was measured.
-        hatching: Path of the strokes over pairs that were not.
-        labels: Position, short and full text of the names.
+        tiles: The measured pairs and columns.
+        hatching: Path of the strokes over pairs that were not measured.
+        labels: Position, short text and full text of the names.
         tile: Side of a tile.
-        width: Of the drawing.
-        height: Of the drawing.
-        shown: Columns in it.
-        left_out: Columns of the release that are not.
-        unmeasured: Pairs of shown columns that were not measured.
+        width: Width of the drawing.
+        height: Height of the drawing.
+        shown: Number of columns in the map.
+        left_out: Number of columns of the release that are not in the map.
+        unmeasured: Number of pairs of shown columns that were not measured.
     """
 
     tiles: tuple[Tile, ...]
@@ -150,23 +150,23 @@ class PairMap:
 
 
 def pair_map(columns: Sequence[ColumnEntry], found: Iterable[Relation]) -> PairMap:
-    """The map of all pairs.
+    """Return the map of all pairs.
 
     Args:
         columns: Entries of the manifest's quality, in the order of the release.
-        found: Measured cliques; those of two columns are drawn.
+        found: Measured cliques. Those of two columns are drawn.
     """
     pairs = {frozenset(relation.columns): relation for relation in found if len(relation.columns) == 2}
     shown = _mapped(columns, pairs.values())
     side = max(SMALLEST_TILE, min(LARGEST_TILE, MAP_WIDTH // max(len(shown), 1)))
     tiles, strokes, labels = [], [], []
     for row, column in enumerate(shown):
-        for place, other in enumerate(shown[:row]):
+        for index, other in enumerate(shown[:row]):
             relation = pairs.get(frozenset((column.column, other.column)))
             if relation is None:
-                strokes.append(f"M{place * side + 2} {(row + 1) * side - 2}l{side - 4} {4 - side}")
+                strokes.append(f"M{index * side + 2} {(row + 1) * side - 2}l{side - 4} {4 - side}")
             else:
-                tiles.append(_tile(relation, place, row, side))
+                tiles.append(_tile(relation, index, row, side))
         tiles.append(_tile(_alone(column), row, row, side))
         labels.append(((row + 1) * side + 6.0, (row + 0.5) * side, shorten(column.column), column.column))
     longest = max((len(text) for _, _, text, _ in labels), default=0)
@@ -184,7 +184,7 @@ def pair_map(columns: Sequence[ColumnEntry], found: Iterable[Relation]) -> PairM
 
 
 def _mapped(columns: Sequence[ColumnEntry], pairs: Iterable[Relation]) -> list[ColumnEntry]:
-    """The columns of the map: all, or those with the worst pairs, in the order of the release."""
+    """Return the columns of the map in the order of the release: all, or those with the worst pairs."""
     if len(columns) <= MAX_MAPPED:
         return list(columns)
     worst: dict[str, float] = {}
@@ -197,25 +197,25 @@ def _mapped(columns: Sequence[ColumnEntry], pairs: Iterable[Relation]) -> list[C
 
 
 def _alone(column: ColumnEntry) -> Relation:
-    """A single column as it stands on the diagonal."""
+    """Return a single column for the diagonal."""
     error = column.share_error * SPREAD_OF_ABSOLUTE * math.sqrt(column.cells) / 2
     return Relation((column.column,), column.cells, column.tvd, column.noise_tvd, error, 1)
 
 
-def _tile(relation: Relation, place: int, row: int, side: int) -> Tile:
+def _tile(relation: Relation, index: int, row: int, side: int) -> Tile:
     number = f"{100 * relation.tvd:.1f}" if side >= READABLE_TILE else ""
-    return Tile(place * side, row * side, relation.shade, relation.noise > UNCERTAIN, number, relation.title)
+    return Tile(index * side, row * side, relation.shade, relation.noise > UNCERTAIN, number, relation.title)
 
 
 @dataclass(frozen=True)
 class Line:
-    """A relation that rows were drawn along.
+    """A relation in the drawn graph.
 
     Attributes:
-        path: From one node to the other.
-        width: Stroke.
+        path: Path from one node to the other.
+        width: Width of the stroke.
         opacity: 0 to 1.
-        title: In words.
+        title: The relation in words.
     """
 
     path: str
@@ -229,13 +229,13 @@ class Node:
     """A column on the circle.
 
     Attributes:
-        x: Position.
-        y: Position.
+        x: Horizontal position.
+        y: Vertical position.
         turn: Angle of its name in degrees.
-        anchor: Which end of the name is at the node.
+        anchor: The end of the name that is at the node.
         label: Short name.
         full: Whole name.
-        alone: Whether it is drawn without regard to any other column.
+        alone: True if the column is drawn independently of all other columns.
     """
 
     x: float
@@ -252,11 +252,11 @@ class Graph:
     """The drawn graph on a circle.
 
     Attributes:
-        nodes: Columns.
-        lines: Edges, the strongest last, so that they lie on top.
-        box: Left and upper edge, width and height of the drawing; the centre of the circle is at 0, 0.
-        strongest: Edges by strength: two names and the strength.
-        alone: Columns without any edge.
+        nodes: The columns.
+        lines: The edges. The strongest are last, so that they are on top.
+        box: Left and upper edge, width and height of the drawing. The centre of the circle is at 0, 0.
+        strongest: The edges by strength: two names and the strength.
+        alone: Number of columns without an edge.
     """
 
     nodes: tuple[Node, ...]
@@ -267,12 +267,12 @@ class Graph:
 
     @property
     def is_wide(self) -> bool:
-        """Whether the drawing needs the whole width of the page."""
+        """True if the drawing needs the whole width of the page."""
         return self.box[2] > WIDE
 
 
 def graph(drawn: GraphEntry) -> Graph:
-    """The graph of the manifest's model; direction is an order of drawing and is not shown.
+    """Return the graph of the manifest's model. The direction of an edge is only an order of drawing; it is not shown.
 
     Args:
         drawn: `model.graph` of the manifest.
@@ -286,7 +286,7 @@ def graph(drawn: GraphEntry) -> Graph:
     labels = {name: shorten(name) for name in around}
     linked = {name for edge in edges for name in edge[:2]}
     top = max((edge[2] for edge in edges), default=0.0) or 1.0
-    spots = {name: 2 * math.pi * place / len(around) - math.pi / 2 for place, name in enumerate(around)}
+    spots = {name: 2 * math.pi * index / len(around) - math.pi / 2 for index, name in enumerate(around)}
     nodes = tuple(_node(name, labels[name], spots[name], radius, name not in linked) for name in around)
     left, right = _extent(math.cos, labels, spots, radius)
     upper, lower = _extent(math.sin, labels, spots, radius)
@@ -302,13 +302,13 @@ def graph(drawn: GraphEntry) -> Graph:
 def _extent(
     along: Callable[[float], float], labels: Mapping[str, str], spots: Mapping[str, float], radius: int
 ) -> tuple[int, int]:
-    """How far names reach in one direction, with a margin for the height of letters."""
+    """Return how far names reach in one direction, with a margin for the height of letters."""
     ends = [along(spots[name]) * (radius + 12 + len(label) * _LETTER) for name, label in labels.items()]
     return math.floor(min(ends, default=0.0)) - 10, math.ceil(max(ends, default=0.0)) + 10
 
 
 def _around(names: Sequence[str], edges: Sequence[tuple[str, str, float]]) -> list[str]:
-    """An order around the circle in which strongly related columns are neighbours: chains, joined strongest first."""
+    """Return an order around the circle with strongly related columns side by side. The strongest are joined first."""
     chains: dict[str, list[str]] = {name: [name] for name in names}
     for one, two, _ in reversed(edges):
         first, second = chains[one], chains[two]
@@ -336,7 +336,7 @@ def _node(name: str, label: str, angle: float, radius: int, alone: bool) -> Node
 def _line(edge: tuple[str, str, float], spots: Mapping[str, float], radius: int, top: float) -> Line:
     one, two, strength = edge
     start, end = [(radius * math.cos(spots[name]), radius * math.sin(spots[name])) for name in (one, two)]
-    # Curves bend towards the centre, the more the further apart their ends are: lines do not run along the circle.
+    # Curves bend towards the centre. The bend grows with the distance of the ends, so no line follows the circle.
     middle = (1 - 0.9 * math.dist(start, end) / (2 * radius)) / 2
     bend = [middle * (a + b) for a, b in zip(start, end, strict=True)]
     path = f"M{start[0]:.1f} {start[1]:.1f}Q{bend[0]:.1f} {bend[1]:.1f} {end[0]:.1f} {end[1]:.1f}"

@@ -1,9 +1,8 @@
-"""The report: one self-contained HTML page about a release, for the people who answer for it.
+"""The report: one self-contained HTML page about a release, for the people who are responsible for it.
 
-Its only input is the manifest, so nothing can stand in it that may not be published. It loads nothing from anywhere
-(a content security policy in the page says so to the browser), holds no script, and equal manifests give equal bytes.
-It words evidence: what was promised, what was entered as approved, what was tested and how it came out; never
-compliance.
+Its only input is the manifest. So it cannot show anything that may not be published. The page loads nothing: its
+content security policy forbids it. It has no script. Equal manifests give equal bytes. The page states evidence: what
+was promised, what was entered as approved, what was tested, and with which result. It never states compliance.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from synthward.report.spending import groups, spending
 from synthward.report.words import FILTERS, LARGEST_EXPONENT
 
 MAX_PLOTS = 60
-"""Columns that get a plot of their own, worst first; all of them are in the table."""
+"""Largest number of columns with a plot, the worst first. The table has all columns."""
 
 MAX_ANSWERS, MAX_RELATIONS = 100, 100
-"""Noisy answers and measured tables that are listed one by one; all of them are in the manifest."""
+"""Largest numbers of noisy answers and measured tables that the page lists. The manifest has all of them."""
 
 PRIORS = (Decimal("0.001"), Decimal("0.01"), Decimal("0.1"), Decimal("0.5"))
-"""Beliefs of an attacker before the release, for the table of what can become of them."""
+"""Beliefs of an attacker before the release. The page shows how far the release can change them."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ class Card:
     """A column's plot.
 
     Attributes:
-        column: Its entry in the manifest's quality.
-        plot: What is drawn.
+        column: The column's entry in the manifest's quality.
+        plot: The drawing.
     """
 
     column: ColumnEntry
@@ -51,18 +50,18 @@ class Card:
 
     @property
     def is_list(self) -> bool:
-        """Whether the plot is a list of bars."""
+        """True if the plot is a list of bars."""
         return isinstance(self.plot, BarList)
 
 
 def render(manifest: Manifest) -> str:
-    """The report of a release.
+    """Return the report of a release.
 
     Args:
         manifest: The release's manifest.
 
     Returns:
-        HTML, without reference to anything outside of it.
+        HTML without references to other files.
     """
     release = manifest.record
     guarantee = release.guarantee
@@ -72,7 +71,7 @@ def render(manifest: Manifest) -> str:
     columns = sorted(release.quality.columns, key=lambda column: _order(view, column))
     found = relations(release.quality)
     answers = spending(release.measurements, pure=pure is not None)
-    # Limits of what can be learned hold without any allowance for delta where the mechanism is pure: explain those.
+    # If the mechanism is pure, the limits hold with delta = 0, so the page explains those.
     explained = epsilon if pure is None else pure
     return _template().render(
         m=release,
@@ -131,44 +130,44 @@ def _template() -> jinja2.Template:
 
 
 def _belief(prior: Decimal, epsilon: Decimal) -> tuple[float, float]:
-    """What a belief can become at most and at least: the odds change by a factor of e^epsilon at the very most."""
+    """Return the largest and smallest belief after the release. The odds change by at most a factor of e^epsilon."""
     odds, exponent = float(prior / (1 - prior)), min(float(epsilon), LARGEST_EXPONENT)
     high, low = odds * math.exp(exponent), odds * math.exp(-exponent)
     return high / (1 + high), low / (1 + low)
 
 
 def _budget(budget: BudgetEntry, epsilon: Decimal) -> dict[str, Any]:
-    """Lengths of the bar, 0 to 100: this release taken alone, as the scope counts it, and what other charges add.
+    """Return the lengths of the bar's parts, 0 to 100: this release alone, as the scope counts it, and other charges.
 
-    Epsilon of a release at its own delta and of a scope at the scope's delta are two statements. The bar shows the
-    scope's only: a difference between the two would look like another release. Manifests of earlier versions lack
-    the release's part; their bar is one piece.
+    A release's epsilon at its own delta and a scope's epsilon at the scope's delta are two statements. The bar shows
+    only the scope's, because a difference between the two would look like another release. Manifests of earlier
+    versions do not have the release's part, so their bar has one part.
 
     Args:
         budget: From the manifest.
-        epsilon: What the release itself promises.
+        epsilon: The release's own epsilon.
     """
     cap, spent = Decimal(budget.cap_epsilon), Decimal(budget.spent_epsilon)
-    whole = float(min(spent / cap, Decimal(1))) if cap > 0 else 1.0
+    spent_part = float(min(spent / cap, Decimal(1))) if cap > 0 else 1.0
     alone = None if budget.alone_epsilon is None else Decimal(budget.alone_epsilon)
     charges = budget.charges
-    own = whole if alone is None or charges == 1 or cap <= 0 else min(float(alone / cap), whole)
+    own = spent_part if alone is None or charges == 1 or cap <= 0 else min(float(alone / cap), spent_part)
     return {
         "alone": alone,
         "charges": charges,
         "counts_more": alone is not None and alone != epsilon,
         "own": round(100 * own, 2),
-        "others": round(100 * (whole - own), 2),
+        "others": round(100 * (spent_part - own), 2),
         "spent": spent,
         "cap": cap,
         "cap_delta": Decimal(budget.cap_delta),
         "remaining": Decimal(budget.remaining_epsilon),
-        "part": whole,
+        "part": spent_part,
     }
 
 
 def _controls(release: ReleaseRecord) -> list[dict[str, Any]]:
-    """The tier's controls, each with the gates that show it; manifests of earlier versions name no evidence."""
+    """Return the tier's controls, each with the gates that show it. Manifests of earlier versions name no evidence."""
     gates = {gate.gate: gate for gate in release.gates}
     named = {entry.control: entry.gates for entry in release.policy.evidence}
     found = []

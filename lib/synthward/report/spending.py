@@ -1,4 +1,4 @@
-"""What the budget was spent on: every noisy answer with its part, and answers of one kind together."""
+"""The use of the budget: every noisy answer with its part of the budget, and the answers grouped by kind."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Spending:
 
     Attributes:
         query: Its label.
-        group: What kind of answer it is, in words.
-        cells: Numbers in the answer.
-        noise: Standard deviation of the noise of one number, in `unit`; None where noise is not added to numbers.
+        group: The kind of answer, in words.
+        cells: How many numbers the answer has.
+        noise: Standard deviation of the noise of one number, in `unit`; None if the answer is a choice.
         unit: rows, units, or fixed-point units.
         share: Part of the budget, 0 to 1.
     """
@@ -44,11 +44,11 @@ class Group:
     """Answers of one kind.
 
     Attributes:
-        name: In words.
-        answers: How many.
-        cells: Numbers in all of them.
-        least: Smallest standard deviation of the noise, in `unit`; None where noise is not added to numbers.
-        most: Largest one.
+        name: The kind in words.
+        answers: Number of answers.
+        cells: How many numbers all answers have together.
+        least: Smallest standard deviation of the noise, in `unit`; None if the answers are choices.
+        most: Largest standard deviation of the noise, in `unit`.
         unit: rows, units, or fixed-point units.
         share: Part of the budget, 0 to 1.
     """
@@ -63,11 +63,11 @@ class Group:
 
 
 def spending(measurements: Sequence[MeasurementEntry], *, pure: bool) -> list[Spending]:
-    """Every noisy answer with its part of the budget, largest first.
+    """Return every noisy answer with its part of the budget, the largest first.
 
     Args:
         measurements: From the manifest.
-        pure: Whether epsilons add up; otherwise rho does.
+        pure: True if epsilons add up, False if rho does.
     """
     parts = [(entry.nano_epsilon or 0) if pure else entry.nano_rho for entry in measurements]
     whole = max(sum(parts), 1)
@@ -86,7 +86,7 @@ def spending(measurements: Sequence[MeasurementEntry], *, pure: bool) -> list[Sp
 
 
 def groups(answers: Iterable[Spending]) -> list[Group]:
-    """Answers by kind, the largest part of the budget first."""
+    """Group answers by kind, the largest part of the budget first."""
     members: dict[str, list[Spending]] = {}
     for answer in answers:
         members.setdefault(answer.group, []).append(answer)

@@ -1,4 +1,4 @@
-"""How the report writes numbers: rounded so as never to promise too much."""
+"""Texts of numbers in the report. Rounding never promises too much."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from decimal import ROUND_CEILING, Decimal
 
 LARGEST_EXPONENT = 230.0
-"""e to this power is the largest factor that is worked with; beyond it nothing is promised."""
+"""e to this power is the largest factor that is computed. Beyond it nothing is promised."""
 
 
 def rounded_up(value: Decimal, digits: int = 4) -> str:
-    """A privacy loss, rounded up to so many significant digits, because rounding down would promise too much."""
+    """Return a privacy loss, rounded up to `digits` significant digits. Rounding down would promise too much."""
     if not value.is_finite():
         return "unlimited"
     if value == 0:
@@ -20,19 +20,19 @@ def rounded_up(value: Decimal, digits: int = 4) -> str:
 
 
 def chance(value: Decimal) -> str:
-    """A probability as one chance in so many, rounded so as not to promise too much."""
+    """Return a probability as "1 in N", rounded so that it does not promise too much."""
     return f"1 in {int(1 / value):,}" if value > 0 else "none"
 
 
 def number(value: float) -> str:
-    """A number with separators, three significant digits below a thousand."""
+    """Return a number with separators. Below a thousand it has three significant digits."""
     if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
 
 def percent(value: float) -> str:
-    """A share."""
+    """Return a share as a percentage."""
     if 0 < value < 0.0005:
         return "<0.1%"
     if 0.9995 < value < 1:
@@ -41,12 +41,12 @@ def percent(value: float) -> str:
 
 
 def distance(value: float) -> str:
-    """A total variation distance."""
+    """Return the text of a total variation distance."""
     return f"{value:.3f}" if value >= 0.0005 or value == 0 else "<0.001"
 
 
 def factor(epsilon: Decimal) -> str:
-    """e^epsilon, rounded up."""
+    """Return e^epsilon as a text, rounded up."""
     if epsilon > LARGEST_EXPONENT:
         return "more than 10^99"
     found = Decimal(math.exp(float(epsilon)))
@@ -54,7 +54,7 @@ def factor(epsilon: Decimal) -> str:
 
 
 def instant(text: str) -> str:
-    """An ISO 8601 instant as people read it."""
+    """Return an ISO 8601 instant in a form for people."""
     day, _, time = text.partition("T")
     return f"{day} {time[:5]} UTC" if time.endswith(("Z", "+00:00")) else text
 

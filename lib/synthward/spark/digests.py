@@ -1,8 +1,8 @@
-"""Are Delta's JARs the published ones? Compared with `jars.lock`, which is part of the package, when a session starts.
+"""Checks that Delta's JARs are the published ones, when a session starts. The package's `jars.lock` has their digests.
 
-Delta is the code that reads every row and writes every charge. A JAR that has the name of a locked one and other
-content is refused. A version that the lock does not know is named in a warning: the package runs with several versions
-of Delta, and the digests of those that its tests run with are locked.
+Delta is the code that reads every row and writes every charge. If a JAR has the name of a locked JAR and other content,
+it is refused. If the lock does not know the version, there is a warning. The package runs with several versions of
+Delta; the lock has the digests of those that the tests use.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ _COORDINATE = re.compile(r"io\.delta:(delta-spark[\w.]*):([\w.-]+)")
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file."""
+    """Return the hexadecimal SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def parse_lock(text: str) -> dict[str, str]:
-    """File name -> sha256 from the text of a `sha256sum`-style file."""
+    """Parse the text of a `sha256sum`-style file. Return sha256 by file name."""
     rows = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return {name: digest for digest, name in rows}
 
 
 def own_lock() -> dict[str, str]:
-    """The lock that this package carries."""
+    """Return the lock in this package."""
     return parse_lock(resources.files("synthward.spark").joinpath("jars.lock").read_text("utf-8"))
 
 
 def delta_jars(settings: Mapping[str, str], home: Path | None) -> list[Path]:
-    """The JARs of Delta on this machine that a session with these settings loads, as far as they are there already.
+    """Return the Delta JARs that a session with these settings loads and that are already on this machine.
 
     Args:
         settings: Spark settings in force, with those that the session builder adds.
-        home: Spark's folder, whose `jars` are on every class path.
+        home: Spark's folder. Its `jars` are on every class path.
     """
     found = [*_listed(settings), *_cached(settings), *(home.joinpath("jars").glob("*.jar") if home else ())]
     return sorted({path.resolve() for path in found if _NAME.fullmatch(path.name) and path.is_file()})
@@ -61,7 +61,7 @@ def _listed(settings: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _cached(settings: Mapping[str, str]) -> Iterator[Path]:
-    """What Spark's resolver has of `spark.jars.packages` from an earlier start."""
+    """Yield the JARs of `spark.jars.packages` that Spark's resolver has cached in an earlier start."""
     ivy = settings.get("spark.jars.ivy")
     folders = [Path(ivy)] if ivy else [Path.home() / ".ivy2.5.2", Path.home() / ".ivy2"]
     for artifact, version in _COORDINATE.findall(settings.get("spark.jars.packages", "")):
@@ -71,14 +71,14 @@ def _cached(settings: Mapping[str, str]) -> Iterator[Path]:
 
 
 def check_jars(paths: Iterable[Path], lock: Mapping[str, str] | None = None) -> None:
-    """Compares JARs with the lock; a name that the lock does not know is one warning.
+    """Compare JARs with the lock. Names that the lock does not know cause one warning.
 
     Args:
-        paths: Files, under their published names or with the organisation that Spark's resolver puts in front.
-        lock: File name -> sha256; default: the package's own.
+        paths: Files with their published names, or with the organisation that Spark's resolver puts before the name.
+        lock: sha256 by file name; default: the package's lock.
 
     Raises:
-        EnvironmentProblem: A JAR is not the published one; it names all of them.
+        EnvironmentProblem: One or more JARs are not the published ones. The message names all of them.
     """
     lock = own_lock() if lock is None else lock
     changed, unknown = [], []
@@ -91,12 +91,12 @@ def check_jars(paths: Iterable[Path], lock: Mapping[str, str] | None = None) -> 
             changed.append(str(path))
     if changed:
         raise EnvironmentProblem(
-            f"Delta: {' and '.join(changed)}: sha256 is not that of the published JAR. Do not use it. Fix: delete it "
-            "and fetch it again (`make jars`, or from Maven Central)"
+            f"Delta: {' and '.join(changed)}: the sha256 differs from that of the published JAR. Do not use it. Fix: "
+            "delete it and fetch it again (`make jars`, or from Maven Central)"
         )
     if unknown:
         logger.warning(
-            "Delta: %s: not checked, the lock has no digest of it; it has those of %s",
+            "Delta: %s: not checked, because the lock has no digest of it; the lock has digests of %s",
             ", ".join(unknown),
             ", ".join(lock),
         )

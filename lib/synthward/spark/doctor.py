@@ -1,4 +1,4 @@
-"""`synthward doctor`: does this machine or cluster have what a run needs? It reads no protected data."""
+"""`synthward doctor`: checks that this machine or cluster has what a run needs. It reads no protected data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from synthward.spec.site import Site, load_site
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Package -> (oldest, first that is too new, whether a run needs it); the ranges of pyproject.toml.
+# Package -> (oldest version, first version that is too new, True if a run needs it); the ranges of pyproject.toml.
 _PACKAGES: dict[str, tuple[str, str | None, bool]] = {
     "pyspark": ("4.0.1", "4.3", True),
     "delta-spark": ("4.0.1", "4.5", False),
@@ -46,12 +46,12 @@ def diagnose(
     checks: Sequence[Callable[[], Finding]] = (),
     scratch: str | None = None,
 ) -> list[Finding]:
-    """Look at everything, and never stop at the first failure.
+    """Check everything. A failed check does not stop the others.
 
     Args:
-        spark_factory: Gives the session; called only when Java and the JARs are in order. The caller stops it.
-        site_path: The site file, for its zones, its ledger and the tracking server it names.
-        checks: More to look at; one that raises becomes a failed finding.
+        spark_factory: Returns the session. Called only if Java and the JARs are in order. The caller stops the session.
+        site_path: The site file, for its zones, ledger and tracking server.
+        checks: Further checks. A check that raises an error becomes a failed finding.
         scratch: See `run.doctor.session_findings`.
     """
     findings = _packages()
@@ -62,27 +62,27 @@ def diagnose(
         spark, found = _spark(spark_factory, scratch)
         findings += found
     else:
-        findings.append(Finding("spark", False, "not started", "mend java and delta jars above first"))
+        findings.append(Finding("spark", False, "not started", "fix java and delta jars above first"))
     return [*findings, *_about_site(spark, site_path), *(guarded(_name(check), check) for check in checks)]
 
 
 def doctor(spark: SparkSession, site: str | Path | None = None, *, scratch: str | None = None) -> list[Finding]:
-    """Look at everything that a run needs, with a session that is there; for notebooks and jobs.
+    """Check everything that a run needs, with an existing session. For notebooks and jobs.
 
     Args:
         spark: The session.
-        site: The site file, for its zones, its ledger and the tracking server it names.
+        site: The site file, for its zones, ledger and tracking server.
         scratch: See `run.doctor.session_findings`.
 
     Returns:
-        Findings; a string of them for people is `synthward.run.doctor.render(findings)`.
+        The findings. `synthward.run.doctor.render(findings)` gives them as text.
     """
     _, found = _spark(lambda: spark, scratch)
     return [*_packages(), *found, *_about_site(spark, None if site is None else Path(site))]
 
 
 def _about_site(spark: SparkSession | None, path: Path | None) -> list[Finding]:
-    """Zones, tracking and ledger; without a session what can be known without one."""
+    """Check zones, tracking and ledger. Without a session, check only what needs no session."""
     site, findings = _site(path)
     if site is None:
         return findings
@@ -139,7 +139,7 @@ def _jars() -> Finding:
 
 
 def _foreign_jvm() -> bool:
-    """Whether Spark's JVM is started by someone else: spark-submit, Databricks or a Connect server."""
+    """True if another program starts Spark's JVM: spark-submit, Databricks or a Connect server."""
     remote = os.environ.get("SPARK_REMOTE", "").startswith("sc://")
     return remote or jars.DATABRICKS_VARIABLE in os.environ or "PYSPARK_GATEWAY_PORT" in os.environ
 
@@ -148,15 +148,15 @@ def _spark(spark_factory: Callable[[], SparkSession], scratch: str | None) -> tu
     try:
         spark = spark_factory()
         _ = spark.version
-    except Exception as error:  # noqa: BLE001 - whatever Spark throws is the finding
+    except Exception as error:  # noqa: BLE001 - any error of Spark is the finding
         return None, [failure("spark", error)]
     return spark, session_findings(spark, scratch)
 
 
 def _site(path: Path | None) -> tuple[Site | None, list[Finding]]:
-    """The site, and what is to be said about its file."""
+    """Return the site, and the findings about its file."""
     if path is None:
-        return None, [Finding("site", True, "not looked at: no site file, so no zones, tracking and ledger")]
+        return None, [Finding("site", True, "not checked: no site file, so no zones, tracking and ledger")]
     try:
         return load_site(path), []
     except (SynthwardError, OSError) as error:

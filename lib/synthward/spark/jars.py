@@ -1,7 +1,7 @@
-"""Where Delta's JARs come from. No JVM and no network: file names, versions and settings only.
+"""Decides where Delta's JARs come from. It uses file names, versions and settings only, no JVM and no network.
 
-Order: already on the class path or in the configuration; a directory of JARs (`make jars`); Maven coordinates, which
-Spark resolves once and caches by itself. On Databricks nothing is added: the runtime brings its own Delta.
+The order is: JARs on the class path or in the configuration; a directory of JARs (`make jars`); Maven coordinates.
+Spark resolves coordinates once and caches them. On Databricks nothing is added, because the runtime has its own Delta.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ SCALA = "2.13"
 
 @dataclass(frozen=True)
 class _Line:
-    """One Spark line: the Delta lines that run on it, each with the newest Spark it admits, and what to install."""
+    """One Spark line: the Delta lines that run on it, each with the newest Spark it allows, and what to install."""
 
     delta: Mapping[str, tuple[int, int, int] | None]
     install: str
 
 
-# From the packages' own metadata: delta-spark 4.2 and 4.3 require pyspark <= 4.1.1, 4.4 requires pyspark <= 4.2.0.
+# From the packages' metadata: delta-spark 4.2 and 4.3 require pyspark <= 4.1.1, 4.4 requires pyspark <= 4.2.0.
 _LINES: Mapping[str, _Line] = {
     "4.0": _Line(dict.fromkeys(("4.0", "4.1", "4.2", "4.3", "4.4")), "'pyspark>=4.0.1,<4.1' 'delta-spark==4.0.1'"),
     "4.1": _Line(
@@ -43,12 +43,12 @@ _DEFAULT_INSTALL = _LINES["4.2"].install
 
 @dataclass(frozen=True)
 class JarPlan:
-    """Where the JARs come from, and what a session builder must add for it.
+    """The origin of the JARs, and the settings that a session builder must add for it.
 
     Attributes:
-        source: Which way was found.
-        detail: The directory, the coordinates or the setting, for a person to read.
-        conf: Settings to add to the builder; empty when nothing is needed.
+        source: The kind of origin.
+        detail: The directory, the coordinates or the setting, for people.
+        conf: Settings to add to the builder; empty if nothing is needed.
     """
 
     source: Literal["databricks", "class path", "configuration", "directory", "packages"]
@@ -57,14 +57,14 @@ class JarPlan:
 
 
 def version_tuple(version: str) -> tuple[int, int, int]:
-    """`4.2.0`, `4.2.0.dev1` or `4.2` as three numbers."""
+    """Return a version such as `4.2.0`, `4.2.0.dev1` or `4.2` as three numbers."""
     numbers = [int(part) for part in re.findall(r"\d+", version)[:3]]
     major, minor, patch = (*numbers, 0, 0, 0)[:3]
     return major, minor, patch
 
 
 def line_of(version: str) -> str:
-    """The release line, `4.2` for `4.2.0`."""
+    """Return the release line, for instance `4.2` for `4.2.0`."""
     major, minor, _ = version_tuple(version)
     return f"{major}.{minor}"
 
@@ -77,7 +77,7 @@ def check_pair(spark: str, delta: str) -> None:
         delta: Version of delta-spark.
 
     Raises:
-        EnvironmentProblem: With the exact pip line that mends it.
+        EnvironmentProblem: The versions do not fit. The message has the exact pip line that fixes it.
     """
     line = _LINES.get(line_of(spark))
     if line is None:
@@ -92,34 +92,34 @@ def check_pair(spark: str, delta: str) -> None:
     newest = line.delta[line_of(delta)]
     if newest is not None and version_tuple(spark) > newest:
         raise EnvironmentProblem(
-            f"pyspark {spark} and delta-spark {delta} do not fit: delta-spark {line_of(delta)} admits pyspark up to "
+            f"pyspark {spark} and delta-spark {delta} do not fit: delta-spark {line_of(delta)} allows pyspark up to "
             f"{'.'.join(map(str, newest))}. Fix: pip install {line.install}"
         )
 
 
 def artifact(spark: str, delta: str) -> str:
-    """Maven name of Delta's Spark JAR; from Delta 4.1 on it carries the Spark line."""
+    """Return the Maven name of Delta's Spark JAR. From Delta 4.1 on, it has the Spark line in it."""
     suffix = f"_{line_of(spark)}" if version_tuple(delta) >= (4, 1, 0) else ""
     return f"delta-spark{suffix}_{SCALA}"
 
 
 def coordinates(spark: str, delta: str) -> str:
-    """Maven coordinates of Delta's Spark JAR; delta-storage comes along as its dependency."""
+    """Return the Maven coordinates of Delta's Spark JAR. Maven adds delta-storage as its dependency."""
     return f"io.delta:{artifact(spark, delta)}:{delta}"
 
 
 def jar_names(spark: str, delta: str) -> tuple[str, str]:
-    """File names of the two JARs that suffice at run time: delta-spark and delta-storage."""
+    """Return the file names of the two JARs that a run needs: delta-spark and delta-storage."""
     return f"{artifact(spark, delta)}-{delta}.jar", f"delta-storage-{delta}.jar"
 
 
 def in_directory(directory: Path, spark: str, delta: str | None) -> tuple[Path, Path] | None:
-    """The pair of JARs in a directory that fits this Spark, or None.
+    """Return the pair of JARs in a directory that fits this Spark; None if there is none.
 
     Args:
-        directory: Where to look; need not exist.
+        directory: The directory. It need not exist.
         spark: Version of pyspark.
-        delta: Version of delta-spark where the Python package is installed: preferred over other versions.
+        delta: Version of the installed delta-spark Python package. It is preferred over other versions.
     """
     pattern = re.compile(rf"delta-spark(?:_{re.escape(line_of(spark))})?_{re.escape(SCALA)}-([\w.]+)\.jar")
     versions = {
@@ -141,14 +141,14 @@ def _fits(spark: str, delta: str) -> bool:
 
 
 def three_ways(spark: str, delta: str | None) -> str:
-    """The ways to provide the JARs, as the last lines of an error message."""
+    """Return the ways to provide the JARs, as the last lines of an error message."""
     line = _LINES.get(line_of(spark))
     install = line.install if line is not None else _DEFAULT_INSTALL
     maven = coordinates(spark, delta) if delta else f"io.delta:delta-spark_{line_of(spark)}_{SCALA}:<version>"
     return (
         "Delta needs two JARs, delta-spark and delta-storage. Any one of these provides them:\n"
         f"  1. class path: copy both into $SPARK_HOME/jars, or `spark-submit --packages {maven}`\n"
-        f"  2. directory:  `make jars` puts both into ./jars; elsewhere let {JARS_DIR_VARIABLE} name theirs\n"
+        f"  2. directory:  `make jars` puts both into ./jars; for another directory set {JARS_DIR_VARIABLE}\n"
         f"  3. Maven:      pip install {install}; Spark then fetches them once (behind a mirror set "
         "spark.jars.repositories or spark.jars.ivySettings)"
     )
@@ -167,14 +167,14 @@ def resolve(
 
     Args:
         environ: The environment.
-        settings: Spark settings that will hold anyway: spark-defaults, submit arguments, the caller's own.
-        class_path: Directories whose JARs Spark loads by itself, `$SPARK_HOME/jars`.
-        directories: Where `make jars` may have put them; `SYNTHWARD_JARS_DIR` replaces these.
+        settings: Spark settings that apply in any case: spark-defaults, submit arguments, the caller's own.
+        class_path: Directories from which Spark itself loads JARs, such as `$SPARK_HOME/jars`.
+        directories: Directories where `make jars` may have put the JARs. `SYNTHWARD_JARS_DIR` replaces these.
         spark: Version of pyspark.
-        delta: Version of the delta-spark Python package, None when it is not installed.
+        delta: Version of the delta-spark Python package; None if it is not installed.
 
     Raises:
-        EnvironmentProblem: Nothing can work, or pyspark and delta-spark do not fit; the message says what to do.
+        EnvironmentProblem: No way works, or pyspark and delta-spark do not fit. The message says what to do.
     """
     if environ.get(DATABRICKS_VARIABLE):
         return JarPlan("databricks", f"Databricks runtime {environ[DATABRICKS_VARIABLE]}")
@@ -201,12 +201,12 @@ def resolve(
 
 
 def _joined(existing: str | None, *added: Path | str) -> str:
-    """A comma list: a builder's value replaces what spark-defaults says, so that has to be carried over."""
+    """Return a comma list. A builder's value replaces the value of spark-defaults, so the list includes that value."""
     return ",".join([*(part for part in (existing or "").split(",") if part), *map(str, added)])
 
 
 def installed_version(package: str) -> str | None:
-    """Version of an installed package, from its metadata; None when it has none (a Spark unpacked under SPARK_HOME)."""
+    """Return the version of an installed package; None if it has no metadata (a Spark unpacked under SPARK_HOME)."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -214,10 +214,10 @@ def installed_version(package: str) -> str | None:
 
 
 def spark_version() -> str:
-    """Version of the pyspark that would be imported.
+    """Return the version of the pyspark that would be imported.
 
     Raises:
-        EnvironmentProblem: There is none.
+        EnvironmentProblem: pyspark is not installed.
     """
     spec = find_spec("pyspark")
     if spec is None:
@@ -230,7 +230,7 @@ def spark_version() -> str:
 
 
 def spark_home(environ: Mapping[str, str]) -> Path | None:
-    """`SPARK_HOME`, otherwise the directory of the pip-installed pyspark."""
+    """Return `SPARK_HOME` if it is set, otherwise the directory of the pip-installed pyspark."""
     if environ.get("SPARK_HOME"):
         return Path(environ["SPARK_HOME"])
     spec = find_spec("pyspark")
@@ -238,14 +238,14 @@ def spark_home(environ: Mapping[str, str]) -> Path | None:
 
 
 def candidate_directories(start: Path) -> list[Path]:
-    """`jars` under the current directory, then under the checkout this package runs from, if it does."""
+    """Return `jars` in the current directory, then `jars` in the checkout that this package runs from, if any."""
     checkout = Path(__file__).parents[3]
     roots = [start, checkout] if (checkout / "pyproject.toml").is_file() else [start]
     return [root / "jars" for root in dict.fromkeys(roots)]
 
 
 def parse_defaults(text: str) -> dict[str, str]:
-    """Settings of a spark-defaults.conf: `key value`, `key=value` or `key: value` a line, `#` starts a comment line."""
+    """Parse spark-defaults.conf. A line is `key value`, `key=value`, `key: value`, or a `#` comment."""
     settings: dict[str, str] = {}
     for line in text.splitlines():
         match = re.match(r"\s*([^\s#=:][^\s=:]*)\s*[\s=:]\s*(.*?)\s*$", line)
@@ -255,7 +255,7 @@ def parse_defaults(text: str) -> dict[str, str]:
 
 
 def parse_submit_args(text: str) -> dict[str, str]:
-    """The settings in `PYSPARK_SUBMIT_ARGS` that matter here: `--packages`, `--jars` and every `--conf`."""
+    """Return the settings in `PYSPARK_SUBMIT_ARGS` from `--packages`, `--jars` and every `--conf`."""
     names = {
         "--packages": "spark.jars.packages",
         "--jars": "spark.jars",
@@ -275,7 +275,7 @@ def parse_submit_args(text: str) -> dict[str, str]:
 
 
 def settings_in_force(environ: Mapping[str, str], conf: Mapping[str, str]) -> dict[str, str]:
-    """What Spark will see before anything is added: spark-defaults, submit arguments, the caller's settings."""
+    """Return Spark's settings before anything is added: spark-defaults, submit arguments, the caller's settings."""
     home = spark_home(environ)
     folder = Path(environ["SPARK_CONF_DIR"]) if environ.get("SPARK_CONF_DIR") else (home / "conf" if home else None)
     defaults = folder / "spark-defaults.conf" if folder else None
@@ -284,14 +284,14 @@ def settings_in_force(environ: Mapping[str, str], conf: Mapping[str, str]) -> di
 
 
 def plan_for(environ: Mapping[str, str], conf: Mapping[str, str]) -> JarPlan:
-    """`resolve` for this machine: the installed versions, Spark's own JARs and the usual directories.
+    """Call `resolve` for this machine: with the installed versions, Spark's own JARs and the usual directories.
 
     Args:
         environ: The environment, usually `os.environ`.
         conf: Spark settings of the caller.
 
     Raises:
-        EnvironmentProblem: As `resolve` and `spark_version`.
+        EnvironmentProblem: See `resolve` and `spark_version`.
     """
     home = spark_home(environ)
     return resolve(

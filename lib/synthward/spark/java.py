@@ -1,4 +1,4 @@
-"""Find the Java that Spark will start, before Spark fails to start it with a page of shell output."""
+"""Finds the Java that Spark will start. So a missing Java gives a clear message instead of a page of shell output."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from synthward.errors import EnvironmentProblem
 
 SUPPORTED = (17, 21)
 
-INSTALL = """Install Java 17 (or 21), or let JAVA_HOME name one:
+INSTALL = """Install Java 17 (or 21), or set JAVA_HOME to one:
   Debian, Ubuntu:  sudo apt-get install -y openjdk-17-jre-headless
   RHEL, Fedora:    sudo dnf install -y java-17-openjdk-headless
   macOS:           brew install openjdk@17 && export JAVA_HOME="$(brew --prefix openjdk@17)\""""
 
-# A JVM answers `-version` in well under a second; a hanging one (broken mount, macOS stub) must not hang us.
+# A JVM answers `-version` in less than a second. If it hangs (broken mount, macOS stub), this program must not hang.
 _ANSWER_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Java:
-    """A Java that answered.
+    """A Java that works.
 
     Attributes:
-        executable: The `java` Spark's launcher would use.
+        executable: The `java` that Spark's launcher would use.
         major: Its feature release, for instance 17.
-        source: `JAVA_HOME` or `PATH`.
+        source: Where it was found: `JAVA_HOME` or `PATH`.
     """
 
     executable: Path
@@ -38,7 +38,7 @@ class Java:
 
 
 def parse_major(text: str) -> int | None:
-    """The feature release in the output of `java -version`; None when there is none (`1.8.0` counts as 8)."""
+    """Return the feature release in the output of `java -version` (8 for `1.8.0`); None if there is none."""
     match = re.search(r'version "(?:1\.)?(\d+)', text)
     return int(match.group(1)) if match else None
 
@@ -50,7 +50,7 @@ def find_java(environ: Mapping[str, str]) -> Java:
         environ: The environment, usually `os.environ`.
 
     Raises:
-        EnvironmentProblem: There is none, it does not answer, or Spark 4 does not run on it.
+        EnvironmentProblem: There is no Java, it does not answer, or Spark 4 does not run on it.
     """
     home = environ.get("JAVA_HOME")
     source = "JAVA_HOME" if home else "PATH"

@@ -1,6 +1,6 @@
 """The package as one zip for `spark-submit --py-files`: `python -m synthward.spark.package build/synthward.zip`.
 
-The same sources give the same bytes, so that a digest of the zip names a version of the code.
+The same sources give the same bytes. So a digest of the zip identifies a version of the code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import synthward
 
-# The oldest date a zip can hold; real ones would differ in every checkout.
+# The oldest date that a zip can hold. Real dates would differ in every checkout.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _SKIPPED = {"__pycache__"}
 
@@ -20,8 +20,8 @@ def build_zip(target: Path, package: Path | None = None) -> Path:
     """Write the package, data files included, as an importable zip.
 
     Args:
-        target: The zip; its directory is created, an existing file is replaced.
-        package: The package's directory; default: the one this code was imported from.
+        target: The zip. Its directory is created. An existing file is replaced.
+        package: The package's directory; default: the directory from which this code was imported.
     """
     root = package if package is not None else Path(synthward.__file__).parent
     files = sorted(

@@ -1,4 +1,4 @@
-"""What a program creates on this machine: closed to other users by its umask."""
+"""Umasks that close new files of a program to other users of the machine."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import os
 from collections.abc import Iterator
 
 UMASK = 0o027
-"""Of commands and jobs: results belong to the account and its group, never to everybody."""
+"""Umask of commands and jobs: the account and its group may read the results, nobody else."""
 
 HADOOP_UMASK = "077"
-"""Of tables that a local session writes: to the account alone."""
+"""Umask of tables that a local session writes: only the account may read them."""
 
 HADOOP_UMASK_KEY = "spark.hadoop.fs.permissions.umask-mode"
 
 
 @contextlib.contextmanager
 def private_umask() -> Iterator[None]:
-    """Closes to everybody else what this process and its children create for the time of a command.
+    """Close all files that this process and its children create during a command to everybody else.
 
-    It never opens anything: a stricter umask stays. For programs (commands, jobs), not for library code, because the
-    umask belongs to the whole process.
+    It never opens anything: a stricter umask stays. Use it in programs (commands, jobs), not in library code, because
+    the umask belongs to the whole process.
     """
     before = os.umask(UMASK)
     os.umask(before | UMASK)

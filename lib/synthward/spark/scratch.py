@@ -1,8 +1,8 @@
-"""Private folders of local sessions, below the temporary directory; the next start removes those of killed drivers.
+"""Private folders of local sessions, in the temporary directory. The next start removes those of killed drivers.
 
-An owner holds a lock on a file in its folder for as long as it lives. The operating system frees the lock when the
-process ends, however it ends, so a lock that can be taken has no owner. A process id would not do: it is used again,
-and means another process in another container.
+The owner of a folder holds a lock on a file in it while the owner lives. The operating system frees the lock when the
+process ends for any reason. So if the lock is free, there is no owner. A process id could not show this, because ids
+are used again and mean other processes in other containers.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from pathlib import Path
 OWNER = "owner.lock"
 
 SPILL = "spill"
-"""Folder of shuffle and spill files in a scratch folder."""
+"""Subfolder for shuffle and spill files."""
 
 _NAME = re.compile(r"synthward-[a-z0-9_]{8}")
 _EARLIER = {"log4j2.properties", "warehouse"}
-"""All that a session of a version without locks put into its folder."""
+"""Everything in the folder of a session whose version of this package had no locks."""
 
 _GRACE_SECONDS = 60.0
-"""A folder so young may belong to a process that has not taken its lock yet."""
+"""A younger folder may belong to a process that has not taken its lock yet."""
 
 # Folder of this process -> descriptor that holds its lock.
 _held: dict[Path, int] = {}
 
 
 def new_scratch() -> Path:
-    """A folder (mode 0700) that is removed with the session, with the process, or at the next start of another."""
+    """Create a folder (mode 0700). It is removed with the session, with the process, or at the next session start."""
     root = Path(tempfile.gettempdir())
     remove_abandoned(root)
     path = Path(tempfile.mkdtemp(prefix="synthward-", dir=root))
-    (path / SPILL).mkdir(mode=0o700)  # Spark would make it with the mode that the umask leaves
+    (path / SPILL).mkdir(mode=0o700)  # Spark would use the mode that the umask allows
     descriptor = os.open(path / OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     if not _held:
@@ -49,7 +49,7 @@ def new_scratch() -> Path:
 
 
 def remove_scratch() -> None:
-    """Removes the folders of this process."""
+    """Remove the folders of this process."""
     while _held:
         path, descriptor = _held.popitem()
         shutil.rmtree(path, ignore_errors=True)
@@ -57,12 +57,12 @@ def remove_scratch() -> None:
 
 
 def remove_abandoned(root: Path, *, now: float | None = None, booted: float | None = None) -> list[Path]:
-    """Removes this user's folders whose owner is gone; never those of others, of living processes or of other make.
+    """Remove this user's folders whose owner is gone. Folders of other users, living processes or other programs stay.
 
     Args:
-        root: Where the folders are.
+        root: The directory with the folders.
         now: Seconds since the epoch; default: the clock's.
-        booted: When this machine started, in the same seconds; default: what it says itself.
+        booted: Start time of this machine, in seconds since the epoch; default: from the machine.
 
     Returns:
         The folders that were removed.
@@ -85,7 +85,7 @@ def _is_abandoned(path: Path, now: float, booted: float) -> bool:
             return folder.st_mtime < booted and {entry.name for entry in path.iterdir()} <= _EARLIER
         descriptor = os.open(path / OWNER, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return False  # another process removed it, or it is not what it seems
+        return False  # another process removed it, or it is not one of our folders
     try:
         if now - os.fstat(descriptor).st_mtime < _GRACE_SECONDS:
             return False
@@ -99,7 +99,7 @@ def _is_abandoned(path: Path, now: float, booted: float) -> bool:
 
 
 def _boot_time() -> float:
-    """When this machine started; 0 where it does not say, so that nothing is older."""
+    """Return the start time of this machine; 0 if it is unknown, so that nothing is older."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     with contextlib.suppress(OSError):
         return 0.0 if clock is None else time.time() - time.clock_gettime(clock)

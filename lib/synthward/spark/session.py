@@ -1,11 +1,11 @@
-"""Build the Spark session of a job, a notebook or a test. Library code never does: its session is injected.
+"""Builds the Spark session of a job, a notebook or a test. Library code never builds one: its session is injected.
 
-What is set depends on who started the JVM. Where Spark or the platform did (spark-submit, a Connect server), only
-Delta's extension and catalog and the limit of generated methods are added, when missing; on Databricks nothing is. A
-local session gets everything a laptop needs.
+The settings depend on who started the JVM. If Spark or the platform started it (spark-submit, a Connect server), only
+Delta's extension, Delta's catalog and the limit of generated methods are added, if missing. On Databricks nothing is
+added. A local session gets everything that a laptop needs.
 
-The session time zone of a cluster is left alone: the library never lets a result depend on it. Local sessions use UTC,
-so that what a person sees printed does not depend on the machine either.
+The session time zone of a cluster is not changed, because no result of the library depends on it. Local sessions use
+UTC, so that printed output does not depend on the machine either.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ _GIB = 2**30
 def build_session(
     app: str, *, master: str | None = None, remote: str | None = None, conf: Mapping[str, str] | None = None
 ) -> SparkSession:
-    """The active session, or a new one with Delta.
+    """Return the active session, or build a new one with Delta.
 
     Args:
         app: Application name, shown in the Spark UI and the cluster's list.
-        master: Spark master. Default: what spark-submit or the environment says, otherwise `local[*]`.
-        remote: A Connect address, `sc://host:port`, whose server is sent this package, or `local[n]` for a Connect
-            server of its own in this process.
-        conf: More settings; they win over the defaults here. Ignored when a session is already active.
+        master: Spark master. Default: from spark-submit or the environment, otherwise `local[*]`.
+        remote: A Connect address. With `sc://host:port` this package is sent to that server. With `local[n]` a new
+            Connect server is started in this process.
+        conf: More settings. They replace the defaults of this module. Ignored if a session is already active.
 
     Raises:
         EnvironmentProblem: Java or Delta's JARs are missing, versions do not fit, or Spark does not start.
-        UsageError: Both a master and a remote, or a Connect session was asked for while a classic one is active.
+        UsageError: Both `master` and `remote` are given, or `remote` is given while a classic session is active.
     """
     if master is not None and remote is not None:
         raise UsageError(f"build_session: master={master} and remote={remote} exclude each other. Fix: give one")
@@ -91,29 +91,31 @@ def build_session(
 
 
 def send_package(spark: SparkSession) -> None:
-    """Puts this package on the path of a Connect server's Python workers, for this session alone.
+    """Put this package on the path of a Connect server's Python workers, for this session alone.
 
-    Functions for workers are pickled by their names, so a server that has never seen the package could not load them.
-    It comes first on the path there: where the server has the package too, a release is of the code that decided on it.
+    Functions for workers are pickled by name. A server without the package could not load them. The package comes first
+    on the path. So a release is made by the driver's code, even if the server has another version of the package.
 
     Args:
-        spark: A Connect session that has been sent nothing yet.
+        spark: A Connect session. Nothing was sent to it yet.
     """
     from pyspark.errors import PySparkException
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(synthward.__file__).parent
-        # A driver may itself have come with a zip.
+        # The driver itself may run from a zip.
         archive = build_zip(Path(folder) / "synthward.zip") if root.is_dir() else root.parent
         try:
             spark.addArtifacts(str(archive), pyfile=True)
         except PySparkException as refusal:
-            # A platform that takes no files installs packages in its own way; preflight sees whether somebody did.
-            logger.warning("the Connect server took no package (%s)", refusal.getCondition() or type(refusal).__name__)
+            # A platform that accepts no files installs packages in its own way. Preflight checks for the package.
+            logger.warning(
+                "the Connect server did not accept the package (%s)", refusal.getCondition() or type(refusal).__name__
+            )
 
 
 def stop_session(spark: SparkSession) -> None:
-    """Stop a session, the Connect server of a local one included, and remove its scratch directories."""
+    """Stop a session and remove its scratch directories. Stop also the Connect server of a local session."""
     spark.stop()
     remove_scratch()
 
@@ -125,16 +127,16 @@ def _configured(builder: SparkSession.Builder, settings: Mapping[str, str]) -> S
 
 
 def _submitted(builder: SparkSession.Builder, settings: Mapping[str, str]) -> SparkSession:
-    """The session of a program that spark-submit started: master, JARs and resources are given."""
+    """Return the session of a program that spark-submit started. Master, JARs and resources are given."""
     from pyspark import SparkConf, SparkContext
 
-    # The JVM is there but not connected yet; a SparkConf made before that sees none of the submitted settings.
+    # The JVM is running but not connected yet. A SparkConf made before that sees none of the submitted settings.
     SparkContext._ensure_initialized()
     given = {**dict(SparkConf().getAll()), **settings}
     jvm = cast("Any", SparkContext._jvm)
     try:
         jvm.java.lang.Thread.currentThread().getContextClassLoader().loadClass(EXTENSION)
-    except Exception as missing:  # py4j wraps what the JVM throws
+    except Exception as missing:  # py4j wraps the JVM's exceptions
         version = jars.spark_version()
         ways = jars.three_ways(version, jars.installed_version("delta-spark"))
         raise EnvironmentProblem(f"Delta: not on the class path of this spark-submit.\n{ways}") from missing
@@ -143,12 +145,12 @@ def _submitted(builder: SparkSession.Builder, settings: Mapping[str, str]) -> Sp
 
 
 def method_settings(given: Mapping[str, str]) -> dict[str, str]:
-    """The limit of generated methods, unless `given` has one; see `kernels.compiled`."""
+    """Return the limit of generated methods, unless `given` has one. See `kernels.compiled`."""
     return {} if METHOD_LIMIT_KEY in given else {METHOD_LIMIT_KEY: str(METHOD_LIMIT)}
 
 
 def delta_settings(given: Mapping[str, str]) -> dict[str, str]:
-    """Delta's extension and catalog, as far as `given` lacks them; other extensions are kept."""
+    """Return Delta's extension and catalog, if `given` does not have them. Other extensions are kept."""
     missing: dict[str, str] = {}
     extensions = [name.strip() for name in given.get(_EXTENSIONS_KEY, "").split(",") if name.strip()]
     if EXTENSION not in extensions:
@@ -167,7 +169,7 @@ def _started(app: str, master: str, settings: dict[str, str], *, connect: bool) 
     home = jars.spark_home(os.environ)
     check_jars(delta_jars({**in_force, **plan.conf}, home))
     if master.startswith("local"):
-        # Spark reads these from the environment, not from the settings: the UI's address and the workers' Python.
+        # Spark reads the UI's address and the workers' Python from the environment, not from the settings.
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
         scratch = new_scratch()
@@ -179,14 +181,14 @@ def _started(app: str, master: str, settings: dict[str, str], *, connect: bool) 
         spark = _start_connect(merged) if connect else _start_classic(merged)
     except Exception as error:
         remove_scratch()
-        hint = "What Java said stands above, on stderr."
+        hint = "Java's own message is above, on stderr."
         if plan.source == "packages":
             ways = jars.three_ways(jars.spark_version(), jars.installed_version("delta-spark"))
             hint = f"{hint} If {plan.detail} could not be fetched:\n{ways}"
         raise EnvironmentProblem(f"Spark did not start with master {master}: {_first_line(error)}\n{hint}") from error
     if plan.source == "packages":
         try:
-            # What was fetched just now. Nothing but the start of the session has used it.
+            # The JARs that were fetched just now. Only the start of the session has used them.
             check_jars(delta_jars({**in_force, **plan.conf}, home))
         except EnvironmentProblem:
             stop_session(spark)
@@ -195,12 +197,12 @@ def _started(app: str, master: str, settings: dict[str, str], *, connect: bool) 
 
 
 def local_settings(master: str, given: Mapping[str, str], scratch: Path) -> dict[str, str]:
-    """Defaults of a local session, without those that `given` sets.
+    """Return the defaults of a local session, without the settings that `given` has.
 
     Args:
         master: `local`, `local[4]`, `local[*]`, `local[4,2]` or `local-cluster[2,1,1024]`.
-        given: Settings that hold anyway.
-        scratch: Directory of this session alone.
+        given: Settings that apply in any case.
+        scratch: A directory that only this session uses.
     """
     cores = _cores(master)
     defaults = {
@@ -215,17 +217,17 @@ def local_settings(master: str, given: Mapping[str, str], scratch: Path) -> dict
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-        # Shuffle and spill files hold patients' rows, in the clear: in a folder that no other user can enter.
+        # Shuffle and spill files hold patients' rows as plain text. So their folder is closed to other users.
         LOCAL_DIR_KEY: str(scratch / SPILL),
         HADOOP_UMASK_KEY: HADOOP_UMASK,
-        # The default of 50 makes 50 tasks of every look at a table's log.
+        # With the default of 50, every read of a table's log takes 50 tasks.
         "spark.databricks.delta.snapshotPartitions": "2",
     }
     return {key: value for key, value in defaults.items() if key not in given}
 
 
 def _cores(master: str) -> int:
-    """Number of task slots of a local master."""
+    """Return the number of task slots of a local master."""
     inside = master.partition("[")[2].rstrip("]").split(",")
     if master.startswith("local-cluster"):
         return int(inside[0]) * int(inside[1])
@@ -235,16 +237,16 @@ def _cores(master: str) -> int:
 
 
 def _driver_memory() -> str:
-    """A quarter of the machine, from 1 to 8 GiB; Spark's own default of 1 GiB is too little for a model's tables."""
+    """Return a quarter of the machine's memory, from 1 to 8 GiB. Spark's default of 1 GiB is too small for models."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return f"{max(1, min(8, physical // 4 // _GIB))}g"
 
 
 def _quiet_options(options: str, scratch: Path) -> str:
-    """Java options that point the JVM to the quiet log configuration, unless the caller brought one."""
+    """Return Java options with the quiet log configuration, unless the caller has a log configuration."""
     if "log4j" in options:
         return options
-    # A file of its own: the package, and the configuration in it, may stand in a zip.
+    # The configuration is copied to a file, because the package may be in a zip.
     path = scratch / "log4j2.properties"
     path.write_text(resources.files("synthward.spark").joinpath("log4j2.properties").read_text("utf-8"), "utf-8")
     return f"{options} -Dlog4j2.configurationFile=file:{path}".strip()
@@ -254,8 +256,8 @@ def _quiet_options(options: str, scratch: Path) -> str:
 def _classic_mode() -> Iterator[None]:
     """Keep pyspark's builder from making a Connect client.
 
-    SPARK_REMOTE is what a person set, and comes back. The marks of a running Connect client do not: without an active
-    session they are a parent process's, and would make every function here return Connect columns.
+    A person set SPARK_REMOTE, so it is restored afterwards. The variables that mark a running Connect client are not
+    restored. Without an active session they come from a parent process, and all functions would return Connect columns.
     """
     for mark in _CONNECT_MARKS:
         os.environ.pop(mark, None)
@@ -275,10 +277,10 @@ def _start_classic(settings: Mapping[str, str]) -> SparkSession:
 
 
 def _start_connect(settings: Mapping[str, str]) -> SparkSession:
-    """A Connect server in this process on a free local port, and its client.
+    """Start a Connect server in this process on a free local port. Return its client.
 
-    `builder.remote("local[2]")` does the same, but always on port 15002, so that two programs cannot run at once, and
-    older releases send static settings a second time, each answered with a CANNOT_MODIFY warning.
+    `builder.remote("local[2]")` does the same, but always on port 15002, so two programs could not run at once. Also,
+    older releases send static settings a second time, and each one causes a CANNOT_MODIFY warning.
     """
     from pyspark.sql.connect.session import SparkSession as RemoteSession
 
@@ -293,7 +295,7 @@ def _start_connect(settings: Mapping[str, str]) -> SparkSession:
         "spark.sql.artifact.isolation.alwaysApplyClassloader": "true",
     }
     _start_classic({**settings, **server})
-    # As pyspark's builder does: functions look here to know which kind of column to make, stop() whether to stop all.
+    # As in pyspark's builder: functions read these to choose the kind of column, stop() to decide what to stop.
     os.environ.update(dict.fromkeys(_CONNECT_MARKS, "1"))
     return cast("SparkSession", RemoteSession.builder.remote(f"sc://localhost:{port}").getOrCreate())
 

@@ -1,8 +1,8 @@
-"""Addresses of data: two spellings of one folder or table have one address, and a part lies inside its whole.
+"""Addresses of data: one address for each folder or table, however its location is spelled.
 
-A population owns its tables, so another spelling (a symbolic link, `s3://` for `s3a://`, a name in capitals) must not
-pass for another table. What cannot be known without a session counts as the same: fewer parts of a catalog name, for
-instance `ehr.visits` and `main.ehr.visits`.
+A population owns its tables. So another spelling (a symbolic link, `s3://` for `s3a://`, a name in capitals) must not
+count as another table. If only a session could tell two names apart, they count as the same table. Example:
+`ehr.visits` and `main.ehr.visits`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CATALOG = "catalog"
 
 
 def path_address(path: str) -> str:
-    """The address of a folder or a file.
+    """Return the address of a folder or a file.
 
     Args:
         path: Absolute path or URI. Symbolic links on this machine are followed.
@@ -43,19 +43,19 @@ def path_address(path: str) -> str:
 
 
 def real_path(path: str) -> str:
-    """A path of this machine with its symbolic links followed; every other path and URI as it is."""
+    """Follow the symbolic links of a path of this machine. Return every other path and URI unchanged."""
     prefix, plain = ("file:", path.removeprefix("file:")) if path.startswith("file:") else ("", path)
     plain = re.sub("^//[^/]*(?=/)", "", plain) if prefix else plain
     return prefix + os.path.realpath(plain) if plain.startswith("/") else path
 
 
 def table_address(name: str) -> str:
-    """The address of a table of a catalog; Spark compares such names without regard to case."""
+    """Return the address of a catalog table. It is in lower case, because Spark ignores case in such names."""
     return f"{CATALOG}:{name.replace('`', '').lower()}"
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether two addresses are, or could be, the same data: equal, or one inside of the other."""
+    """True if two addresses are, or could be, the same data: they are equal, or one lies inside the other."""
     names = [address.removeprefix(f"{CATALOG}:") for address in (one, other)]
     if one.startswith(f"{CATALOG}:") and other.startswith(f"{CATALOG}:"):
         short, long = sorted(names, key=len)
@@ -63,6 +63,6 @@ def overlap(one: str, other: str) -> bool:
     return one == other or inside(one, other) or inside(other, one)
 
 
-def inside(part: str, whole: str) -> bool:
-    """Whether a path lies in a folder, by their addresses."""
-    return part.startswith(whole.rstrip("/") + "/")
+def inside(path: str, folder: str) -> bool:
+    """True if a path lies in a folder. Both are addresses."""
+    return path.startswith(folder.rstrip("/") + "/")

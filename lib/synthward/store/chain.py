@@ -1,9 +1,9 @@
 """Hash chains in a Delta table: read and verify, compare-and-append.
 
-Two plain Delta appends never conflict, so "read, decide, append" lets two drivers write the same position. Here a link
-is appended by an insert-only MERGE whose predicates are literals, `t.key = '...' AND t.seq = n`, on a table that is
-partitioned by key, serializable and without deletion vectors: two writers of one key always conflict, writers of two
-keys never do. An append has succeeded when one row was inserted *and* exactly one row, with our hash, is read back.
+Two plain Delta appends never conflict. So "read, decide, append" would let two drivers write the same position. Here a
+link is appended by an insert-only MERGE with literal predicates: `t.key = '...' AND t.seq = n`. The table is
+partitioned by key, serializable, and has no deletion vectors. Then two writers of one key always conflict, and writers
+of two keys never do. An append has succeeded if one row was inserted *and* exactly one row with our hash is read back.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _KIND = re.compile(r"[a-z0-9_]{1,40}")
 
 
 class HeadMoved(StoreConflict):
-    """Somebody else appended to the chain first; read it again and decide again."""
+    """Another writer appended to the chain first. Read the chain again and decide again."""
 
 
 class Chain:
-    """Hash-chained, append-only records, many keys in one table."""
+    """Hash-chained, append-only records. One table holds the chains of many keys."""
 
     def __init__(
         self,
@@ -51,20 +51,21 @@ class Chain:
         sleep: Callable[[float], None] = time.sleep,
         store: LinkStore | None = None,
     ) -> None:
-        """Nothing is read or made before the first use.
+        """Remember the settings. Nothing is read or created before the first use.
 
         Args:
-            spark: The session; only a chain with its own `store` does without.
+            spark: The session. It may be None only if `store` is given.
             ref: The table.
-            lock: Makes the lock that is held around a compare-and-append (`store.lock.lock_for`); None for none.
-            single_writer: The site's promise for object stores without a safe log store.
-            clock: The time that links carry; with a zone.
-            retries: Bound on retries, after commit conflicts and after a moved head.
+            lock: Makes the lock that is held during a compare-and-append (`store.lock.lock_for`); None for no lock.
+            single_writer: The site's promise that only one driver writes. Needed on object stores without a safe log
+                store.
+            clock: Gives the time of a new link. The time has a time zone.
+            retries: Largest number of retries, after commit conflicts and after a moved head.
             sleep: For tests.
-            store: Where links are kept instead of the Delta table `ref`.
+            store: Keeps the links instead of the Delta table `ref`.
 
         Raises:
-            EnvironmentProblem: The table's place is not safe for several drivers.
+            EnvironmentProblem: The table's location is not safe for several drivers.
         """
         if store is None:
             if spark is None:
@@ -80,9 +81,9 @@ class Chain:
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the lock over a longer read-decide-append, so that neighbours on this machine queue up in order.
+        """Hold the lock during a longer read-decide-append, so that processes of this machine wait in order.
 
-        Appends inside it do not lock again. Without a lock it does nothing.
+        Appends inside the block do not lock again. A chain without a lock does nothing here.
         """
         if self._lock is None or getattr(self._held, "here", False):
             yield
@@ -95,27 +96,27 @@ class Chain:
                 self._held.here = False
 
     def rows(self, key: str, payloads: bool = True) -> tuple[Link, ...]:
-        """The links of `key` in order of position, as they stand, unverified."""
+        """Return the links of `key` in order of position, unverified."""
         return tuple(self.store.fetch(checked_key(key), 0, payloads))
 
     def read(self, key: str, payloads: bool = True) -> tuple[Link, ...]:
-        """The links of `key`, verified; empty when there are none.
+        """Return the links of `key`, verified; an empty tuple if there are none.
 
         Args:
             key: The chain.
-            payloads: False leaves payloads in the table and verifies with the digests that Spark computes there.
+            payloads: If False, payloads are not fetched. Spark computes their digests in the table instead.
 
         Raises:
-            LedgerCorrupt: The chain is edited, has gaps or a doubled position.
+            LedgerCorrupt: The chain was edited, has gaps, or has two links at one position.
         """
         return self._verified(key, self.rows(key, payloads))
 
     def all_keys(self) -> tuple[str, ...]:
-        """Keys of all chains of the table as they stand, unverified."""
+        """Return the keys of all chains of the table, unverified."""
         return tuple(sorted({link.key for link in self.store.fetch(None, 0, payloads=False)}))
 
     def read_all(self, payloads: bool = True) -> dict[str, tuple[Link, ...]]:
-        """Every chain of the table, by key, verified; one scan.
+        """Return every chain of the table by its key, verified. This takes one scan.
 
         Raises:
             LedgerCorrupt: A chain is broken.
@@ -126,14 +127,14 @@ class Chain:
         return {key: self._verified(key, links) for key, links in chains.items()}
 
     def read_on(self, key: str, known: Sequence[Link]) -> tuple[Link, ...]:
-        """The links of `key`, verified, of which only those after the ones that are known are fetched.
+        """Return all links of `key`, verified. Only the links after the known ones are fetched.
 
         Args:
             key: The chain.
-            known: Its first links, from an earlier read; empty for none.
+            known: The chain's first links, from an earlier read; may be empty.
 
         Raises:
-            LedgerCorrupt: The chain is broken, or the last known link is not there any more.
+            LedgerCorrupt: The chain is broken, or the last known link is no longer there.
         """
         if not known:
             return self.read(key)
@@ -147,26 +148,26 @@ class Chain:
         if problems:
             raise LedgerCorrupt(
                 f"chain '{key}' in table {self.ref}: frozen, because its record is broken: {'; '.join(problems)}. "
-                "Nothing more is appended; find out who wrote to the table, then go on under a new key"
+                "Nothing more is appended. Find out who wrote to the table, then continue under a new key"
             )
         return tuple(links)
 
     def append(
         self, key: str, kind: str, body: Mapping[str, Any], payload: bytes | None, expected_head: Link | None
     ) -> Link:
-        """Append one link right after `expected_head` (None: as the first), if that is still the head.
+        """Append one link after `expected_head`, if that is still the last link. None means: as the first link.
 
         Returns:
-            The link, which is durable and was read back.
+            The link. It is durable and was read back.
 
         Raises:
-            HeadMoved: Somebody else has that position.
-            EnvironmentProblem: The storage takes no more: no space, no quota, no permission.
-            StoreConflict: Concurrent writers of the table won every time.
-            LedgerCorrupt: The position is doubled, or `expected_head` is gone.
+            HeadMoved: Another writer has taken that position.
+            EnvironmentProblem: The storage accepts no write: no space, no quota or no permission.
+            StoreConflict: Concurrent writers of the table committed first in every try.
+            LedgerCorrupt: Two links have that position, or `expected_head` is gone.
         """
         if not _KIND.fullmatch(kind):
-            raise UsageError(f"link kind '{kind}': only a-z, 0-9 and '_' are allowed, 40 at most")
+            raise UsageError(f"link kind '{kind}': only a-z, 0-9 and '_' are allowed, at most 40 characters")
         if expected_head is not None and expected_head.key != key:
             raise UsageError(f"chain '{key}': the expected head belongs to chain '{expected_head.key}'")
         at = time_after(expected_head, self._clock())
@@ -178,38 +179,38 @@ class Chain:
             with self.exclusive():
                 try:
                     inserted = self.store.insert(link)
-                except Exception as error:  # noqa: BLE001  it may have been committed: what is read back decides
+                except Exception as error:  # noqa: BLE001  the row may be committed: the read-back decides
                     failure = error
                     outcome_unknown = True
                 landed = self._landed(link, expected_head)
             if landed is not None:
-                # An equal row that this call cannot have written is another driver's: the loser must know.
+                # If this call cannot have written the equal row, another driver did, and the caller must know it.
                 if landed.hash == link.hash and (inserted == 1 or outcome_unknown):
                     return landed
                 raise HeadMoved(f"chain '{key}' in table {self.ref}: position {link.seq} was taken by another writer")
             if failure is None:
                 raise IntegrityError(
                     f"chain '{key}' in table {self.ref}: link {link.seq} was committed and cannot be read back; the "
-                    "storage lost it, which a ledger must not sit on"
+                    "storage lost a committed row, do not keep a ledger on this storage"
                 )
             if not delta.is_conflict(failure):
                 problem = unwritable(self.ref, failure)
                 raise failure if problem is None else problem from failure
             self._sleep(delta.pause(attempt))
         raise StoreConflict(
-            f"chain '{key}' in table {self.ref}: {self._retries} retries lost against concurrent writers; "
+            f"chain '{key}' in table {self.ref}: concurrent writers committed first in {self._retries} retries; "
             "run the same command again"
         )
 
     def _landed(self, link: Link, head: Link | None) -> Link | None:
-        """What stands at the link's position now; also that the head it follows is still there, once."""
+        """Return the link that is now at the link's position. Check that the head before it is still there, once."""
         found = self.store.fetch(link.key, link.seq if head is None else head.seq, payloads=link.payload is not None)
         here = [row for row in found if row.seq == link.seq]
         before = [row for row in found if head is not None and row.seq == head.seq]
         if len(here) > 1 or len(before) > 1:
             raise LedgerCorrupt(
-                f"chain '{link.key}' in table {self.ref}: frozen, because two links stand at one position; the table "
-                "let two writers through at once"
+                f"chain '{link.key}' in table {self.ref}: frozen, because two links have one position; the table "
+                "accepted two writers at once"
             )
         if head is not None and [row.hash for row in before] != [head.hash]:
             raise LedgerCorrupt(_gone(link.key, self.ref, head.seq))
@@ -224,29 +225,29 @@ class Chain:
         match: Callable[[Link], bool],
         make_body: Callable[[], tuple[Mapping[str, Any], bytes | None]],
     ) -> tuple[Link, bool]:
-        """First wins: the link that matches if there is one, else a new one at the head.
+        """Return the link that matches, or append a new one at the head if none matches. The first writer wins.
 
         Args:
             key: The chain.
             kind: Kind of the new link.
-            match: Tells whether a link is the one that is wanted.
-            make_body: Makes body and payload; called once at most, without a lock held, so it may take its time. Its
-                result is thrown away when another driver's link gets there first.
+            match: True for the wanted link.
+            make_body: Makes body and payload. It is called at most once, and no lock is held meanwhile, so it may be
+                slow. Its result is discarded if another driver's link is appended first.
 
         Returns:
-            The link and whether this call appended it.
+            The link, and True if this call appended it.
 
         Raises:
-            StoreConflict: The head moved every time.
+            StoreConflict: The head moved in every try.
             LedgerCorrupt: The chain is broken.
         """
         return Followed(self, key).get_or_append(kind, match, make_body)
 
     def again(self, attempt: int) -> None:
-        """Waits before another try against writers that came first.
+        """Wait before another try, after another writer was first.
 
         Raises:
-            StoreConflict: There have been enough of them.
+            StoreConflict: The retries are used up.
         """
         if attempt >= self._retries:
             raise StoreConflict(
@@ -256,36 +257,36 @@ class Chain:
 
 
 class Followed:
-    """One chain whose links stay in memory once they were read and verified; only what follows is fetched later.
+    """One chain whose verified links stay in memory. Later reads fetch only the links after them.
 
-    Links are never changed or removed, so what was found stays found. What was not found is looked for in the table.
+    Links are never changed or removed, so a link in memory stays valid. All other links are looked up in the table.
     """
 
     def __init__(self, chain: Chain, key: str) -> None:
-        """Reads nothing yet."""
+        """Remember the chain. Nothing is read yet."""
         self._chain = chain
         self.key = key
         self._links: tuple[Link, ...] | None = None
 
     @property
     def known(self) -> tuple[Link, ...]:
-        """The links that were read so far; nothing is fetched."""
+        """The links that were read so far. Nothing is fetched."""
         return self._links or ()
 
     def links(self) -> tuple[Link, ...]:
-        """All links as they stand now, verified.
+        """Return all present links, verified.
 
         Raises:
-            LedgerCorrupt: The chain is broken, or lost links that were read before.
+            LedgerCorrupt: The chain is broken, or links that were read before are gone.
         """
         self._links = self._chain.read_on(self.key, self._links or ())
         return self._links
 
     def find(self, match: Callable[[Link], bool]) -> Link | None:
-        """The first link that matches: from memory, otherwise from the table.
+        """Return the first link that matches, from memory or else from the table; None if no link matches.
 
         Raises:
-            LedgerCorrupt: As for `links`.
+            LedgerCorrupt: See `links`.
         """
         known = next((link for link in self._links or () if match(link)), None)
         return known if known is not None else next((link for link in self.links() if match(link)), None)
@@ -296,10 +297,12 @@ class Followed:
         match: Callable[[Link], bool],
         make_body: Callable[[], tuple[Mapping[str, Any], bytes | None]],
     ) -> tuple[Link, bool]:
-        """As `Chain.get_or_append`. It starts from memory: another driver's link shows as a moved head at the append.
+        """Do the same as `Chain.get_or_append`, but start from memory.
+
+        If another driver has appended a link, the append finds a moved head and reads again.
 
         Raises:
-            StoreConflict: The head moved every time.
+            StoreConflict: The head moved in every try.
             LedgerCorrupt: The chain is broken.
         """
         made: tuple[Mapping[str, Any], bytes | None] | None = None

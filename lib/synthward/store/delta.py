@@ -1,8 +1,8 @@
 """Delta tables by SQL: create if absent, insert if absent, read back.
 
-Everything here works on classic Spark and on Spark Connect. Names and paths are quoted in one place, `places`.
-Values never become SQL text: they travel as a one-row DataFrame. (Named parameters are no way out: with Delta's parser
-on Spark 4.2 they are reported as unbound. Binary literals of some megabytes exhaust the driver's heap.)
+Everything here works on classic Spark and on Spark Connect. Names and paths are quoted in one module, `places`.
+Values never become SQL text: they travel as a one-row DataFrame. Named parameters do not work instead, because Delta's
+parser on Spark 4.2 reports them as unbound. Binary literals of some megabytes exhaust the driver's heap.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
 
 RETRIES = 12
-"""Default bound on retries after a commit conflict: about a minute with the pauses below."""
+"""Default number of retries after a commit conflict. With the pauses below they take about a minute."""
 
 CREATE_TRIES = 6
-"""Tries to create a table after errors that are no conflicts; some come from another driver's half-made table.
+"""Number of tries to create a table after errors other than conflicts. Another driver's half-made table causes some.
 
-About ten seconds in all: a first commit on a busy machine takes several."""
+All tries take about ten seconds, because a first commit on a busy machine takes several seconds."""
 
 _SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:@/+-]{1,200}")
 _ABSENT = (
@@ -49,10 +49,10 @@ _CONFLICT = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANG
 
 @dataclass(frozen=True)
 class Identity:
-    """Which table it is, whatever it is called.
+    """The identity of a table, independent of its name.
 
     Attributes:
-        id: Delta's own id; a clone has another.
+        id: Delta's own id. A clone has another id.
         location: The folder of its files.
     """
 
@@ -62,7 +62,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Detail:
-    """What `DESCRIBE DETAIL` says and this package relies on."""
+    """The results of `DESCRIBE DETAIL` that this package uses."""
 
     location: str
     partition_by: tuple[str, ...]
@@ -70,14 +70,14 @@ class Detail:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether a commit lost against a concurrent one, so that trying again makes sense."""
+    """True if a concurrent commit came first, so that another try makes sense."""
     return condition_of(error).startswith(_CONFLICT)
 
 
 def pause(attempt: int) -> float:
-    """Seconds to wait before retry number `attempt` (from 0): doubling, at most 8, half of it random.
+    """Return the seconds to wait before retry number `attempt` (from 0). They double up to 8, and half is random.
 
-    The random half comes from the operating system: seeded generators would keep two drivers in step.
+    The random half comes from the operating system. With seeded generators two drivers would wait equally long.
     """
     longest = min(0.2 * 2.0**attempt, 8.0)
     return longest * (0.5 + 0.5 * int.from_bytes(os.urandom(4), "big") / 2.0**32)
@@ -86,15 +86,15 @@ def pause(attempt: int) -> float:
 def commit_again(
     commit: Callable[[], object], retries: int = RETRIES, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Commits, and does so again as long as a concurrent commit comes first.
+    """Commit. Try again while concurrent commits come first.
 
     Args:
-        commit: One commit that may be made twice.
-        retries: How often to try again.
+        commit: One commit. Making it twice must do no harm.
+        retries: Largest number of further tries.
         sleep: For tests.
 
     Raises:
-        Exception: Spark's own, of the last try or of a failure that is no conflict.
+        Exception: Spark's error of the last try, or of a failure that is not a conflict.
     """
     for attempt in range(retries + 1):
         try:
@@ -107,10 +107,10 @@ def commit_again(
 
 
 def exists(spark: SparkSession, ref: TableRef) -> bool:
-    """Whether the table is there (for a path: a Delta table); analysis only, no Spark job."""
+    """True if the table exists (at a path: as a Delta table). This is analysis only; it starts no Spark job."""
     try:
         if ref.path is None:
-            # Asked by a query, a missing name would be logged as an error.
+            # A query for a missing name would be logged as an error.
             return spark.catalog.tableExists(ref.sql)
         _ = read(spark, ref).schema
     except PySparkException as error:
@@ -127,16 +127,16 @@ def create_if_absent(
     partition_by: Sequence[str] = (),
     properties: Mapping[str, str] | None = None,
 ) -> None:
-    """Create an empty Delta table, or leave the one that is there. Safe when several drivers do it at once.
+    """Create an empty Delta table, or leave an existing one as it is. Several drivers may do this at once.
 
-    Nothing is registered in a metastore for a table with a path.
+    A table with a path is not registered in a metastore.
 
     Args:
         spark: The session.
         ref: The table.
         schema_ddl: Columns, for instance `id STRING NOT NULL, n BIGINT`.
         partition_by: Partition columns.
-        properties: Table properties; an existing table is not changed (see `require_properties`).
+        properties: Table properties. An existing table keeps its own (see `require_properties`).
 
     Raises:
         EnvironmentProblem: The schema of a catalog zone does not exist.
@@ -154,20 +154,20 @@ def create_if_absent(
         except Exception as error:
             if condition_of(error).startswith("SCHEMA_NOT_FOUND"):
                 raise EnvironmentProblem(
-                    f"table {ref}: its schema does not exist; have it made once: "
+                    f"table {ref}: its schema does not exist; ask an administrator to run once: "
                     f"CREATE SCHEMA {'.'.join(map(quoted, ref.parts[:-1]))}"
                 ) from error
-            # A driver that lost the race sees one of many conditions; that the table is there now is what counts.
+            # If another driver was first, the error has one of many conditions. Only the table's existence matters.
             if exists(spark, ref):
                 return
-            # Between the first file of another driver's table and its first commit the error looks final and is not.
+            # Another driver may have written the first file and not yet committed. Then the error only looks final.
             if attempt == RETRIES or (attempt >= CREATE_TRIES and not is_conflict(error)):
                 raise
         time.sleep(pause(attempt))
 
 
 def add_columns(spark: SparkSession, ref: TableRef, schema_ddl: str) -> None:
-    """Add to a table the columns of a schema that it lacks, at its end; rows that are there have NULL in them.
+    """Add the columns of a schema that a table does not have yet, at its end. Existing rows have NULL in them.
 
     Args:
         spark: The session.
@@ -185,23 +185,23 @@ def add_columns(spark: SparkSession, ref: TableRef, schema_ddl: str) -> None:
             spark.sql(f"ALTER TABLE {ref.sql} ADD COLUMNS ({columns})").collect()
             return
         except Exception as error:
-            # Another driver may have added them; then nothing is lacking at the next look.
+            # Another driver may have added the columns. Then the next look finds no missing column.
             if attempt == RETRIES or not (is_conflict(error) or condition_of(error).startswith(("FIELD", "COLUMN"))):
                 raise
         time.sleep(pause(attempt))
 
 
 def _text(value: str) -> str:
-    """A string literal that reads the same whatever `escapedStringLiterals` says."""
+    """Return a string literal whose meaning does not depend on Spark's setting `escapedStringLiterals`."""
     if "'" in value or "\\" in value:
         raise UsageError(f"property text {value!r}: quotes and backslashes are not allowed")
     return f"'{value}'"
 
 
 def properties(spark: SparkSession, ref: TableRef) -> dict[str, str] | None:
-    """The properties of a table, None where it is not there; metadata only, no Spark job.
+    """Return the properties of a table; None if the table does not exist. Metadata only, no Spark job.
 
-    Spark blanks what looks like a secret or an address (`spark.redaction.regex`): for texts of users see `detail`.
+    Spark hides values that look like a secret or an address (`spark.redaction.regex`). For texts of users use `detail`.
     """
     if not exists(spark, ref):
         return None
@@ -209,66 +209,66 @@ def properties(spark: SparkSession, ref: TableRef) -> dict[str, str] | None:
 
 
 def table_id(spark: SparkSession, ref: TableRef) -> str:
-    """Delta's own id of a table, made when the table is; one that is dropped and made again has another."""
+    """Return Delta's id of a table. A table that is dropped and created again has another id."""
     return str(spark.sql(f"DESCRIBE DETAIL {ref.sql}").select("id").collect()[0][0])
 
 
 def identity(spark: SparkSession, ref: TableRef) -> Identity:
-    """Delta's id and the folder of a table."""
+    """Return Delta's id and the folder of a table."""
     row = spark.sql(f"DESCRIBE DETAIL {ref.sql}").select("id", "location").collect()[0]
     return Identity(str(row["id"]), str(row["location"]))
 
 
 def detail(spark: SparkSession, ref: TableRef) -> Detail:
-    """Location, partition columns and properties of a table; it counts files, which takes several Spark jobs."""
+    """Return location, partition columns and properties. Delta counts the files, which takes several Spark jobs."""
     row = spark.sql(f"DESCRIBE DETAIL {ref.sql}").select("location", "partitionColumns", "properties").collect()[0]
     return Detail(row["location"], tuple(row["partitionColumns"]), dict(row["properties"] or {}))
 
 
 def require_properties(ref: TableRef, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-    """Refuse a table that somebody made without the properties that its safety rests on.
+    """Refuse a table that was created without the properties needed for safety.
 
     Raises:
-        EnvironmentProblem: A property is missing or differs; the message has the statement that repairs it.
+        EnvironmentProblem: A property is missing or differs. The message has the statement that repairs it.
     """
     wrong = {name: value for name, value in wanted.items() if found.get(name) != value}
     if wrong:
         pairs = ", ".join(f"'{name}' = '{value}'" for name, value in wrong.items())
         raise EnvironmentProblem(
-            f"table {ref}: not safe for concurrent appends, {', '.join(sorted(wrong))} not as needed; "
+            f"table {ref}: not safe for concurrent appends, wrong or missing: {', '.join(sorted(wrong))}; "
             f"run once: ALTER TABLE {ref.sql} SET TBLPROPERTIES ({pairs})"
         )
 
 
 def read(spark: SparkSession, ref: TableRef, version: int | None = None) -> DataFrame:
-    """The table's rows, at `version` where one is given."""
+    """Return the table's rows, at `version` if one is given."""
     at = "" if version is None else f" VERSION AS OF {int(version)}"
     return spark.sql(f"SELECT * FROM {ref.sql}{at}")
 
 
 def version_of(spark: SparkSession, ref: TableRef) -> int:
-    """Number of the latest Delta commit."""
+    """Return the number of the latest Delta commit."""
     return int(spark.sql(f"DESCRIBE HISTORY {ref.sql} LIMIT 1").select("version").collect()[0][0])
 
 
 def insert_if_absent(source: DataFrame, ref: TableRef, predicate: str) -> int:
-    """One try of an insert-only MERGE: insert the rows of `source` unless a row of `ref` meets `predicate`.
+    """Try an insert-only MERGE once: insert the rows of `source` unless a row of `ref` meets `predicate`.
 
     Args:
-        source: One row or a few; its columns are the ones inserted.
+        source: One row or a few rows. All its columns are inserted.
         ref: The table.
-        predicate: Over the target `t`, of literals only. With literals on partition columns two writers of different
-            partitions do not conflict, two writers of one partition always do.
+        predicate: A condition on the target `t`, with literals only. If the literals are on partition columns, two
+            writers of one partition always conflict, and writers of different partitions do not.
 
     Returns:
         Number of rows inserted: all or none.
     """
     columns = ", ".join(map(quoted, source.columns))
     values = ", ".join(f"s.{quoted(column)}" for column in source.columns)
-    # `{source}` is filled in by Spark, every other brace must be doubled.
+    # Spark replaces `{source}`. Every other brace must be doubled.
     merge = f"MERGE INTO {ref.sql} t USING ".replace("{", "{{").replace("}", "}}") + "{source}"
     insert = f" s ON {predicate} WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
-    # coalesce: a classic session splits a local row over as many tasks as the cluster has cores.
+    # coalesce: a classic session would use as many tasks for a local row as the cluster has cores.
     done = source.sparkSession.sql(merge + insert.replace("{", "{{").replace("}", "}}"), source=source.coalesce(1))
     return int(done.select("num_inserted_rows").collect()[0][0])
 
@@ -282,22 +282,22 @@ def append_if_absent(
     retries: int = RETRIES,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Insert the rows of one key into a small keyed table, in one commit, unless the key is there; then compare.
+    """Insert the rows of one key into a small keyed table, in one commit. If the key is there, compare the rows.
 
     Args:
         spark: The session.
-        ref: The table, which must be there.
+        ref: The table. It must exist.
         keys: Key columns and their values: integers, or text of letters, digits and `_ . : @ / + -`.
-        rows: The other columns of each row, the same ones in all; columns that are not named become NULL.
-        retries: Bound on retries after commit conflicts.
+        rows: The other columns of each row. All rows have the same columns. Columns without a value become NULL.
+        retries: Largest number of retries after commit conflicts.
         sleep: For tests.
 
     Returns:
-        True when the rows were inserted, False when equal rows were there already.
+        True if the rows were inserted, False if equal rows were there already.
 
     Raises:
-        IntegrityError: Different rows, or another number of them, stand under that key.
-        StoreConflict: Concurrent writers won every time.
+        IntegrityError: The key has different rows, or another number of rows.
+        StoreConflict: Concurrent writers committed first in every try.
         UsageError: A column is not in the table, or a key has other characters.
     """
     named = {**keys, **rows[0]}
@@ -315,39 +315,42 @@ def append_if_absent(
         inserted = 0
         try:
             inserted = insert_if_absent(source, ref, predicate)
-        except Exception as error:  # noqa: BLE001  it may have been committed all the same: what is there decides
+        except Exception as error:  # noqa: BLE001  the rows may be committed: the present rows decide
             failure = error
         if inserted == len(rows):
             return True
-        # Nothing was inserted, or nobody knows: what is there decides.
+        # Nothing was inserted, or the outcome is unknown: the present rows decide.
         found = read(spark, ref).where(where).select(*struct.names).limit(len(rows) + 1).collect()
         if found:
             _compare(ref, where, found, struct.names, values)
             return failure is not None
         if failure is None:
-            raise IntegrityError(f"table {ref}: the row where {where} was neither inserted nor is it there")
+            raise IntegrityError(f"table {ref}: the row where {where} was not inserted and does not exist")
         if not is_conflict(failure):
             raise failure
         sleep(pause(attempt))
-    raise StoreConflict(f"table {ref}: {retries} retries lost against concurrent writers; run the same command again")
+    raise StoreConflict(
+        f"table {ref}: concurrent writers committed first in {retries} retries; run the same command again"
+    )
 
 
 def _compare(
     ref: TableRef, where: str, found: Sequence[Row], names: Sequence[str], wanted: Sequence[tuple[Any, ...]]
 ) -> None:
-    """Refuses rows that are there and are not the wanted ones; values of both in the order of `names`."""
+    """Refuse existing rows that differ from the wanted ones. The values of both are in the order of `names`."""
     if len(found) != len(wanted):
         raise IntegrityError(
-            f"table {ref}: not the {len(wanted)} expected rows where {where}; keep the right ones and remove the rest"
+            f"table {ref}: expected {len(wanted)} rows where {where}, found another number; keep the right rows and "
+            "remove the others"
         )
     read_back = [tuple(bytes(v) if isinstance(v, bytearray) else v for v in row) for row in found]
     pairs = list(zip(sorted(read_back, key=_as_text), sorted(wanted, key=_as_text), strict=True))
     differing = [
-        name for place, name in enumerate(names) if not all(_same(here[place], ours[place]) for here, ours in pairs)
+        name for index, name in enumerate(names) if not all(_same(here[index], ours[index]) for here, ours in pairs)
     ]
     if differing:
         raise IntegrityError(
-            f"table {ref}: the row where {where} is there with other contents in {', '.join(differing)}; "
+            f"table {ref}: the row where {where} exists with other contents in {', '.join(differing)}; "
             "a record is never replaced, use a new key"
         )
 
@@ -362,7 +365,8 @@ def _literal(name: str, value: str | int) -> str:
     if isinstance(value, str) and _SAFE_TEXT.fullmatch(value):
         return f"'{value}'"
     raise UsageError(
-        f"key column {name}: only integers and text of letters, digits and '_.:@/+-' (200 at most) can be a key"
+        f"key column {name}: only integers and text of letters, digits and '_.:@/+-' (at most 200 characters) can be "
+        "a key"
     )
 
 
@@ -372,13 +376,13 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def drop(spark: SparkSession, ref: TableRef) -> None:
-    """Remove a run-scoped table with its data files, for instance the copy of a source that was measured.
+    """Remove a table of one run with its data files, for instance the copy of a source that was measured.
 
-    In a catalog this is DROP TABLE. For a path DROP TABLE does nothing at all, so the directory is removed where this
-    machine sees it; elsewhere the table is emptied and vacuumed: its transaction log stays,
-    so such copies are best written without column statistics.
+    In a catalog this is DROP TABLE. For a path, DROP TABLE does nothing. So the directory is removed if this machine
+    sees it. Otherwise the table is emptied and vacuumed. Its transaction log stays, so such copies are best written
+    without column statistics.
 
-    A table that is not there is fine. Never call it for a record: ledger, journal and releases are append-only.
+    A missing table is not an error. Never call this for a record: ledger, journal and releases are append-only.
     """
     if ref.path is None:
         spark.sql(f"DROP TABLE IF EXISTS {ref.sql}").collect()
@@ -392,7 +396,7 @@ def drop(spark: SparkSession, ref: TableRef) -> None:
 
 
 def empty_and_vacuum(spark: SparkSession, ref: TableRef) -> None:
-    """Delete all data files of a table by SQL alone; the transaction log stays."""
+    """Delete all data files of a table by SQL alone. The transaction log stays."""
     spark.sql(
         f"ALTER TABLE {ref.sql} SET TBLPROPERTIES ('delta.deletedFileRetentionDuration' = 'interval 0 hours')"
     ).collect()

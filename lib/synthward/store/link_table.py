@@ -1,4 +1,4 @@
-"""Links as rows of one Delta table, and what any place that keeps links can do."""
+"""Links as rows of one Delta table, and the protocol of everything that keeps links."""
 
 from __future__ import annotations
 
@@ -26,36 +26,40 @@ SAFETY = {
     "delta.isolationLevel": "Serializable",
     "delta.enableDeletionVectors": "false",
 }
-"""Properties without which two writers might not conflict, or links could be edited."""
-# Statistics of bodies and hashes would cost time and help nobody.
+"""Required properties. Without them two writers might not conflict, or links could be edited."""
+# Statistics of bodies and hashes would cost time and have no use.
 _PROPERTIES = {**SAFETY, "delta.dataSkippingStatsColumns": "seq"}
 
 
 class LinkStore(Protocol):
-    """Where links are kept. The Delta table is the real one; tests use a list."""
+    """Keeps links. The product uses a Delta table, tests use a list."""
 
     def fetch(self, key: str | None, since: int, payloads: bool) -> list[Link]:
-        """Links of `key` (None: of every key) from position `since`, by key and position, unverified."""
+        """Return the links of `key` (None: of every key) from position `since` on, unverified.
+
+        They are in the order of key and position.
+        """
         ...
 
     def insert(self, link: Link) -> int:
-        """One try to insert, unless the position is taken; the number of rows inserted."""
+        """Try once to insert a link, unless its position is taken. Return the number of rows inserted."""
         ...
 
 
 class DeltaLinks:
-    """Links as rows of one Delta table, made on first use."""
+    """Links as rows of one Delta table. The table is created on first use."""
 
     def __init__(self, spark: SparkSession, ref: TableRef, *, single_writer: bool = False) -> None:
-        """Reads and makes nothing yet.
+        """Remember the settings. Nothing is read or created yet.
 
         Args:
             spark: The session.
             ref: The table.
-            single_writer: The site's promise for object stores without a safe log store.
+            single_writer: The site's promise that only one driver writes. Needed on object stores without a safe log
+                store.
 
         Raises:
-            EnvironmentProblem: The place is not safe for several drivers.
+            EnvironmentProblem: The table's location is not safe for several drivers.
         """
         self._spark = spark
         self.ref = ref
@@ -70,11 +74,11 @@ class DeltaLinks:
         refuse_unsafe(location, self._single_writer, log_store, lambda: is_databricks(self._spark))
 
     def prepare(self) -> None:
-        """Create the table if absent and check what safety rests on, its properties and its place, once a session.
+        """Create the table if it does not exist. Check its properties and its location. Done once for each session.
 
         Raises:
-            EnvironmentProblem: The table was made by somebody else without them, lies where it is not safe, or cannot
-                be made for want of space or permission.
+            EnvironmentProblem: An existing table does not have the required properties, the location is not safe, or
+                the table cannot be created because space or permission is missing.
         """
         if not self._ready:
             try:
@@ -86,12 +90,12 @@ class DeltaLinks:
                 raise error if problem is None else problem from error
             delta.require_properties(self.ref, delta.properties(self._spark, self.ref) or {}, SAFETY)
             if self.ref.path is None:
-                # A catalog's table may lie on an object store after all; asking costs a look at all of its files.
+                # A catalog table may be on an object store. Finding out costs a look at all of its files.
                 self._refuse_unsafe(delta.detail(self._spark, self.ref).location)
             self._ready = self._there = True
 
     def fetch(self, key: str | None, since: int, payloads: bool) -> list[Link]:
-        """See `LinkStore`; a table that is not there yet has no links."""
+        """See `LinkStore`. A table that does not exist yet has no links."""
         self._there = self._there or delta.exists(self._spark, self.ref)
         if not self._there:
             return []
@@ -105,7 +109,7 @@ class DeltaLinks:
             Link(**{**row.asDict(), "payload": None if row["payload"] is None else bytes(row["payload"])})
             for row in rows
         ]
-        # Sorted here: a sort in Spark would be one more shuffle for a handful of rows.
+        # Sorted on the driver, because a sort in Spark would be one more shuffle for a few rows.
         return sorted(links, key=lambda link: (link.key, link.seq, link.hash))
 
     def insert(self, link: Link) -> int:
@@ -117,11 +121,11 @@ class DeltaLinks:
 
 
 def checked_key(key: str) -> str:
-    """The key of a chain, which stands in SQL text.
+    """Return the key of a chain after a check, because the key becomes part of SQL text.
 
     Raises:
-        UsageError: It has other characters than those allowed.
+        UsageError: The key has characters that are not allowed.
     """
     if not KEY.fullmatch(key):
-        raise UsageError(f"chain key '{key}': only a-z, 0-9, '_', '.' and '-' are allowed, 80 at most")
+        raise UsageError(f"chain key '{key}': only a-z, 0-9, '_', '.' and '-' are allowed, at most 80 characters")
     return key

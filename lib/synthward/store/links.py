@@ -1,8 +1,8 @@
 """Links of a hash chain: how they are written, hashed and checked. Pure: no Spark, no input or output.
 
-A chain is the append-only record of one key (a budget scope, a run). Each link carries the hash of the one before it,
-so an edit, a swap or a missing link in the middle shows in the chain itself. A cut at the *end* does not: that is found
-by comparing with a hash that was noted somewhere else (a receipt).
+A chain is the append-only record of one key (a budget scope, a run). Each link carries the hash of the link before it.
+So the chain itself shows an edit, a swap, or a missing link in the middle. It cannot show missing links at the *end*.
+These are found by a comparison with a hash that was noted somewhere else (a receipt).
 
 A link is written in one of two formats. Format 2 says so in its body, and body and hash are texts by RFC 8785
 (`records.canonical`). Format 1 came before; its body has no `format`, and its texts are those of `config.canonical`.
@@ -33,7 +33,7 @@ FORMAT = 2
 _FORMAT_KEY = "format"
 
 CLOCK_SKEW = dt.timedelta(minutes=5)
-"""How far the clocks of two honest drivers may be apart."""
+"""Largest difference between the clocks of two honest drivers."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Link:
         seq: Position, from 0 without gaps.
         kind: What it records, for instance `charge`.
         body: Canonical JSON of the facts and of the format.
-        payload: Bytes that belong to the facts; None where there are none or where they were not fetched.
-        payload_sha256: SHA-256 of the payload in hexadecimal, None where the link has none.
+        payload: Bytes that belong to the facts; None if there are none or they were not fetched.
+        payload_sha256: SHA-256 of the payload in hexadecimal; None if the link has no payload.
         at: Time of writing, UTC, ISO 8601.
-        prev: Hash of the link before, `ORIGIN` for the first.
-        hash: Hash of all of the above.
+        prev: Hash of the link before it; `ORIGIN` for the first link.
+        hash: Hash of all the fields above.
     """
 
     key: str
@@ -64,7 +64,7 @@ class Link:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The body as a mapping, without its format; decimals stay text, as canonical JSON writes them."""
+        """The body as a mapping, without its format. Decimals stay text, as in canonical JSON."""
         parsed = json.loads(self.body)
         if not isinstance(parsed, dict):
             raise ValueError(f"link {self.seq} of chain '{self.key}': the body is not a JSON object")
@@ -78,7 +78,7 @@ class Link:
 
 
 def sha256(payload: bytes | None) -> str | None:
-    """Hexadecimal SHA-256 of a payload, None for none."""
+    """Return the hexadecimal SHA-256 of a payload; None for no payload."""
     return None if payload is None else hashlib.sha256(payload).hexdigest()
 
 
@@ -101,7 +101,7 @@ def _hash(key: str, seq: int, kind: str, body: str, payload_sha256: str | None, 
 def next_link(
     head: Link | None, *, key: str, kind: str, body: Mapping[str, Any], payload: bytes | None, at: dt.datetime
 ) -> Link:
-    """The link that follows `head` (None: the first of its chain).
+    """Return the link that follows `head`. If `head` is None, return the first link of a chain.
 
     Raises:
         ValueError: The body has a key `format` of its own, which is the link's.
@@ -115,7 +115,7 @@ def next_link(
 
 
 def verify_link(link: Link) -> list[str]:
-    """Problems of one link by itself: contents that do not give its hash, a payload that does not give its digest."""
+    """Return the problems of one link: its contents do not match its hash, or its payload does not match its digest."""
     problems = []
     if _format_of(link.body) not in (1, FORMAT):
         problems.append(f"link {link.seq}: a later version of Synthward wrote it, in a format that is unknown here")
@@ -128,24 +128,24 @@ def verify_link(link: Link) -> list[str]:
 
 
 def verify_chain(links: Iterable[Link]) -> list[str]:
-    """Everything wrong with one chain, in the order given; empty when it is sound.
+    """Return all problems of one chain, in the order of its links; an empty list if there are none.
 
-    Finds edited links, gaps, swapped, reordered and doubled positions, links of another key. It cannot see a cut at the
-    end, which leaves a sound shorter chain.
+    This finds edited links, gaps, swapped, reordered and doubled positions, and links of another key. It cannot find
+    missing links at the end, because what is left is a valid shorter chain.
     """
     links = list(links)
     problems: list[str] = []
     before: Link | None = None
-    for place, link in enumerate(links):
+    for position, link in enumerate(links):
         problems += verify_link(link)
         if before is not None and link.key != before.key:
             problems.append(f"link {link.seq}: belongs to chain '{link.key}', not '{before.key}'")
         if before is not None and link.seq == before.seq:
-            problems.append(f"link {link.seq}: stands there more than once (two writers were let through)")
+            problems.append(f"link {link.seq}: found more than once (two writers wrote the same position)")
         else:
             due = 0 if before is None else before.seq + 1
             if link.seq != due:
-                problems.append(f"link {link.seq}: found at place {place}, where link {due} is due")
+                problems.append(f"expected link {due} at position {position}, found link {link.seq}")
             if link.prev != (ORIGIN if before is None else before.hash):
                 problems.append(f"link {link.seq}: does not follow from the link before it")
         before = link
@@ -153,9 +153,9 @@ def verify_chain(links: Iterable[Link]) -> list[str]:
 
 
 def verify_times(links: Iterable[Link]) -> list[str]:
-    """Links of a chain that are dated before the one that they follow, in the order given.
+    """Return a problem for each link whose time is before the time of the link before it.
 
-    Kept apart from `verify_chain`, because a clock that is wrong is a finding and no reason to freeze a chain.
+    This is separate from `verify_chain`, because a wrong clock is a finding, but no reason to freeze a chain.
     """
     links = list(links)
     return [
@@ -167,9 +167,10 @@ def verify_times(links: Iterable[Link]) -> list[str]:
 
 
 def time_after(head: Link | None, now: dt.datetime) -> dt.datetime:
-    """The time that a link after `head` gets: never before it where two clocks differ by no more than `CLOCK_SKEW`.
+    """Return the time for a new link after `head`.
 
-    A clock that is further off is not corrected: that is for `verify_times` to find.
+    If `now` is before the time of `head` by at most `CLOCK_SKEW`, the time of `head` is used. A clock that is wrong by
+    more than that is not corrected, and `verify_times` finds the link.
     """
     if head is None or now.tzinfo is None:
         return now

@@ -1,7 +1,7 @@
 """A file lock for local tables.
 
-The lock is a courtesy: it saves conflicts and retries between processes of one machine. What keeps two writers apart is
-the compare-and-append of `chain`, with or without it.
+The lock only saves conflicts and retries between processes of one machine. Safety does not depend on it: with or
+without the lock, the compare-and-append of `chain` keeps two writers apart.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _UNSUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, err
 
 
 def lock_for(ref: TableRef, timeout: float = 120.0) -> Lock:
-    """The lock of one table: `flock` on a hidden file beside a local table, nothing for any other place.
+    """Return the lock of one table: `flock` on a hidden file beside a local table, no lock for any other table.
 
     Args:
         ref: The table.
-        timeout: Seconds to wait for another process before giving up.
+        timeout: Largest number of seconds to wait for another process.
     """
     folder = local_path(ref.path) if ref.path is not None else None
     if folder is None or sys.platform == "win32":
@@ -39,16 +39,16 @@ def lock_for(ref: TableRef, timeout: float = 120.0) -> Lock:
 
 @contextlib.contextmanager
 def file_lock(path: Path, timeout: float) -> Iterator[None]:
-    """Hold an exclusive `flock` on `path`; the operating system releases it when the process dies.
+    """Hold an exclusive `flock` on `path`. The operating system releases it when the process dies.
 
-    The file says who holds it since when, so that a process that waits tells one long holder, which it gives up on,
-    from many short ones, among which its turn comes.
+    The file says which process holds the lock, and since when. So a waiting process sees the difference between one
+    long holder and many short ones. It gives up on a long holder. Among many short ones it waits for its turn.
 
-    Does nothing where the folder is not on this machine (the path then belongs to another file system) or the file
-    system knows no locks.
+    Nothing is locked if the folder is not on this machine (then the path belongs to another file system), or if the
+    file system does not support locks.
 
     Raises:
-        StoreConflict: One other process held it for `timeout` seconds.
+        StoreConflict: One other process held the lock for `timeout` seconds.
         EnvironmentProblem: The lock file cannot be opened.
     """
     import fcntl
@@ -60,7 +60,7 @@ def file_lock(path: Path, timeout: float) -> Iterator[None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
     except OSError as error:
         raise EnvironmentProblem(
-            f"lock file {path}: cannot be opened ({error.strerror}); this user needs write access to {path.parent}"
+            f"lock file {path}: cannot be opened ({error.strerror}); give this user write access to {path.parent}"
         ) from error
     try:
         holder, give_up = b"", time.monotonic() + timeout
@@ -82,7 +82,7 @@ def file_lock(path: Path, timeout: float) -> Iterator[None]:
                     "to end, or find the process that holds it, and run the same command again"
                 )
             time.sleep(0.05)
-        with contextlib.suppress(OSError):  # a full disk keeps nobody from holding the lock
+        with contextlib.suppress(OSError):  # on a full disk the lock still works
             os.pwrite(descriptor, f"{os.getpid():>20} {time.time_ns():>20}\n".encode(), 0)
         yield
     finally:

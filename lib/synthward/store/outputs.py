@@ -1,8 +1,8 @@
-"""Files that a command writes for people: never in place of something else, never inside or around a zone.
+"""Files that a command writes for people. They never replace other data and never lie inside or around a zone.
 
-The job that writes them may write far more than the person who names the file: a result, a report or an export must not
-be a way to delete a ledger. So an output is a new file, or it replaces a file that carries our own mark; it is never a
-folder, never written through a link, and never lies in a zone of the site or above one.
+The job may have more rights than the person who names the file. So nobody must be able to delete a ledger by naming it
+as a result, a report or an export. An output is a new file, or it replaces a file that carries our own mark. It is
+never a folder, never written through a link, and never inside a zone of the site or above one.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from synthward.errors import UsageError
 from synthward.store.places import local_path
 
 Mark = Callable[[bytes], bool]
-"""Whether the content of a file is an earlier output of ours, which may be replaced."""
+"""Takes the content of a file. True if it is an earlier output of ours, which may be replaced."""
 
 MARKED_BYTES = 2**24
-"""A file larger than this carries no mark of ours."""
+"""A larger file is never taken for an output of ours."""
 
 _FAMILIES = {"s3": "s3", "s3a": "s3", "s3n": "s3", "abfs": "abfs", "abfss": "abfs", "wasb": "wasb", "wasbs": "wasb"}
-"""Schemes that are names of one store."""
+"""Different schemes for one store."""
 
 
 def never(_: bytes) -> bool:
-    """The mark of a file that is never replaced."""
+    """Return False for any content, so that no existing file is replaced."""
     return False
 
 
 @dataclass(frozen=True)
 class _Spot:
-    """A place in a form that can be compared.
+    """A location in a form that can be compared.
 
     Attributes:
-        scheme: Family of schemes; `file` on this machine; empty where Spark decides (a plain path).
+        scheme: Family of schemes; `file` on this machine; empty if Spark decides (a plain path).
         host: Bucket, container or name node, without a port; empty for the default one.
-        path: Absolute, normal; of this machine with links resolved.
+        path: Absolute and normalised. On this machine, links are resolved.
     """
 
     scheme: str
@@ -64,7 +64,7 @@ class _Spot:
         return cls(family, host.lower().partition(":")[0], posixpath.normpath(f"/{path}"))
 
     def touches(self, other: _Spot) -> bool:
-        """Whether one is the other, lies in it, or contains it."""
+        """True if the two are equal, or one contains the other."""
         if self.scheme and other.scheme and self.scheme != other.scheme:
             return False
         if self.host and other.host and self.host != other.host:
@@ -74,36 +74,36 @@ class _Spot:
 
 
 def require_outside(target: str, zones: Mapping[str, str], what: str) -> None:
-    """Checks that a place is not in a zone, and no zone is in it.
+    """Check that a location is not inside a zone, and that no zone is inside it.
 
     Args:
         target: An absolute path of this machine, or a URI.
-        zones: Location of each zone by name; catalog schemas cannot hold a file and are passed over.
+        zones: Location of each zone by name. Catalog schemas are skipped, because they cannot hold a file.
         what: The option, for the message.
 
     Raises:
-        UsageError: It is.
+        UsageError: The location is inside or around a zone.
     """
     spot = _Spot.of(target)
     for name, zone in zones.items():
         if not is_schema(zone) and spot.touches(_Spot.of(zone)):
             raise UsageError(
-                f"{what}: found a place inside, or around, the site's zone '{name}'; outputs for people lie outside of "
-                "all zones. Name another folder"
+                f"{what}: found a location inside, or around, the site's zone '{name}'; outputs for people must be "
+                "outside of all zones. Name another folder"
             )
 
 
 def require_writable(path: Path, zones: Mapping[str, str], what: str, mark: Mark = never) -> None:
-    """Checks that an output may be written, before anything is done for it.
+    """Check that an output may be written. Call this before the work for it starts.
 
     Args:
         path: The file.
         zones: See `require_outside`.
         what: The option, for the message.
-        mark: Which file may be replaced.
+        mark: Decides whether an existing file may be replaced.
 
     Raises:
-        UsageError: It may not.
+        UsageError: The output may not be written.
     """
     require_outside(str(path.absolute()), zones, what)
     try:
@@ -111,33 +111,33 @@ def require_writable(path: Path, zones: Mapping[str, str], what: str, mark: Mark
     except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError):
-        raise UsageError(f"{what}: {path} is not a path that can be written") from None
+        raise UsageError(f"{what}: {path} is not a path that can be written; name another file") from None
     if stat.S_ISLNK(found.st_mode):
         raise UsageError(f"{what}: {path} is a link, and outputs are not written through links; name the file itself")
     if not stat.S_ISREG(found.st_mode):
-        raise UsageError(f"{what}: {path} exists and is no file; name a new file")
+        raise UsageError(f"{what}: {path} exists and is not a file; name a new file")
     if not _is_marked(path, mark):
         raise UsageError(f"{what}: {path} exists, and an output never replaces another file; name a new file")
 
 
 def require_folder(folder: Path, zones: Mapping[str, str], what: str) -> None:
-    """Checks that outputs may be written into a folder, which need not exist.
+    """Check that outputs may be written into a folder. The folder need not exist.
 
     Raises:
-        UsageError: It lies in a zone or around one, is a link, or is no folder.
+        UsageError: The folder is inside or around a zone, is a link, or is not a folder.
     """
     require_outside(str(folder.absolute()), zones, what)
     if folder.is_symlink():
         raise UsageError(f"{what}: {folder} is a link, and outputs are not written through links; name the folder")
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{what}: {folder} exists and is no folder; name a folder")
+        raise UsageError(f"{what}: {folder} exists and is not a folder; name a folder")
 
 
 def write_output(path: Path, content: bytes, mark: Mark = never) -> None:
-    """Writes a file in one move: it is new, equals what is there, or replaces what carries our mark.
+    """Write a file in one step. It is new, or equals the existing file, or replaces a file that carries our mark.
 
     Raises:
-        UsageError: Something else is there.
+        UsageError: Another file is there.
         OSError: The folder cannot be written.
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
@@ -150,15 +150,15 @@ def write_output(path: Path, content: bytes, mark: Mark = never) -> None:
 
 
 def place(partial: Path, path: Path, mark: Mark = never) -> None:
-    """Gives a finished file its final name.
+    """Give a finished file its final name.
 
     Args:
         partial: The finished file, in the same folder.
         path: Its final name.
-        mark: Which file may be replaced.
+        mark: Decides whether an existing file may be replaced.
 
     Raises:
-        UsageError: Something else is there.
+        UsageError: Another file is there.
     """
     if path.is_symlink() or (path.exists() and not _is_marked(path, mark)):
         raise UsageError(f"{path} exists; an output never replaces another file")
@@ -166,11 +166,11 @@ def place(partial: Path, path: Path, mark: Mark = never) -> None:
         partial.replace(path)
         return
     try:
-        # Unlike a rename, a link fails where another process has made the file in between.
+        # Unlike a rename, a hard link fails if another process has created the file in between.
         os.link(partial, path)
     except FileExistsError:
         raise UsageError(f"{path} exists; an output never replaces another file") from None
-    except OSError:  # a file system without hard links: the name is taken first, by a file that is new for certain
+    except OSError:  # a file system without hard links: create an empty file first, which fails if the name is taken
         with path.open("xb"):
             pass
         partial.replace(path)

@@ -1,4 +1,4 @@
-"""Trying whether a zone can be written: a tiny file or an empty table, made and removed, whatever the data are."""
+"""A test whether a zone can be written: a tiny file or an empty table is created and removed, without any data."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 TEXT = "Synthward was here to see whether it can write."
 
 TRIES = 5
-"""Two drivers of one run may be in each other's way."""
+"""Several tries, because two drivers of one run may conflict."""
 
 
 def write_probe(spark: SparkSession, zone: Zone, mark: str, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Writes something without data into a zone: a text file through Spark's writer, in a catalog an empty Delta table.
+    """Write a probe into a zone: a text file through Spark's writer, or in a catalog an empty Delta table.
 
-    The table is dropped, the file removed where this machine sees it. Elsewhere it stays: a constant text that the next
-    try of the same run overwrites. No commit is made where the zone is a directory.
+    The probe holds no data. The table is dropped afterwards. The file is removed if this machine sees it. Otherwise it
+    stays, as a constant text, and the next try of the same run overwrites it. In a directory nothing is committed.
 
     Args:
         spark: The session.
-        zone: The zone; a directory that is absent is made.
-        mark: Public id that sets one run's probe apart, of letters, digits, `_` and `-`.
+        zone: The zone. A missing directory is created.
+        mark: Public id of the run, which makes its probe unique; letters, digits, `_` and `-`.
         sleep: For tests.
 
     Raises:
-        Exception: Spark's own, of the last try.
+        Exception: Spark's error of the last try.
     """
     table = zone.table(f"_synthward_probe_{mark}")
     for attempt in range(TRIES):
@@ -55,11 +55,11 @@ def write_probe(spark: SparkSession, zone: Zone, mark: str, sleep: Callable[[flo
 
 def _write_file(spark: SparkSession, path: str) -> None:
     folder = None
-    if local_path(path) is not None:  # removed below, so each try may have a place of its own
+    if local_path(path) is not None:  # it is removed below, so each try may use another path
         path = f"{path}_{secrets.token_hex(4)}"
         folder = local_path(path)
     try:
         spark.range(0, 1, 1, 1).select(F.lit(TEXT).alias("value")).write.mode("overwrite").text(path)
     finally:
-        if folder is not None:  # what a full disk let be made, too
+        if folder is not None:  # also after a failure, because a full disk may hold a part of it
             shutil.rmtree(folder, ignore_errors=True)

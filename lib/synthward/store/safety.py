@@ -1,8 +1,8 @@
-"""Whether a place is safe for several drivers: whether a later overwrite could erase a link that was read back.
+"""Decides whether a location is safe for several drivers.
 
-A link is durable when no other writer can put another file in the place of its commit. Which places keep that promise
-is a list of what is known to keep it, never a guess from a name. Environment variables are no evidence of a platform:
-anybody sets them.
+A location is unsafe if a later overwrite could erase a link that was already read back. It is safe if no other writer
+can replace the file of a commit. This module lists the stores that are known to be safe. It never guesses from a name.
+Environment variables do not prove a platform, because anybody can set them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _OWN = "io.delta.storage."
 _FORMER = "org.apache.spark.sql.delta.storage."
-"""Package of Delta's log stores up to version 1.0; the names are still understood."""
+"""Package of Delta's log stores up to version 1.0. Delta still accepts these names."""
 
 
 def _named(*names: str) -> frozenset[str]:
@@ -46,27 +46,28 @@ LOG_STORES = {
 """Log stores that commit atomically from any number of drivers, by scheme (Delta's page "Storage configuration")."""
 
 _SAFE_BY_DEFAULT = frozenset({"", "file", "hdfs", "viewfs", "abfs", "abfss", "wasb", "wasbs", "gs", "dbfs"})
-"""Schemes whose log store is such a one where none is configured."""
+"""Schemes whose default log store is safe. It is used if no log store is configured."""
 
 
 def scheme_of(location: str) -> str:
-    """Scheme of a URI in lower case; empty for a path and for a name in a catalog."""
+    """Return the scheme of a URI in lower case; an empty text for a path and for a catalog name."""
     return location.split(":", 1)[0].lower() if ":" in location.split("/", 1)[0] else ""
 
 
 def refuse_unsafe(
     location: str, single_writer: bool, log_store: str = "", is_coordinated: Callable[[], bool] = lambda: False
 ) -> None:
-    """Refuse a place where a later overwrite could erase a charge or a seal after it was read back.
+    """Refuse a location where a later overwrite could erase a charge or a seal after it was read back.
 
     Args:
         location: Directory URI or catalog name of the table.
-        single_writer: The site promises that only one driver ever writes (recorded in every charge).
-        log_store: Class of the LogStore that the session has for the scheme, empty where it leaves Delta's own.
-        is_coordinated: Whether the platform coordinates commits itself; asked only where nothing else makes it safe.
+        single_writer: The site promises that only one driver ever writes. Every charge records this.
+        log_store: The LogStore class that the session configures for the scheme; empty if Delta's default is used.
+        is_coordinated: Returns True if the platform coordinates commits itself. Called only if nothing else makes the
+            location safe.
 
     Raises:
-        EnvironmentProblem: The place is not safe.
+        EnvironmentProblem: The location is not safe.
     """
     scheme = scheme_of(location)
     known = LOG_STORES.get(scheme, frozenset())
@@ -76,7 +77,7 @@ def refuse_unsafe(
     found = f"the LogStore {log_store}" if log_store else f"{scheme}://"
     kept = ", ".join(sorted(name for name in known if name.startswith(_OWN))) or "none is known"
     raise EnvironmentProblem(
-        f"{location}: {found} has no safe log store for several drivers, a charge or a seal could be lost; "
+        f"{location}: {found} has no safe log store for several drivers, so a charge or a seal could be lost; "
         f"set spark.delta.logStore.{scheme or 'file'}.impl to one that several drivers may use at once ({kept}), or "
         "use a file:, hdfs:, abfss: or gs: directory or a catalog, or say `single_writer: true` in site.yaml if only "
         "one driver ever writes"
@@ -84,16 +85,16 @@ def refuse_unsafe(
 
 
 def configured_log_store(spark: SparkSession, location: str) -> str:
-    """Class of the LogStore that the session has for the scheme of `location`; empty where it leaves Delta's own."""
+    """Return the LogStore class that the session configures for a scheme; an empty text for Delta's default."""
     scheme = scheme_of(location) or "file"
     return _conf(spark, f"spark.delta.logStore.{scheme}.impl") or _conf(spark, "spark.delta.logStore.class")
 
 
 def is_databricks(spark: SparkSession) -> bool:
-    """Whether the session is Databricks', which coordinates commits itself: asked of its built-in functions.
+    """True if the session runs on Databricks, which coordinates commits itself.
 
-    A setting or a variable can be given by whoever starts the job; the list of built-in functions cannot.
-    `current_version` is built in since Databricks Runtime 11 and unknown to Apache Spark.
+    The answer comes from the list of built-in functions. Whoever starts the job can give a setting or a variable, but
+    cannot change that list. `current_version` is built in since Databricks Runtime 11 and unknown to Apache Spark.
     """
     try:
         return bool(spark.sql("SHOW SYSTEM FUNCTIONS LIKE 'current_version'").collect())
@@ -104,5 +105,5 @@ def is_databricks(spark: SparkSession) -> bool:
 def _conf(spark: SparkSession, name: str) -> str:
     try:
         return spark.conf.get(name, None) or ""
-    except PySparkException:  # serverless refuses to name settings that are not on its list
+    except PySparkException:  # serverless refuses to read settings that are not on its list
         return ""

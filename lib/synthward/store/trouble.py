@@ -1,4 +1,4 @@
-"""What storage says when it cannot take a write, in words: no space, no quota, no permission."""
+"""Recognises why storage refused a write: no space, no quota or no permission."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ _DEPTH = 20
 
 
 def unwritable(ref: TableRef, error: BaseException) -> EnvironmentProblem | None:
-    """The problem behind an error of a write, None where it is of another kind.
+    """Return the problem behind a failed write; None if the cause is another one.
 
-    The text of the error, with its stack, is looked through and never shown.
+    The text of the error and its stack are searched, but never shown.
 
     Args:
-        ref: The table that was written to. Only for tables of records: their errors hold no cell of a source.
-        error: What the write failed with.
+        ref: The table. Only for tables of records, because their errors hold no cell of a source.
+        error: The error of the write.
     """
-    told = _texts(error)
-    for words, cause in _CAUSES.items():
-        if any(word in told for word in words):
+    text = _texts(error)
+    for phrases, cause in _CAUSES.items():
+        if any(phrase in text for phrase in phrases):
             return EnvironmentProblem(
-                f"table {ref}: cannot be written: {cause}, then run the same command again. What was not read back was "
-                "not appended, so nothing more was spent"
+                f"table {ref}: cannot be written: {cause}, then run the same command again. Nothing was appended that "
+                "was not read back, so nothing more was spent"
             )
     return None
 
 
 def _texts(error: BaseException) -> str:
-    """Texts of an error and of its causes; a classic session puts Java's causes into the text of the outer one."""
-    found: list[str] = []
+    """Return the texts of an error and of its causes. In a classic session the outer text includes Java's causes."""
+    texts: list[str] = []
     cause: BaseException | None = error
-    while cause is not None and len(found) < _DEPTH:
-        found.append(f"{type(cause).__name__} {cause}".lower())
+    while cause is not None and len(texts) < _DEPTH:
+        texts.append(f"{type(cause).__name__} {cause}".lower())
         cause = cause.__cause__ or cause.__context__
-    return "\n".join(found)
+    return "\n".join(texts)

@@ -1,7 +1,7 @@
-"""The package's own code beside a logged model, so that no package index is asked for it.
+"""Stores the package's own code with a logged model, so that nobody fetches it from a package index.
 
-The name `synthward` is on no public index. A requirement on it would let whoever registers the name run code wherever
-MLflow builds an environment for the model.
+The name `synthward` is not on a public index. If the model required it, anybody could register the name. Their code
+would then run wherever MLflow builds an environment for the model.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 PACKAGES = ("numpy", "pandas", "pyarrow", "PyYAML")
-"""What drawing rows imports, by the names under which the packages are registered."""
+"""The packages that drawing rows needs, by their registered names."""
 
 
 def requirements() -> list[str]:
-    """The registered packages that drawing rows needs, each at the version that is installed here."""
+    """Return the registered packages that drawing rows needs, each with the version that is installed here."""
     return [f"{name}=={metadata.version(name)}" for name in PACKAGES]
 
 
 def write_code(folder: Path) -> tuple[Path, str]:
-    """Copies this package into a folder, whether it was imported from a folder or from a zip.
+    """Copy this package into a folder. The package may be imported from a folder or from a zip.
 
     Args:
-        folder: Where the package's folder is made.
+        folder: The folder in which the package's folder is created.
 
     Returns:
-        The package's folder; sha256 over the paths and contents of its files, in order.
+        The package's folder, and the sha256 over the paths and contents of its files, in order.
     """
     target = folder / "synthward"
     digest = hashlib.sha256()

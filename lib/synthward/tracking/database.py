@@ -1,8 +1,8 @@
-"""MLflow's own SQLite file: made whole and private, or not at all.
+"""Creates MLflow's SQLite file completely and privately, or not at all.
 
-MLflow makes a new database by dozens of migrations at the place where it will be used. A process that is killed then
-leaves a file that no later MLflow can finish. So the file is made in a private folder beside its place and moved there
-when it is complete.
+MLflow creates a new database by dozens of migrations in the final file. If the process is killed meanwhile, no later
+MLflow can finish the file. So the file is created in a private folder beside its final place, and moved when it is
+complete.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 HALF_MADE = (
-    "the database file that tracking.uri names is half made: a process was ended while MLflow made it, or is making it "
-    "right now. It records nothing. If no other run is going on, move the file away; the next run makes a new one"
+    "the database file of tracking.uri is incomplete: a process was stopped while MLflow created it, or is creating it "
+    "now. It holds no records. If no other run is active, move the file away; the next run creates a new one"
 )
-NO_DATABASE = "the file that tracking.uri names is not an SQLite database; move it away or name another file"
+NO_DATABASE = "the file of tracking.uri is not an SQLite database; move it away or name another file"
 
 _LEFT_BEHIND_SECONDS = 3600.0
-"""Age from which an unfinished database belongs to nobody: making one takes seconds, and is given up in minutes."""
+"""An older unfinished database has no owner: creating one takes seconds, and a run gives up after minutes."""
 
 _PATIENCE_SECONDS = 5.0
 
 
 def file_of(uri: str) -> Path | None:
-    """File of an SQLite URI; None when it is in memory, or the URI is of another kind."""
+    """Return the file of an SQLite URI; None for a database in memory or another kind of URI."""
     parts = urllib.parse.urlsplit(uri)
     path = parts.path.removeprefix("/")
     return Path(path) if parts.scheme.partition("+")[0] == "sqlite" and path and path != ":memory:" else None
 
 
 def fault(file: Path) -> str:
-    """Why MLflow could not use this file, in a few words; an empty text when nothing speaks against it.
+    """Return a short reason why MLflow cannot use this file; an empty text if it can.
 
-    A file that is absent or empty is in order: `prepare` makes the database.
+    A missing or empty file is no problem: `prepare` creates the database.
     """
     if not file.exists():
         folder = next(parent for parent in file.absolute().parents if parent.exists())
@@ -47,7 +47,7 @@ def fault(file: Path) -> str:
     else:
         writable = file.is_file() and os.access(file, os.W_OK)
     if not writable:
-        return "the database file that tracking.uri names cannot be written"
+        return "the database file of tracking.uri cannot be written; give this user write access to it"
     if not file.exists() or file.stat().st_size == 0:
         return ""
     try:
@@ -59,8 +59,8 @@ def fault(file: Path) -> str:
 
 
 def _is_half_made(file: Path) -> bool:
-    """Whether MLflow's tables were begun and hold nothing: the last act of making them is the first experiment."""
-    # `rw`, not `ro`: what a killed process left in the journal has to be rolled back before anything can be read.
+    """True if MLflow's tables exist but hold no experiment. MLflow writes the first experiment as its last step."""
+    # `rw`, not `ro`: SQLite must roll back the journal of a killed process before anything can be read.
     uri = f"{file.absolute().as_uri()}?mode=rw"
     with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE_SECONDS)) as database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -73,11 +73,11 @@ def _is_half_made(file: Path) -> bool:
 
 
 def prepare(file: Path, make: Callable[[Path], None] | None = None) -> None:
-    """Makes MLflow's database where there is none; a kill at any moment leaves the place empty.
+    """Create MLflow's database if there is none. If the process is killed at any moment, there is still no file.
 
     Args:
-        file: Where the database will be; its folder is made. An empty file counts as none.
-        make: Makes a database in a file; for tests. Default: MLflow, with artifacts in `mlartifacts` beside `file`.
+        file: The database file. Its folder is created. An empty file counts as missing.
+        make: Creates a database in a file; for tests. Default: MLflow, with artifacts in `mlartifacts` beside `file`.
     """
     if file.exists() and file.stat().st_size > 0:
         return
@@ -98,7 +98,7 @@ def _prefix(file: Path) -> str:
 
 
 def _remove_left_behind(file: Path) -> None:
-    """Removes what killed processes of this user left of their databases."""
+    """Remove the unfinished databases of this user's killed processes."""
     for folder in file.parent.glob(f"{_prefix(file)}*"):
         with contextlib.suppress(OSError):  # another run removed it first
             found = folder.lstat()
@@ -110,11 +110,11 @@ def _make(file: Path, artifacts: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     store = SqlAlchemyStore(f"sqlite:///{file}", artifacts.as_uri())
-    store.engine.dispose()  # closes its connections, so that the one file holds everything
+    store.engine.dispose()  # closes its connections, so that one file holds everything
 
 
 def _move(made: Path, file: Path) -> None:
-    """Moves the database to its place, unless another run has put one there in the meantime."""
+    """Move the database to its final place, unless another run has created one there in the meantime."""
     if file.exists() and file.stat().st_size == 0:
         made.replace(file)
         return

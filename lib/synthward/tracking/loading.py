@@ -1,8 +1,8 @@
-"""A released model back from MLflow, checked: `synthward.load_model("models:/synthward-visits@current")`.
+"""Loads a released model from MLflow and checks it: `synthward.load_model("models:/synthward-visits@current")`.
 
-MLflow's own `load_model` imports whatever module and code the stored model names, and asks nobody whether the model is
-the one of the release. This loader fetches one JSON file, runs no code of it, and compares its digest with the tags
-that the release's run and the model's version were given when they were logged.
+MLflow's own `load_model` imports any module and code that the stored model names. It does not check that the model
+belongs to the release. This loader fetches one JSON file and runs no code of it. It compares the digest of the model
+with the tags that were given to the release's run and to the model's version when they were logged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from synthward.tracking import database
 from synthward.tracking.client import SETTINGS, environment, quiet
 
 MODEL_TAG = "synthward.model_digest"
-"""Tag of a run and of a model's version: digest of the release's model, as the manifest has it."""
+"""Tag of a run and of a model's version: digest of the release's model, as in the manifest."""
 
 MODEL_PATH = "model/data/model.json"
 """The model file among the artifacts of a run."""
@@ -32,19 +32,19 @@ _ADDRESS = re.compile(
 
 
 def load_model(address: str, *, tracking_uri: str | None = None, digest: str | None = None) -> SyntheticRows:
-    """A released model, refused unless it is the one that was logged with its release.
+    """Load a released model. Refuse it if it is not the model that was logged with its release.
 
-    Tags are kept by the tracking server, the model by its artifact store: a person who can write into the second alone
-    is found out. Against a person who can write into both, give `digest`, from the manifest in the release zone.
+    The tracking server keeps the tags, and its artifact store keeps the model. So a model that was changed in the
+    artifact store alone is found. If somebody can write to both, give `digest` from the manifest in the release zone.
 
     Args:
         address: `models:/NAME@ALIAS`, `models:/NAME/VERSION` or `runs:/RUN_ID/model`.
-        tracking_uri: MLflow's tracking server, which is the registry as well; default: what MLflow is set to.
-        digest: Digest that the model must have: `model.digest` of the release's manifest.
+        tracking_uri: MLflow's tracking server, which is also the registry; default: MLflow's own setting.
+        digest: The digest that the model must have: `model.digest` of the release's manifest.
 
     Raises:
-        UsageError: The address or the digest is malformed, or MLflow knows no such model.
-        IntegrityError: The model is not the one that its run, its version or `digest` names; it was not loaded.
+        UsageError: The address or the digest is malformed, or MLflow does not know the model.
+        IntegrityError: The model is not the one that its run, its version or `digest` names. It was not loaded.
         EnvironmentProblem: MLflow is not installed.
     """
     match = _ADDRESS.fullmatch(address)
@@ -53,11 +53,11 @@ def load_model(address: str, *, tracking_uri: str | None = None, digest: str | N
             f"model address {address!r} is unknown; use models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN_ID/model"
         )
     if digest is not None and not _DIGEST.fullmatch(digest):
-        raise UsageError("digest must be 64 hexadecimal digits, as model.digest of a release's manifest has them")
+        raise UsageError("digest must be 64 hexadecimal digits, as in model.digest of a release's manifest")
     file = database.file_of(tracking_uri or "")
     if file is not None and (not file.is_file() or database.fault(file) == database.HALF_MADE):
-        # MLflow would make a new database there.
-        raise UsageError("the database file that tracking_uri names is not there, or half made; check the path")
+        # MLflow would create a new database there.
+        raise UsageError("the database file of tracking_uri does not exist or is incomplete; check the path")
     with quiet(), environment(SETTINGS):
         try:
             from mlflow.exceptions import MlflowException
@@ -69,8 +69,8 @@ def load_model(address: str, *, tracking_uri: str | None = None, digest: str | N
             wanted, text = _fetch(client, match)
         except (MlflowException, OSError) as error:
             raise UsageError(
-                f"MLflow gives no model for {address} ({type(error).__name__}); check the address, the tracking "
-                "server, and that you may read the artifacts of the model's run"
+                f"MLflow returns no model for {address} ({type(error).__name__}); check the address, the tracking "
+                "server, and your right to read the artifacts of the model's run"
             ) from None
     if digest is not None:
         wanted[_CALLER] = digest
@@ -78,7 +78,7 @@ def load_model(address: str, *, tracking_uri: str | None = None, digest: str | N
 
 
 def _fetch(client: Any, match: re.Match[str]) -> tuple[dict[str, str | None], str]:
-    """The digests that MLflow's tags name, by who names them, and the model file's text."""
+    """Return the digests in MLflow's tags, each under the name of its tag, and the model file's text."""
     wanted: dict[str, str | None] = {}
     run_id = match["run"]
     if run_id is None:
@@ -97,15 +97,15 @@ def _fetch(client: Any, match: re.Match[str]) -> tuple[dict[str, str | None], st
 
 
 def _checked(address: str, wanted: dict[str, str | None], text: str) -> ModelFile:
-    """The model, when everybody who names a digest names its own.
+    """Return the model if all given digests are its digest.
 
     Raises:
-        IntegrityError: A tag is absent and the caller names no digest, or somebody names another digest.
+        IntegrityError: A tag is missing and the caller gave no digest, or one of the digests is another one.
     """
     absent = [who for who, named in wanted.items() if named is None]
     if absent and _CALLER not in wanted:
         raise IntegrityError(
-            f"model {address}: there is no {' and no '.join(absent)} ({MODEL_TAG}) that says which model it is; an "
+            f"model {address}: there is no {' and no '.join(absent)} ({MODEL_TAG}) with the model's digest, because an "
             "earlier version logged it. Give digest=..., which is model.digest in the manifest of the release"
         )
     file = ModelFile.parse(text)

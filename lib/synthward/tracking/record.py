@@ -1,8 +1,9 @@
-"""A release on record in MLflow; this package alone imports it, and only when something is logged or loaded.
+"""Logs a release to MLflow. Only this package imports MLflow, and only if something is logged or loaded.
 
-A release is on record in Delta; MLflow is a window for people. So nothing here may fail a run, hold it up for long, or
-log it twice: whatever goes wrong is one warning on the `synthward` logger, with the reason's class and never its text,
-because the text may hold an address with credentials. Everything logged is publishable: it comes from the manifest.
+The record of a release is in Delta. MLflow only shows it to people. So nothing here may fail a run, delay it for long,
+or log it twice. Any failure causes one warning on the `synthward` logger. The warning has the error's class and never
+its text, because the text may hold an address with credentials. All logged data are publishable: they come from the
+manifest.
 """
 
 from __future__ import annotations
@@ -36,32 +37,32 @@ logger = logging.getLogger("synthward")
 T = TypeVar("T")
 
 PROBE_SECONDS = 5.0
-"""How long a server may take to accept a connection."""
+"""Largest time for a server to accept a connection."""
 
 DEADLINE_SECONDS = 120.0
-"""How long logging one release may take in all; a server that does not answer is given up much earlier."""
+"""Largest total time for logging one release. A server that does not answer is given up much earlier."""
 
 MAX_PARAMETER = 500
-"""Longest parameter that every MLflow server takes."""
+"""Length of the longest parameter that every MLflow server accepts."""
 
 MAX_NAME = 250
-"""Longest name of a metric or parameter that every MLflow server takes."""
+"""Length of the longest name of a metric or parameter that every MLflow server accepts."""
 
 MAX_BATCH = 100
-"""Parameters in one request; metrics may be more, but this does for both."""
+"""Number of parameters in one request. Metrics may be more, but one number is used for both."""
 
 ALIAS = "current"
 """Alias of the registered version that was logged last."""
 
 _PORTS = {"http": 80, "https": 443, "mysql": 3306, "postgresql": 5432, "mssql": 1433}
 _ANSWERS = (401, 403, 404)
-"""Codes of a server that is there: it wants credentials, or has no page of this name."""
+"""Status codes of a server that works, but wants credentials or has no page of this name."""
 _RUN_ID, _COMPLETE = "synthward.run_id", "synthward.complete"
 
 
 @dataclass(frozen=True)
 class LoggedModel:
-    """A release's model: its table's name, without schema, and what fetches the model file, if it comes to that."""
+    """A release's model: the name of its table without schema, and a function that fetches the model file if needed."""
 
     name: str
     read: Callable[[], bytes]
@@ -76,18 +77,18 @@ def log_release(
     parameters: Mapping[str, str],
     model: LoggedModel | None = None,
 ) -> str | None:
-    """Logs a release, once: a run of MLflow that has the tag `synthward.run_id` of this run is completed, not doubled.
+    """Log a release once. If MLflow has a run with this run's tag `synthward.run_id`, that run is completed.
 
     Args:
-        tracking: The site's tracking section; disabled it logs nothing.
-        manifest: The release's manifest, kept as artifact `manifest.json`.
-        report_html: The report, kept as artifact `report.html`.
+        tracking: The site's tracking section. If it is disabled, nothing is logged.
+        manifest: The release's manifest, logged as artifact `manifest.json`.
+        report_html: The report, logged as artifact `report.html`.
         metrics: Publishable numbers by name.
-        parameters: Publishable facts by name; epsilon and delta are added as texts, exactly.
-        model: The release's model, logged as a `pyfunc` model and, where the site names a prefix, registered.
+        parameters: Publishable facts by name. Epsilon and delta are added as exact texts.
+        model: The release's model, logged as a `pyfunc` model. If the site names a prefix, the model is registered.
 
     Returns:
-        Id of MLflow's run; None when nothing was logged, or not all of it, after a warning.
+        Id of MLflow's run. None if nothing was logged; None after a warning if logging was incomplete.
     """
     if not tracking.enabled:
         return None
@@ -100,22 +101,22 @@ def log_release(
     try:
         with quiet(), environment(SETTINGS):
             return _in_time(tracking, lambda: _log(tracking, manifest, report_html, metrics, facts, model))
-    except Exception as error:  # noqa: BLE001 - whatever MLflow and its drivers raise, the release stands
+    except Exception as error:  # noqa: BLE001 - no error of MLflow or its drivers may affect the release
         file = database.file_of(tracking.uri)
         hindrance = "" if file is None else database.fault(file)
         logger.warning(
             "MLflow was not written, or not all of it (%s); the release is on record in Delta, and running the same "
             "command again completes MLflow%s",
             type(error).__name__,
-            f", once this is mended: {hindrance}" if hindrance else "",
+            f", after you fix this: {hindrance}" if hindrance else "",
         )
         return None
 
 
 def reachable(tracking: Tracking) -> str:
-    """Why MLflow could not be written, in a few words without addresses; an empty text when nothing speaks against it.
+    """Return a short reason why MLflow cannot be written, without addresses; an empty text if it looks reachable.
 
-    Nothing is created: MLflow is looked for, a server is asked whether it is there.
+    Nothing is created. This only looks for MLflow and asks the server for an answer.
     """
     if not tracking.enabled:
         return ""
@@ -132,7 +133,7 @@ def _address_fault(uri: str) -> str:
         parts = urllib.parse.urlsplit(uri)
         port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
     except ValueError:
-        return "tracking.uri in the site file is no URI"
+        return "tracking.uri in the site file is not a URI"
     if parts.scheme == "sqlite":
         file = database.file_of(uri)
         return "" if file is None else database.fault(file)
@@ -150,8 +151,8 @@ def _address_fault(uri: str) -> str:
 
 
 def _silence(parts: urllib.parse.SplitResult) -> str:
-    """Why a tracking server is of no use, by what it answers; empty when it answers at all."""
-    # A server that asks for credentials does answer; the credentials are MLflow's business and are not sent here.
+    """Return why a tracking server cannot be used; an empty text if it answers."""
+    # A server that asks for credentials answers too. MLflow sends the credentials; this request does not.
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health", query="")
     request = urllib.request.Request(bare.geturl())  # noqa: S310 - http or https, see the caller
     try:
@@ -167,7 +168,7 @@ def _silence(parts: urllib.parse.SplitResult) -> str:
 
 
 def _refuses_file_stores() -> bool:
-    """Whether this MLflow keeps runs in databases only, as later releases of 3 do unless told otherwise."""
+    """True if this MLflow keeps runs in databases only. Later releases of 3 do so by default."""
     from mlflow import environment_variables
 
     allowed = getattr(environment_variables, "MLFLOW_ALLOW_FILE_STORE", None)
@@ -175,16 +176,16 @@ def _refuses_file_stores() -> bool:
 
 
 def _in_time(tracking: Tracking, action: Callable[[], T]) -> T:
-    """Runs `action`, and gives up waiting at the deadline.
+    """Run `action` in a thread, and stop waiting at the deadline.
 
-    Drivers of databases retry for the better part of an hour and cannot be told otherwise. The thread is a daemon, so
-    that what it still does cannot keep the process alive.
+    Database drivers may retry for almost an hour, and no setting changes that. The thread is a daemon, so it cannot
+    keep the process alive.
 
     Raises:
-        TimeoutError: It took longer.
+        TimeoutError: The action took longer.
     """
     if tracking.uri.startswith("databricks"):
-        # Its credentials may be those of the notebook, which not every runtime hands to other threads.
+        # On Databricks the credentials may be those of the notebook. Not every runtime gives them to other threads.
         return action()
     outcome: list[T] = []
     failure: list[BaseException] = []
@@ -238,7 +239,7 @@ def _log(
 
 
 def _log_model(client: Any, tracking: Tracking, run: Any, model: LoggedModel, manifest: Manifest) -> None:
-    """Logs the model file with the code that reads it, without pickle, and registers it under the site's prefix."""
+    """Log the model file with the code that reads it, without pickle. Register it with the site's prefix."""
     import mlflow.pyfunc
 
     run_id = str(run.info.run_id)
@@ -257,14 +258,14 @@ def _log_model(client: Any, tracking: Tracking, run: Any, model: LoggedModel, ma
             signature=_signature() if tracking.uri.startswith("databricks") else None,
         )
         client.log_artifacts(run_id, str(target), "model")
-    for name, text in tags.items():  # a run that an earlier version began has none of them
+    for name, text in tags.items():  # a run that an earlier version started has none of them
         client.set_tag(run_id, name, text)
     if tracking.models is not None:
         _register(client, f"{tracking.models}{model.name}", run_id, f"{run.info.artifact_uri}/model", tags)
 
 
 def _release_tags(manifest: Manifest) -> dict[str, str]:
-    """Which release a model is of, what it cost, and which model it must be: for the run and the model's version."""
+    """Return the tags of the run and of the model's version: the release, its cost, and the model's digest."""
     release = manifest.record
     return {
         "synthetic": "true",
@@ -277,7 +278,7 @@ def _release_tags(manifest: Manifest) -> dict[str, str]:
 
 
 def _signature() -> Any:
-    """Unity Catalog wants one; a signature in turn admits plain values only, so there `where` is JSON text."""
+    """Return the model's signature. Unity Catalog requires one. It allows plain values only: `where` is JSON text."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType
@@ -288,13 +289,13 @@ def _signature() -> Any:
 
 
 def _register(client: Any, name: str, run_id: str, source: str, tags: Mapping[str, str]) -> None:
-    """One version for a run, with the release's tags, whose alias is moved to it."""
+    """Register one version for a run, with the release's tags, and move the alias to it."""
     from mlflow.exceptions import MlflowException
 
     try:
         client.create_registered_model(name, tags={"synthetic": "true"})
     except MlflowException:
-        client.get_registered_model(name)  # it was there, or this says why not
+        client.get_registered_model(name)  # the model exists, or this raises the reason
     found = [version for version in client.search_model_versions(f"name='{name}'") if version.run_id == run_id]
     version = found[0] if found else client.create_model_version(name, source, run_id, tags=dict(tags))
     for tag, text in tags.items():
@@ -304,18 +305,18 @@ def _register(client: Any, name: str, run_id: str, source: str, tags: Mapping[st
 
 
 def _experiment(client: Any, tracking: Tracking, file: Path | None) -> str:
-    """Id of the experiment; made when it is not there yet."""
+    """Return the id of the experiment. Create it if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     name = experiment_name(tracking)
-    # Beside an SQLite file, not in whatever folder the job was started; elsewhere the server knows.
+    # Artifacts go beside the SQLite file, not into the job's current folder. A server has its own place for them.
     artifacts = None if file is None else (file.absolute().parent / "mlartifacts").as_uri()
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
             return str(client.create_experiment(name, artifact_location=artifacts))
         except MlflowException:
-            # Another run may have made it in between; if not, there is nothing to return.
+            # Another run may have created it in between. If not, there is nothing to return.
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
@@ -323,7 +324,7 @@ def _experiment(client: Any, tracking: Tracking, file: Path | None) -> str:
 
 
 def experiment_name(tracking: Tracking) -> str:
-    """The experiment's name; Databricks wants a path of the workspace, so a bare name goes under `/Shared`."""
+    """Return the experiment's name. Databricks requires a workspace path, so a name without path goes to `/Shared`."""
     name = tracking.experiment
     return f"/Shared/{name}" if tracking.uri.startswith("databricks") and not name.startswith("/") else name
 
@@ -338,7 +339,7 @@ def _run_name(manifest: Manifest) -> str:
 
 
 def _tags(manifest: Manifest) -> dict[str, str]:
-    """What MLflow's lists are searched by, and the ledger's head, so that it stands in a second place."""
+    """Return the tags for searches in MLflow's lists, and the ledger's head, so that a second system stores it."""
     release = manifest.record
     ledger = release.budget.ledger
     return {
@@ -357,7 +358,7 @@ def _tags(manifest: Manifest) -> dict[str, str]:
 
 
 def _log_numbers(client: Any, run_id: str, metrics: Mapping[str, float], facts: Mapping[str, str]) -> None:
-    """Logs in batches. Step and time are the same on every attempt, so that logging again adds no second point."""
+    """Log in batches. Step and time are the same in every attempt, so that a second attempt adds no second point."""
     from mlflow.entities import Metric, Param
 
     names = safe_names([*metrics, *facts])
@@ -369,10 +370,10 @@ def _log_numbers(client: Any, run_id: str, metrics: Mapping[str, float], facts: 
 
 
 def safe_names(names: list[str]) -> dict[str, str]:
-    """Names that every MLflow server takes, by the name meant.
+    """Return, for each name, a name that every MLflow server accepts.
 
-    Letters, digits, `_`, `-`, `.` and blanks stay, but not dots and blanks at either end. What has to be changed gets a
-    short digest of the name meant, so that two columns never share a metric.
+    Letters, digits, `_`, `-`, `.` and blanks stay, except dots and blanks at either end. A changed name gets a short
+    digest of the original name, so that two columns never share a metric.
     """
     safe = {}
     for name in names:
