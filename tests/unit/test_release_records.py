@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from synthward.release.manifest import Manifest
-from synthward.run.records import registry_row, table_properties, tracked_parameters
+from synthward.run.records import publishable_metrics, registry_row, table_properties, tracked_parameters
 
 WORDS = "patient, by admissions.subject_id via hadm_id"
 
@@ -37,3 +37,17 @@ def test_a_manifest_of_an_earlier_version_gives_the_records_of_that_version(body
     assert registry_row(manifest)["unit_by"] is None
     assert "unit_by" not in tracked_parameters(manifest)
     assert table_properties(manifest)["privacy_unit"] == "unit: patient"
+
+
+def test_how_the_fit_ended_is_among_the_metrics(body: dict[str, Any]) -> None:
+    numbers = publishable_metrics(Manifest(body))
+    assert numbers["fit.steps"] == 31
+    assert numbers["fit.reached"] == 1
+    assert (numbers["fit.distance"], numbers["fit.worst_distance"]) == (0.000412, 0.003174)
+    body["model"]["convergence"]["reached"] = False
+    assert publishable_metrics(Manifest(body))["fit.reached"] == 0
+    for earlier in (None, ...):
+        body["model"]["convergence"] = earlier
+        if earlier is ...:
+            del body["model"]["convergence"]
+        assert not [name for name in publishable_metrics(Manifest(body)) if name.startswith("fit.")]

@@ -78,14 +78,14 @@ class FieldFit:
         rows: Groups of the chains, shape (columns, chains).
         expected: The model's table of each clique in rows: the mean over the last half of the sweeps.
         sweeps: Number of sweeps.
-        residual: Mean distance of the model's tables to what the objective asks for, as a share of all rows.
+        gaps: Distance of each table of the model to what the objective asks for, margins apart, as a share of all rows.
     """
 
     field: Field
     rows: Codes
     expected: Mapping[Clique, Floats]
     sweeps: int
-    residual: float
+    gaps: Mapping[Clique, float]
 
 
 class Chains:
@@ -396,7 +396,7 @@ class _Problem:
 
     def result(self, sweeps: int) -> FieldFit:
         """Return the means of the last half."""
-        tables, expected, residuals = {}, {}, []
+        tables, expected, gaps = {}, {}, {}
         for number, clique in enumerate(self._cliques):
             if number >= self._measured:
                 tables[clique] = self._m[number]
@@ -405,10 +405,10 @@ class _Problem:
             tables[clique] = np.where(self._possible[number], mean, -np.inf)
             expected[clique] = self._counted[number] / self._table_means[number]
             gap = expected[clique] - self._wanted[number] + self._penalty[number] * mean
-            residuals.append(float(np.abs(_centred(gap, expected[clique])).sum()) / 2 / self._total)
+            gaps[clique] = float(np.abs(_centred(gap, expected[clique])).sum()) / 2 / self._total
         singles = tuple(total / self._means for total in self._single_sums)
         field = Field(self._names, singles, tables)
-        return FieldFit(field, self._chains.rows, expected, sweeps, float(np.mean(residuals)) if residuals else 0.0)
+        return FieldFit(field, self._chains.rows, expected, sweeps, gaps)
 
 
 def _centred(slope: Floats, expected: Floats) -> Floats:

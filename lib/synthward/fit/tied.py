@@ -3,8 +3,8 @@
 Chains redraw one column at a time. A column that another one determines, such as a code and its name, can then never
 move: its value follows from the other, and the other's from it. Their shares, and their relations with all other
 columns, would stay as they were at the start. Columns are tied if one explains the other by more than `TIED`. Tied
-columns make a block. A block is redrawn among the combinations that its rows have (blocked Gibbs sampling: Liu, Wong and
-Kong 1994, doi:10.1093/biomet/81.1.27). Rows with another, rare combination keep it in such a move.
+columns make a block. A block is redrawn among the combinations that its rows have (blocked Gibbs sampling: Liu, Wong
+and Kong 1994, doi:10.1093/biomet/81.1.27). Rows with another, rare combination keep it in such a move.
 
 Everything here is a function of the rows of chains, which are post-processing of sealed numbers.
 """

@@ -9,6 +9,8 @@ from typing import Any
 from synthward.report.relations import Relation
 from synthward.report.words import distance, percent
 
+CROSS = " \N{MULTIPLICATION SIGN} "
+
 MAX_NAMED = 12
 """Columns or pairs that a finding names one by one."""
 
@@ -35,6 +37,20 @@ class Finding:
     what: str
     subjects: tuple[tuple[str, str], ...]
     more: int
+
+
+def fit_findings(convergence: Mapping[str, Any] | None) -> list[Finding]:
+    """A fit that stopped short, as the manifest records it; nothing for manifests of earlier versions."""
+    if convergence is None or convergence["reached"]:
+        return []
+    return [
+        _finding(
+            f"The fit stopped short of its tolerance after {convergence['steps']} of at most {convergence['at_most']} "
+            f"steps: the {convergence['tables']} noisy tables are missed by {distance(convergence['distance'])} on "
+            "average beyond their noise, worst",
+            [(CROSS.join(convergence["worst"]["columns"]), f"by {distance(convergence['worst']['distance'])}")],
+        )
+    ]
 
 
 def column_findings(columns: Iterable[Mapping[str, Any]]) -> list[Finding]:

@@ -19,7 +19,7 @@ import jinja2
 from markupsafe import Markup
 
 from synthward.release.manifest import Manifest
-from synthward.report.findings import MAX_NAMED, column_findings, relation_findings
+from synthward.report.findings import MAX_NAMED, column_findings, fit_findings, relation_findings
 from synthward.report.plots import WHISKER, BarList, Histogram, bar_list, histogram
 from synthward.report.relations import CLEAR, SLIGHT, UNCERTAIN, graph, pair_map, relations
 from synthward.report.spending import groups, spending
@@ -69,6 +69,7 @@ def render(manifest: Manifest) -> str:
     columns = sorted(body["quality"]["columns"], key=lambda column: -column["tvd"])
     found = relations(body["quality"])
     answers = spending(body["measurements"], pure=pure is not None)
+    ended = body["model"].get("convergence")
     # Limits of what can be learned hold without any allowance for delta where the mechanism is pure: explain those.
     explained = epsilon if pure is None else pure
     return _template().render(
@@ -93,7 +94,8 @@ def render(manifest: Manifest) -> str:
         pairs=sum(len(relation.columns) == 2 for relation in found),
         map=pair_map(body["quality"]["columns"], found),
         graph=graph(body["model"]["graph"]),
-        findings=[*column_findings(columns), *relation_findings(found)],
+        findings=[*fit_findings(ended), *column_findings(columns), *relation_findings(found)],
+        ended=ended,
         max_answers=MAX_ANSWERS,
         max_relations=MAX_RELATIONS,
         max_warnings=MAX_NAMED,

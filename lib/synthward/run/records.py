@@ -128,6 +128,7 @@ def manifest_of(facts: Facts) -> Manifest:
         "model": {
             "synthesizer": facts.model.synthesizer,
             "digest": facts.model.digest,
+            "convergence": None if facts.model.convergence is None else facts.model.convergence.to_json(),
             "graph": {
                 "kind": "tree" if facts.model.field is None else "field",
                 "order": list(facts.model.order),
@@ -376,6 +377,14 @@ def publishable_metrics(manifest: Manifest) -> dict[str, float]:
         "budget_remaining": float(Decimal(body["budget"]["remaining_epsilon"])),
         **{name: value for name, value in body["quality"]["summary"].items() if value is not None},
     }
+    ended = body["model"].get("convergence")
+    if ended is not None:
+        numbers |= {
+            "fit.steps": float(ended["steps"]),
+            "fit.reached": float(ended["reached"]),
+            "fit.distance": ended["distance"],
+            "fit.worst_distance": ended["worst"]["distance"],
+        }
     for column in body["quality"]["columns"]:
         numbers[f"tvd.{column['column']}"] = column["tvd"]
     return numbers
