@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from synthward.fit.conditionals import directed, draws
-from synthward.fit.convergence import Convergence, convergence, misfit, noise_distance
+from synthward.fit.convergence import Convergence, Misfit, convergence, misfit, noise_distance
 from synthward.fit.estimate import Fitted, Floats, Target, consistent, merged, own_ridge
 from synthward.fit.field import Chains, Codes, Field, FieldFit, fit_field
 from synthward.fit.field_model import FieldModel
 from synthward.fit.joint import RIDGE, Joint
+from synthward.fit.margins import nearest, reconciled
 from synthward.fit.model import Model
 from synthward.fit.packing import Prospects, searched
 from synthward.fit.refine import Goal, refine
@@ -71,14 +72,33 @@ def fitted_field(synthesizer: str, joint: Joint, tables: Sequence[Measurement], 
     fitted = joint.fit(graph.tree(), held, min(START_STEPS, joint.task.options.max_iterations), None, guess=True)
     targets = _targets(joint, tables)
     ridges = [min(RIDGE, own_ridge(target, _base_rows(joint, target.clique), joint.total)) for target in targets]
-    singles = [consistent(one, joint.base_shares(one.clique), joint.total) for one in joint.ones]
+    singles = [
+        consistent(reconciled(one, targets), joint.base_shares(one.clique), joint.total)
+        for one in (consistent(one, joint.base_shares(one.clique), joint.total) for one in joint.ones)
+    ]
+    margins = {single.clique[0]: _rows_of(single, joint.total) for single in singles}
+    aims = [_feasible(joint, target, margins) for target in targets]
     start = _first_guess(joint, fitted, targets)
     count, sweeps = _effort(joint, start)
     rows = tree_rows(joint, fitted, count, SEED)
-    found = fit_field(start, rows, singles, targets, ridges, joint.total, sweeps, SEED + 1)
-    goals = _goals(joint, targets, ridges, found)
+    found = fit_field(start, rows, singles, aims, ridges, joint.total, sweeps, SEED + 1)
+    goals = _goals(joint, aims, ridges, found)
     field, ended = _refined(joint, targets, singles, goals, found)
     return replace(_independent(synthesizer, joint, fitted), field=field, convergence=ended)
+
+
+def _rows_of(single: Target, total: float) -> Floats:
+    """Return what a column's groups are wanted to have: noisy rows without negative ones, with the common total."""
+    rows = np.maximum(single.counts, 0.0)
+    wanted: Floats = rows * (total / rows.sum())
+    return wanted
+
+
+def _feasible(joint: Joint, target: Target, margins: Mapping[str, Floats]) -> Target:
+    """Return the nearest table that rows can have."""
+    possible = joint.base_shares(target.clique) > 0
+    counts = nearest(target.counts, target.variance, possible, [margins[name] for name in target.clique])
+    return replace(target, counts=counts)
 
 
 def _effort(joint: Joint, start: Field) -> tuple[int, int]:
@@ -184,7 +204,8 @@ def _refined(
     rows = Chains(field.rows.copy(), [len(single) for single in field.singles], cliques, SEED + 3, packed_cells=1)
     refine(rows, field.singles, field.potentials, Goal(field.single_targets, field.targets, field.total), SEED + 4)
     total, scale = joint.total, joint.total / rows.count
-    columns, held = [], {}
+    columns: list[Misfit] = []
+    held: dict[int, Floats] = {}
     for column, one in enumerate(singles):
         columns.append(misfit(one.clique, scale * rows.singles(column), one.counts, one.variance, total))
         held.update(zip(rows.tables_of[column], rows.counts(column), strict=True))
@@ -202,13 +223,12 @@ def _refined(
 
 def _field_model(joint: Joint, found: FieldFit, goals: Sequence[Floats], singles: Sequence[Target]) -> FieldModel:
     cliques = tuple(found.field.tables)
-    counts = [np.maximum(single.counts, 0.0) for single in singles]
     return FieldModel(
         cliques=cliques,
         potentials=tuple(found.field.tables.values()),
         targets=(*goals, *([None] * (len(cliques) - len(goals)))),
         singles=found.field.singles,
-        single_targets=tuple(count * (joint.total / count.sum()) for count in counts),
+        single_targets=tuple(_rows_of(single, joint.total) for single in singles),
         total=joint.total,
         rows=np.ascontiguousarray(found.rows[:, :START_ROWS]),
     )
