@@ -46,7 +46,7 @@ FIRST_STEP, LAST_STEP = 0.2, 0.05
 
 SINGLE_GAIN = 2.5
 """The potentials of single columns take steps larger by this factor: a column's shares have to keep up with its tables.
-Values from 1 to 3 were tried."""
+With 1, columns of a code and its name lag behind for all sweeps."""
 
 LARGEST_STEP = 0.5
 """A potential moves by at most this much in one step."""
