@@ -6,15 +6,17 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+from fidelity_sets import OTHER, SETS, PublicSet
 
-from synthward.domain.spec import Domain, load_domain
+from synthward.domain.spec import Categorical, Domain, load_domain
 from synthward.fit.base import Rounds, Synthesizer, Task
 from synthward.privacy.measurement import Measurement, Round
 from synthward.privacy.unit import PrivacyUnit
@@ -28,7 +30,6 @@ DELTA = Decimal("1e-9")
 DECLARED = {"row": 80_000, "patient": 60_000}
 """Publicly declared units: round numbers for four fifths of the extract."""
 
-DECLARED_ROWS = 80_000
 FIGURES = ("tvd1", "tvd2", "tvd3", "tvd2max", "auc_hgb", "auc_lr", "fit_cpu_s", "peak_mb")
 
 
@@ -42,6 +43,11 @@ class Protocol:
         test: Held-out rows as codes.
         prep: The protocol's module of codes and split.
         scorer: The protocol's module of scores.
+        dataset: Name of the set: the protocol's own, or one of `SETS`.
+        domain: The product's domain, whose codes are the scorer's.
+        key: Column with the patient's number.
+        declared: Publicly declared units, by kind.
+        learns: True if the set has a target for the classifiers.
     """
 
     raw: pd.DataFrame
@@ -49,25 +55,70 @@ class Protocol:
     test: pd.DataFrame
     prep: Any
     scorer: Any
+    dataset: str
+    domain: Domain
+    key: str
+    declared: Mapping[str, int]
+    learns: bool
 
     @classmethod
-    def load(cls) -> Protocol:
-        """Reads the extract and splits it."""
+    def load(cls, dataset: str = DATASET) -> Protocol:
+        """Reads a set and splits it by patient; sets of `SETS` are made known to the protocol."""
         sys.path.insert(0, str(DATA.parent / "fidelity"))
         prep, scorer = importlib.import_module("prep"), importlib.import_module("score")
-        raw = prep.load_raw(DATA / DATASET / "diabetic_data.csv.gz")
-        codes, train = prep.encode(raw, DATASET), prep.split(raw, DATASET)
-        columns = [KEY, *prep.domain(DATASET)]
-        held_out = codes[~train].reset_index(drop=True)
+        if dataset == DATASET:
+            raw, key, declared, learns = prep.load_raw(DATA / DATASET / "diabetic_data.csv.gz"), KEY, DECLARED, True
+            own = domain()
+        else:
+            public = SETS[dataset](DATA)
+            raw, key, declared, learns = public.rows(DATA), public.key, public.declared, public.target is not None
+            own = _domain(public)
+            prep.DATASETS[dataset] = _protocol_words(public, prep)
+        codes, train = prep.encode(raw, dataset), prep.split(raw, dataset)
+        columns = [key, *prep.domain(dataset)]
         return cls(
-            raw[train][columns].reset_index(drop=True), codes[train].reset_index(drop=True), held_out, prep, scorer
+            raw=raw[train][columns].reset_index(drop=True),
+            train=codes[train].reset_index(drop=True),
+            test=codes[~train].reset_index(drop=True),
+            prep=prep,
+            scorer=scorer,
+            dataset=dataset,
+            domain=own,
+            key=key,
+            declared=declared,
+            learns=learns,
         )
 
     def score(self, codes: pd.DataFrame, *, ml: bool) -> dict[str, float]:
         """Figures of synthetic rows given as codes."""
-        found = self.scorer.score(self.train, self.test, codes, DATASET, ml=ml)
+        found = self.scorer.score(self.train, self.test, codes, self.dataset, ml=ml and self.learns)
         found["tvd2max"] = found["tvd2_max"]
         return {name: found[name] for name in FIGURES if name in found}
+
+    def resampled(self, number: int, *, ml: bool) -> dict[str, float]:
+        """Figures of real rows drawn again with replacement, which protects nobody: what sampling alone costs."""
+        chosen = np.random.default_rng(number).integers(0, len(self.train), len(self.train))
+        return self.score(self.train.iloc[chosen].reset_index(drop=True), ml=ml)
+
+
+def _domain(public: PublicSet) -> Domain:
+    attributes = {
+        name: Categorical(
+            required=True,
+            values=tuple(value for value in values if value != OTHER),
+            other=OTHER if values[-1] == OTHER else None,
+        )
+        for name, values in public.values.items()
+    }
+    return Domain(version=1, attributes=dict(attributes))
+
+
+def _protocol_words(public: PublicSet, prep: Any) -> dict[str, Any]:
+    columns = {
+        name: prep.cat(*(value for value in values if value != OTHER), other=values[-1] == OTHER)
+        for name, values in public.values.items()
+    }
+    return {"columns": columns, "unit": public.key, "target": public.target, "negative": list(public.negative)}
 
 
 @dataclass(frozen=True)
@@ -83,6 +134,7 @@ class Configuration:
         epsilon: At `DELTA`; pure for moments.
         target: Column to predict, or None.
         max_cells: Cap of the junction tree.
+        dataset: Name of the set.
     """
 
     path: Literal["spark", "numpy"]
@@ -92,6 +144,7 @@ class Configuration:
     epsilon: Decimal
     target: str | None
     max_cells: int
+    dataset: str = DATASET
 
     @property
     def settings(self) -> Settings:
@@ -113,14 +166,16 @@ class Configuration:
         """0 for the pure mechanism."""
         return Decimal(0) if self.mechanism == "laplace" else DELTA
 
-    def task(self) -> Task:
-        """What the synthesizer is asked for."""
+    def task(self, protocol: Protocol | None = None) -> Task:
+        """What the synthesizer is asked for; of the protocol's own set without `protocol`."""
         unit = PrivacyUnit(self.unit, self.max_rows)
-        return Task(domain(), unit, self.mechanism, self.epsilon, self.delta, DECLARED_ROWS, self.settings)
+        asked, rows = (domain(), DECLARED["row"]) if protocol is None else (protocol.domain, protocol.declared["row"])
+        return Task(asked, unit, self.mechanism, self.epsilon, self.delta, rows, self.settings)
 
     def about(self) -> dict[str, Any]:
         """What a line says of it."""
         return {
+            "set": self.dataset,
             "epsilon": float(self.epsilon),
             "synthesizer": self.synthesizer,
             "target": self.target,

@@ -47,7 +47,7 @@ def expected(fitted: Fitted, clique: Clique) -> np.ndarray:
 def test_measured_tables_are_met_without_noise() -> None:
     joint = truth()
     fitted = fit([target(joint, clique, 0.1) for clique in CLIQUES])
-    assert fitted.converged
+    assert fitted.ended.reached
     for clique in CLIQUES:
         np.testing.assert_allclose(expected(fitted, clique), table(joint, clique), atol=ROWS * 1e-4)
 
@@ -58,7 +58,7 @@ def test_the_optimum_is_stationary() -> None:
     aims = [target(truth(), clique, 30.0) for clique in CLIQUES]
     aims = [Target(a.clique, a.counts + noise.normal(0, 30, a.counts.shape), a.variance) for a in aims]
     fitted = fit(aims, ridge=0.05)
-    assert fitted.converged
+    assert fitted.ended.reached
     for aim in (consistent(each, np.ones(each.counts.shape), ROWS) for each in aims):
         potential = fitted.potential(aim.clique)
         assert potential is not None
@@ -168,7 +168,7 @@ def test_a_warm_start_finds_the_same_model_sooner() -> None:
     aims = [target(truth(), clique, 20.0) for clique in CLIQUES]
     cold = fit(aims, ridge=0.02)
     warm = fit(aims, ridge=0.02, start=cold)
-    assert warm.iterations < cold.iterations
+    assert warm.ended.steps < cold.ended.steps
     for clique in CLIQUES:
         np.testing.assert_allclose(expected(warm, clique), expected(cold, clique), atol=ROWS * 1e-3)
 
@@ -184,7 +184,7 @@ def test_a_warm_start_survives_another_tree() -> None:
 
 def test_iterations_bound_the_fit() -> None:
     fitted = fit([target(truth(), clique, 0.1) for clique in CLIQUES], iterations=3)
-    assert (fitted.iterations, fitted.converged) == (3, False)
+    assert (fitted.ended.steps, fitted.ended.at_most, fitted.ended.reached) == (3, 3, False)
 
 
 def test_equal_input_is_equal_output() -> None:

@@ -68,3 +68,17 @@ def test_a_manifest_without_simulated_releases_has_no_error_model(body: dict[str
     del body["quality"]["expected"], body["quality"]["counts"]
     assert count_errors_of(Manifest(body)) is None
     assert not [name for name in publishable_metrics(Manifest(body)) if name.startswith("expected")]
+
+
+def test_how_the_fit_ended_is_among_the_metrics(body: dict[str, Any]) -> None:
+    numbers = publishable_metrics(Manifest(body))
+    assert numbers["fit.steps"] == 31
+    assert numbers["fit.reached"] == 1
+    assert (numbers["fit.distance"], numbers["fit.worst_distance"]) == (0.000412, 0.003174)
+    body["model"]["convergence"]["reached"] = False
+    assert publishable_metrics(Manifest(body))["fit.reached"] == 0
+    for earlier in (None, ...):
+        body["model"]["convergence"] = earlier
+        if earlier is ...:
+            del body["model"]["convergence"]
+        assert not [name for name in publishable_metrics(Manifest(body)) if name.startswith("fit.")]

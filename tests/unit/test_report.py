@@ -18,7 +18,7 @@ from synthward.records.manifest import AttributeEntry, ColumnEntry, QualityEntry
 from synthward.release.manifest import Manifest
 from synthward.report import render as module
 from synthward.report import words
-from synthward.report.findings import column_findings, relation_findings
+from synthward.report.findings import column_findings, fit_findings, relation_findings
 from synthward.report.plots import HEIGHT, MAX_BARS, MAX_LISTED, bar_list, histogram, shorten
 from synthward.report.quality import quality_view
 from synthward.report.relations import MAX_MAPPED, SMALLEST_TILE, Relation, graph, pair_map, relations
@@ -214,6 +214,24 @@ def test_failed_gate_is_loud(body: dict[str, Any]) -> None:
     assert "1 of 9 gates failed: do not use this release" in shown.text
     assert "8 of 9" in shown.text
     assert "FAILED" in shown.text
+
+
+def test_how_the_fit_ended_is_shown(body: dict[str, Any]) -> None:
+    shown = page(body)
+    assert "tree, 31 of at most 400 steps, tolerance reached" in shown.text
+    assert "stopped short" not in shown.text
+    assert fit_findings(None) == []
+    del body["model"]["convergence"]
+    assert "of at most 400 steps" not in page(body).text
+
+
+def test_a_fit_that_stopped_short_is_a_finding(body: dict[str, Any]) -> None:
+    body["model"]["convergence"] |= {"reached": False, "steps": 400}
+    shown = page(body).text
+    assert "tolerance not reached" in shown
+    assert "The fit stopped short of its tolerance after 400 of at most 400 steps" in shown
+    [finding] = fit_findings(body["model"]["convergence"])
+    assert [name for name, _ in finding.subjects] == [f"age{CROSS}diagnosis"]
 
 
 def test_weak_columns_are_named_worst_first(body: dict[str, Any]) -> None:

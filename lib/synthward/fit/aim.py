@@ -66,7 +66,7 @@ class Aim(AdaptiveSynthesizer):
         step, first = _step(task), self.columns(task)
         joint = Joint(task, (yield first))
         graph, tables, left = joint.graph(), list[Measurement](), budget - first.charge.nano_rho
-        fitted = joint.fit(graph.tree(), tables, REFIT, None)
+        fitted = joint.fit(graph.tree(), tables, REFIT, None, guess=True)
         number = 0
         while weights and left > 0:
             number += 1
@@ -81,7 +81,7 @@ class Aim(AdaptiveSynthesizer):
             left -= asked.charge.nano_rho
             tables.append(table)
             graph = graph.with_clique(chosen)
-            before, fitted = fitted, joint.fit(graph.tree(), tables, REFIT, fitted)
+            before, fitted = fitted, joint.fit(graph.tree(), tables, REFIT, fitted, guess=True)
             logger.info("step %d measured %s; %.0f %% of the budget is left", number, chosen, 100 * left / budget)
             if _moved(joint, before, fitted, chosen) <= _noise(joint, table):
                 step *= ANNEALED

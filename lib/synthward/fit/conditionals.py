@@ -72,4 +72,10 @@ def directed(synthesizer: str, joint: Joint, fitted: Fitted) -> Model:
             parents=parents,
             groups=groups,
         )
-    return Model(synthesizer, joint.task.domain.digest, tuple(columns[name] for name in joint.books), tuple(order))
+    return Model(
+        synthesizer=synthesizer,
+        domain_digest=joint.task.domain.digest,
+        columns=tuple(columns[name] for name in joint.books),
+        order=tuple(order),
+        convergence=fitted.ended,
+    )

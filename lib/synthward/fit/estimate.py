@@ -32,6 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from synthward.fit.convergence import Convergence, convergence, misfit
 from synthward.fit.inference import Inference
 from synthward.fit.junction import JunctionTree
 from synthward.privacy.queries import Clique
@@ -147,16 +148,14 @@ class Fitted:
         potentials: One table for each clique of the inference.
         measured: Number of targets.
         total: Noisy number of rows.
-        iterations: Steps taken.
-        converged: True if the tolerance was reached within the allowed iterations.
+        ended: How the fit ended.
     """
 
     inference: Inference
     potentials: tuple[Floats, ...]
     measured: int
     total: float
-    iterations: int
-    converged: bool
+    ended: Convergence
 
     def potential(self, clique: Clique) -> Floats | None:
         """Return the fitted potentials of a measured clique, for a warm start; None if it was not measured."""
@@ -177,6 +176,7 @@ def estimate(
     ridge: float,
     max_iterations: int,
     start: Fitted | None = None,
+    guess: bool = False,
 ) -> Fitted:
     """Fit the model.
 
@@ -190,6 +190,7 @@ def estimate(
             (`own_ridge`). Near 0, the fit meets the tables as far as they agree.
         max_iterations: Largest number of steps. It bounds the time without a clock.
         start: An earlier fit, whose potentials are the first guess.
+        guess: True if another fit follows, so that nobody has to be warned if this one stops short.
     """
     tables = merged(targets)
     inference = Inference(tree, sizes, [table.clique for table in tables] + list(base))
@@ -200,14 +201,14 @@ def estimate(
     problem = _Dual(inference, fixed, aims, under_base, total, ridge)
     guesses = [np.zeros(aim.counts.shape) if start is None else _known(start, aim) for aim in aims]
     point, iterations, converged = _minimise(problem, _flat(guesses), max_iterations)
-    logger.info(
-        "fit: %d tables, %d tree cells, %d steps%s",
-        len(aims),
-        tree.cells,
-        iterations,
-        "" if converged else ", stopped short of the tolerance",
-    )
-    return Fitted(inference, (*problem.split(point), *fixed), len(aims), total, iterations, converged)
+    potentials = (*problem.split(point), *fixed)
+    _, found = inference.marginals(list(potentials))
+    misfits = [
+        misfit(aim.clique, total * shares, aim.counts, aim.variance, total)
+        for aim, shares in zip(aims, found[: len(aims)], strict=True)
+    ]
+    ended = convergence("tree", iterations, max_iterations, misfits, reached=converged, guess=guess)
+    return Fitted(inference, potentials, len(aims), total, ended)
 
 
 def _known(start: Fitted, aim: Target) -> Floats:

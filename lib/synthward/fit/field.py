@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.fit.estimate import Target
+from synthward.fit.tied import Block, tied_blocks
 from synthward.privacy.queries import Clique
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,10 @@ CHUNK_ROWS = 1 << 13
 
 FIRST_STEP, LAST_STEP = 0.2, 0.05
 """Step of the first and of the last sweep; it falls geometrically."""
+
+SINGLE_GAIN = 2.5
+"""The potentials of single columns take steps larger by this factor: a column's shares have to keep up with its tables.
+With 1, columns of a code and its name lag behind for all sweeps."""
 
 LARGEST_STEP = 0.5
 """A potential moves by at most this much in one step."""
@@ -77,14 +82,14 @@ class FieldFit:
         rows: Groups of the chains, shape (columns, chains).
         expected: The model's table of each clique in rows: the mean over the last half of the sweeps.
         sweeps: Number of sweeps.
-        residual: Mean distance of the model's tables to what the objective asks for, as a share of all rows.
+        gaps: Distance of each table of the model to what the objective asks for, margins apart, as a share of all rows.
     """
 
     field: Field
     rows: Codes
     expected: Mapping[Clique, Floats]
     sweeps: int
-    residual: float
+    gaps: Mapping[Clique, float]
 
 
 class Chains:
@@ -118,7 +123,7 @@ class Chains:
         self._packs = _packed(self.sizes, packed_cells)
         self._pack_of = {column: number for number, pack in enumerate(self._packs) for column in pack}
         self._strides = [_strides([self.sizes[column] for column in pack]) for pack in self._packs]
-        self._codes = [self._joint(pack) for pack in self._packs]
+        self._codes = [self.joint_codes(pack) for pack in self._packs]
         self.tables_of = [
             tuple(number for number, clique in enumerate(self.cliques) if column in clique)
             for column in range(len(self.sizes))
@@ -137,30 +142,34 @@ class Chains:
         """Number of rows."""
         return int(self.rows.shape[1])
 
-    def _joint(self, columns: Sequence[int]) -> Codes:
+    def joint_codes(self, columns: Sequence[int]) -> Codes:
+        """Return the joint code of some columns for each row, row-major over the columns; 0 without columns."""
         code = np.zeros(self.count, dtype=np.int64)
         for column in columns:
             code = code * self.sizes[column] + self.rows[column]
         return code
 
-    def lookups(self, column: int, tables: Sequence[Floats]) -> list[tuple[Codes, Floats]]:
+    def lookups(
+        self, column: int, tables: Sequence[Floats], among: Sequence[int] | None = None
+    ) -> list[tuple[Codes, Floats]]:
         """Return pairs of codes and values: the sum of `values[codes]` is the sum of a column's tables.
 
         Args:
             column: Index of the column.
             tables: One array for each clique, in their order; its axes are the clique's columns.
+            among: Numbers of the tables to add up; default: all tables of the column.
 
         Returns:
             For each pair, codes of shape (rows,) and values of shape (number of codes, groups of the column).
         """
         found: list[tuple[Codes, Floats]] = []
         by_pack: dict[int, Floats] = {}
-        for number in self.tables_of[column]:
+        for number in self.tables_of[column] if among is None else among:
             clique, table = self.cliques[number], tables[number]
             others = tuple(other for other in clique if other != column)
             moved = np.moveaxis(table, clique.index(column), -1)
             if len(others) > 1:
-                found.append((self._joint(others), moved.reshape(-1, self.sizes[column])))
+                found.append((self.joint_codes(others), moved.reshape(-1, self.sizes[column])))
                 continue
             pack_number = self._pack_of[others[0]]
             pack = self._packs[pack_number]
@@ -206,12 +215,22 @@ class Chains:
             tables: Potentials of all tables.
         """
         lookups = [(codes, values.astype(np.float32)) for codes, values in self.lookups(column, tables)]
+        self.put(column, slice(None), self.fresh(base, lookups, self.rows[column]))
+
+    def fresh(self, base: Floats, lookups: Sequence[tuple[Codes, Weights]], now: Codes) -> Codes:
+        """Draw one group for every row from its conditional distribution.
+
+        Args:
+            base: Potentials of the groups.
+            lookups: As `lookups` gives them.
+            now: Group that a row keeps if none is possible.
+        """
         small = base.astype(np.float32)
         fresh = np.empty(self.count, dtype=np.int64)
         for start in range(0, self.count, CHUNK_ROWS):
             part = slice(start, min(start + CHUNK_ROWS, self.count))
-            fresh[part] = self.drawn(self.conditionals(small, lookups, part), self.rows[column, part])
-        self.put(column, slice(None), fresh)
+            fresh[part] = self.drawn(self.conditionals(small, lookups, part), now[part])
+        return fresh
 
     def put(self, column: int, part: slice | Codes, groups: Codes) -> None:
         """Write groups of a column into some rows."""
@@ -230,7 +249,7 @@ class Chains:
             clique = self.cliques[number]
             others = tuple(other for other in clique if other != column)
             if len(others) > 1:
-                code = self._joint(others) * size + own
+                code = self.joint_codes(others) * size + own
                 flat = np.bincount(code, minlength=int(np.prod([self.sizes[each] for each in clique])))
                 table = flat.reshape([*(self.sizes[other] for other in others), size])
             else:
@@ -294,9 +313,12 @@ def fit_field(
     cliques = [tuple(index[name] for name in clique) for clique in start.tables]
     chains = Chains(rows, [len(single) for single in start.singles], cliques, seed)
     problem = _Problem(start, singles, tables, ridges, total, chains)
+    blocks = tied_blocks(chains)
     order = np.random.Generator(np.random.PCG64(seed + 1))
     for sweep in range(sweeps):
         step = FIRST_STEP * (LAST_STEP / FIRST_STEP) ** (sweep / max(sweeps - 1, 1))
+        for block in blocks:
+            problem.redraw(block)
         for column in order.permutation(len(start.names)):
             problem.update(int(column), step, averaged=sweep >= sweeps // 2)
         if (sweep + 1) % PROGRESS == 0:
@@ -340,6 +362,10 @@ class _Problem:
         self._means = 0
         self._table_means = np.zeros(len(self._m))
 
+    def redraw(self, block: Block) -> None:
+        """Redraw tied columns together; their potentials move when each of them is updated."""
+        block.redraw(self._h, self._m)
+
     def update(self, column: int, step: float, *, averaged: bool) -> None:
         """Redraw a column, then move the potentials of its tables and its own."""
         chains = self._chains
@@ -355,9 +381,8 @@ class _Problem:
                 self._table_means[number] += 1
         own = self._scale * chains.singles(column)
         gap = own - self._wanted_singles[column]
-        self._h[column] -= np.clip(
-            step * gap / np.maximum(self._single_floors[column], own), -LARGEST_STEP, LARGEST_STEP
-        )
+        steps = SINGLE_GAIN * step * gap / np.maximum(self._single_floors[column], own)
+        self._h[column] -= np.clip(steps, -LARGEST_STEP, LARGEST_STEP)
         if averaged:
             self._single_sums[column] += self._h[column]
         if averaged and column == 0:
@@ -374,7 +399,7 @@ class _Problem:
 
     def result(self, sweeps: int) -> FieldFit:
         """Return the means of the last half."""
-        tables, expected, residuals = {}, {}, []
+        tables, expected, gaps = {}, {}, {}
         for number, clique in enumerate(self._cliques):
             if number >= self._measured:
                 tables[clique] = self._m[number]
@@ -383,10 +408,10 @@ class _Problem:
             tables[clique] = np.where(self._possible[number], mean, -np.inf)
             expected[clique] = self._counted[number] / self._table_means[number]
             gap = expected[clique] - self._wanted[number] + self._penalty[number] * mean
-            residuals.append(float(np.abs(_centred(gap, expected[clique])).sum()) / 2 / self._total)
+            gaps[clique] = float(np.abs(_centred(gap, expected[clique])).sum()) / 2 / self._total
         singles = tuple(total / self._means for total in self._single_sums)
         field = Field(self._names, singles, tables)
-        return FieldFit(field, self._chains.rows, expected, sweeps, float(np.mean(residuals)) if residuals else 0.0)
+        return FieldFit(field, self._chains.rows, expected, sweeps, gaps)
 
 
 def _centred(slope: Floats, expected: Floats) -> Floats:

@@ -99,7 +99,15 @@ class Joint:
         variance = members * (deviation * deviation)
         return Target(query.clique, table.astype(np.float64) * (factor / WEIGHT_UNIT), variance)
 
-    def fit(self, tree: JunctionTree, tables: Sequence[Measurement], iterations: int, start: Fitted | None) -> Fitted:
+    def fit(
+        self,
+        tree: JunctionTree,
+        tables: Sequence[Measurement],
+        iterations: int,
+        start: Fitted | None,
+        *,
+        guess: bool = False,
+    ) -> Fitted:
         """Fit all tables, the one-way tables included.
 
         Args:
@@ -107,10 +115,19 @@ class Joint:
             tables: Sealed marginals, in addition to those given to the constructor.
             iterations: Largest number of steps.
             start: An earlier fit, or None.
+            guess: True if another fit follows.
         """
         targets = [*self.ones, *(self.target(table) for table in tables)]
         return estimate(
-            tree, self.sizes, self._base, targets, self.total, ridge=RIDGE, max_iterations=iterations, start=start
+            tree,
+            self.sizes,
+            self._base,
+            targets,
+            self.total,
+            ridge=RIDGE,
+            max_iterations=iterations,
+            start=start,
+            guess=guess,
         )
 
     def predictions(self, cliques: Sequence[Clique], fitted: Fitted | None) -> tuple[npt.NDArray[np.int64], ...]:

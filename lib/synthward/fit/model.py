@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.errors import IntegrityError
+from synthward.fit.convergence import Convergence
 from synthward.fit.field_model import FieldModel, encoded
 
 FORMATS = (2, 3, 4)
@@ -97,6 +98,7 @@ class Model:
         order: The same names, parents before their children.
         field: The joint part of a model without a tree. Then columns have no parents; `probabilities` are their shares
             by themselves. None for other models.
+        convergence: How the fit ended; None where nothing was fitted by steps, and for models of earlier versions.
     """
 
     synthesizer: str
@@ -104,6 +106,7 @@ class Model:
     columns: tuple[ColumnModel, ...]
     order: tuple[str, ...]
     field: FieldModel | None = None
+    convergence: Convergence | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit together.
@@ -163,7 +166,8 @@ class Model:
                 for column in self.columns
             ],
         }
-        return columns if self.field is None else columns | {"field": self.field.body()}
+        ended = {} if self.convergence is None else {"convergence": self.convergence.to_json()}
+        return columns | ended | ({} if self.field is None else {"field": self.field.body()})
 
     @cached_property
     def text(self) -> str:
@@ -210,7 +214,9 @@ class Model:
                 columns.append(column)
             has_field = found == WITH_FIELD or (found == CLIPPED and "field" in body)
             field = FieldModel.from_body(_mapping(body["field"], "field")) if has_field else None
-            return cls(_name(body, "synthesizer"), _name(body, "domain_digest"), tuple(columns), order, field)
+            ended = body.get("convergence")
+            record = None if ended is None else Convergence.from_json(_mapping(ended, "record of the fit"))
+            return cls(_name(body, "synthesizer"), _name(body, "domain_digest"), tuple(columns), order, field, record)
         except (KeyError, TypeError, ValueError) as error:
             why = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
             raise IntegrityError(f"the stored model is damaged ({why}); do not use it") from None

@@ -15,6 +15,7 @@ from synthward.fit.field import Chains, Codes, Floats
 from synthward.fit.field_model import FieldModel
 from synthward.fit.model import Model
 from synthward.fit.refine import Goal, refine
+from synthward.fit.tied import tied_blocks
 
 MOST_EXACT = 2**17
 MANY = 2**16
@@ -49,7 +50,10 @@ def prototypes(model: Model, rows: int, seed: int) -> Codes:
     start, chance = (int(part) for part in np.random.SeedSequence(seed, spawn_key=(0xF1E1D,)).generate_state(2))
     chains = chains_of(model, field, count, start)
     order = np.random.Generator(np.random.PCG64(chance))
+    blocks = tied_blocks(chains)
     for _ in range(SWEEPS):
+        for block in blocks:
+            block.redraw(field.singles, field.potentials)
         for column in order.permutation(len(field.singles)):
             chains.redraw(int(column), field.singles[column], field.potentials)
     goal = Goal(field.single_targets, field.targets, field.total)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthward.fit.field import Chains, Codes, Floats
+from synthward.fit.tied import Block, tied_blocks
 
 PARTS = (64, 256)
 """Number of parts of the rows in each pass: the finer the parts, the fresher the counts that proposals are judged
@@ -74,6 +75,8 @@ def refine(chains: Chains, singles: Sequence[Floats], tables: Sequence[Floats], 
         for part in np.array_split(chance.permutation(chains.count), min(max(parts // fewer, 4), chains.count)):
             for column in chance.permutation(len(chains.sizes)):
                 state.move(int(column), part, chance)
+            for number in range(len(state.blocks)):
+                state.move_block(number, part, chance)
 
 
 class _State:
@@ -94,6 +97,10 @@ class _State:
                 self._counts[number] = counted
             self._proposals.append([values.astype(np.float32) for _, values in chains.lookups(column, tables)])
             self._curves.append([values for _, values in chains.lookups(column, curvatures)])
+        self.blocks = tied_blocks(chains)
+        self._block_bases = [block.base(singles).astype(np.float32) for block in self.blocks]
+        self._block_proposals = [block.lookups(tables) for block in self.blocks]
+        self._block_curves = [[values for _, values, _ in block.views(curvatures)] for block in self.blocks]
 
     def _floor(self, target: Floats) -> Floats:
         return np.maximum(target, SMALLEST_TARGET * self._scale)
@@ -126,6 +133,43 @@ class _State:
             gain += slope[own, after] - slope[own, before] + curve[own, after] + curve[own, before]
         accepted = (gain < 0) & (chance.random(len(rows)) < ACCEPTED)
         self._accept(column, rows[accepted], before[accepted], after[accepted])
+
+    def move_block(self, number: int, part: Codes, chance: np.random.Generator) -> None:
+        """Propose new combinations of tied columns for some rows, and accept some of those that improve the tables."""
+        chains, block = self._chains, self.blocks[number]
+        now = block.now(part)
+        part, now = part[now >= 0], now[now >= 0]
+        fresh = chains.drawn(chains.conditionals(self._block_bases[number], self._block_proposals[number], part), now)
+        changed = np.flatnonzero(fresh != now)
+        rows, before, after = part[changed], now[changed], fresh[changed]
+        gain = np.zeros(len(rows))
+        for place, column in enumerate(block.columns):
+            old, new = block.states[before, place], block.states[after, place]
+            gain += np.where(old != new, self._single_gain(column, old, new), 0.0)
+        slopes: list[Floats] = [np.zeros(0)] * len(self._counts)
+        for table in block.tables:
+            slopes[table] = self._slope(table)
+        for (codes, slope, cell), curve in zip(block.views(slopes), self._block_curves[number], strict=True):
+            own, old, new = codes[rows], cell[before], cell[after]
+            moved = slope[own, new] - slope[own, old] + curve[own, new] + curve[own, old]
+            gain += np.where(old != new, moved, 0.0)
+        accepted = (gain < 0) & (chance.random(len(rows)) < ACCEPTED)
+        self._accept_block(block, rows[accepted], before[accepted], after[accepted])
+
+    def _accept_block(self, block: Block, rows: Codes, before: Codes, after: Codes) -> None:
+        if not len(rows):
+            return
+        self._count(block.tables, rows, -1)
+        for place, column in enumerate(block.columns):
+            np.add.at(self._singles[column], block.states[before, place], -1)
+            np.add.at(self._singles[column], block.states[after, place], 1)
+        block.put(rows, after)
+        self._count(block.tables, rows, 1)
+
+    def _count(self, tables: Sequence[int], rows: Codes, sign: int) -> None:
+        chains = self._chains
+        for number in tables:
+            np.add.at(self._counts[number], tuple(chains.rows[column, rows] for column in chains.cliques[number]), sign)
 
     def _single_gain(self, column: int, before: Codes, after: Codes) -> Floats:
         target, floor = self._goal.singles[column], self._single_floors[column]

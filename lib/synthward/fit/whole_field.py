@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from synthward.fit.conditionals import directed, draws
+from synthward.fit.convergence import Convergence, Misfit, convergence, misfit, noise_distance
 from synthward.fit.estimate import Fitted, Floats, Target, consistent, merged, own_ridge
 from synthward.fit.field import Chains, Codes, Field, FieldFit, fit_field
 from synthward.fit.field_model import FieldModel
 from synthward.fit.joint import RIDGE, Joint
+from synthward.fit.margins import nearest, reconciled
 from synthward.fit.model import Model
 from synthward.fit.packing import Prospects, searched
+from synthward.fit.refine import Goal, refine
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Clique, Marginal
 
@@ -45,6 +48,14 @@ NOISY = 0.0125
 """Mean noise distance of the tables above which the smaller correction is used."""
 
 
+TOLERANCE = 0.005
+"""A fit reached its tolerance if its tables are this near to what the objective asks for, on average, or nearer than
+`NOISE_PART` of their noise; and if every column is this near to its own table, beyond its noise. Chains tell tables of
+a hundred cells apart by about .002."""
+
+NOISE_PART = 1 / 2
+
+
 def fitted_field(synthesizer: str, joint: Joint, tables: Sequence[Measurement], prospects: Prospects) -> Model:
     """Fit a field to all tables.
 
@@ -58,17 +69,36 @@ def fitted_field(synthesizer: str, joint: Joint, tables: Sequence[Measurement], 
     held = [
         table for table in tables if isinstance(table.asked.query, Marginal) and graph.covers(table.asked.query.clique)
     ]
-    fitted = joint.fit(graph.tree(), held, min(START_STEPS, joint.task.options.max_iterations), None)
+    fitted = joint.fit(graph.tree(), held, min(START_STEPS, joint.task.options.max_iterations), None, guess=True)
     targets = _targets(joint, tables)
     ridges = [min(RIDGE, own_ridge(target, _base_rows(joint, target.clique), joint.total)) for target in targets]
-    singles = [consistent(one, joint.base_shares(one.clique), joint.total) for one in joint.ones]
+    singles = [
+        consistent(reconciled(one, targets), joint.base_shares(one.clique), joint.total)
+        for one in (consistent(one, joint.base_shares(one.clique), joint.total) for one in joint.ones)
+    ]
+    margins = {single.clique[0]: _rows_of(single, joint.total) for single in singles}
+    aims = [_feasible(joint, target, margins) for target in targets]
     start = _first_guess(joint, fitted, targets)
     count, sweeps = _effort(joint, start)
     rows = tree_rows(joint, fitted, count, SEED)
-    found = fit_field(start, rows, singles, targets, ridges, joint.total, sweeps, SEED + 1)
-    goals = _goals(joint, targets, ridges, found)
-    field = _field_model(joint, found, goals, singles)
-    return replace(_independent(synthesizer, joint, fitted), field=field)
+    found = fit_field(start, rows, singles, aims, ridges, joint.total, sweeps, SEED + 1)
+    goals = _goals(joint, aims, ridges, found)
+    field, ended = _refined(joint, targets, singles, goals, found)
+    return replace(_independent(synthesizer, joint, fitted), field=field, convergence=ended)
+
+
+def _rows_of(single: Target, total: float) -> Floats:
+    """Return what a column's groups are wanted to have: noisy rows without negative ones, with the common total."""
+    rows = np.maximum(single.counts, 0.0)
+    wanted: Floats = rows * (total / rows.sum())
+    return wanted
+
+
+def _feasible(joint: Joint, target: Target, margins: Mapping[str, Floats]) -> Target:
+    """Return the nearest table that rows can have."""
+    possible = joint.base_shares(target.clique) > 0
+    counts = nearest(target.counts, target.variance, possible, [margins[name] for name in target.clique])
+    return replace(target, counts=counts)
 
 
 def _effort(joint: Joint, start: Field) -> tuple[int, int]:
@@ -160,17 +190,47 @@ def _goals(joint: Joint, targets: Sequence[Target], ridges: Sequence[float], fou
     return goals
 
 
+def _refined(
+    joint: Joint, tables: Sequence[Target], singles: Sequence[Target], goals: Sequence[Floats], found: FieldFit
+) -> tuple[FieldModel, Convergence]:
+    """Refine the rows that a model keeps, and compare them with every noisy table: so a fit knows what rows can reach.
+
+    The fit reached its tolerance if the chains' tables are near what the objective asks for, on average, and if every
+    column of the refined rows is near its own table, beyond its noise.
+    """
+    field = _field_model(joint, found, goals, singles)
+    place = {name: index for index, name in enumerate(joint.books)}
+    cliques = [tuple(place[name] for name in clique) for clique in field.cliques]
+    rows = Chains(field.rows.copy(), [len(single) for single in field.singles], cliques, SEED + 3, packed_cells=1)
+    refine(rows, field.singles, field.potentials, Goal(field.single_targets, field.targets, field.total), SEED + 4)
+    total, scale = joint.total, joint.total / rows.count
+    columns: list[Misfit] = []
+    held: dict[int, Floats] = {}
+    for column, one in enumerate(singles):
+        columns.append(misfit(one.clique, scale * rows.singles(column), one.counts, one.variance, total))
+        held.update(zip(rows.tables_of[column], rows.counts(column), strict=True))
+    misfits = [
+        misfit(table.clique, scale * held[number], table.counts, table.variance, total)
+        for number, table in enumerate(tables)
+    ]
+    gap = float(np.mean([found.gaps[table.clique] for table in tables]))
+    noise = float(np.mean([noise_distance(table.variance, total) for table in tables]))
+    reached = gap <= max(TOLERANCE, noise * NOISE_PART) and all(one.distance <= TOLERANCE for one in columns)
+    at_most = min(SWEEPS, joint.task.options.max_iterations)
+    ended = convergence("field", found.sweeps, at_most, [*columns, *misfits], reached=reached)
+    return replace(field, rows=rows.rows), ended
+
+
 def _field_model(joint: Joint, found: FieldFit, goals: Sequence[Floats], singles: Sequence[Target]) -> FieldModel:
     cliques = tuple(found.field.tables)
-    counts = [np.maximum(single.counts, 0.0) for single in singles]
     return FieldModel(
         cliques=cliques,
         potentials=tuple(found.field.tables.values()),
         targets=(*goals, *([None] * (len(cliques) - len(goals)))),
         singles=found.field.singles,
-        single_targets=tuple(count * (joint.total / count.sum()) for count in counts),
+        single_targets=tuple(_rows_of(single, joint.total) for single in singles),
         total=joint.total,
-        rows=found.rows[:, :START_ROWS],
+        rows=np.ascontiguousarray(found.rows[:, :START_ROWS]),
     )
 
 

@@ -171,12 +171,34 @@ class GraphEntry:
 
 
 @dataclass(frozen=True)
+class MisfitEntry:
+    """How far the model is from one noisy table, beyond what noise explains."""
+
+    columns: tuple[str, ...]
+    distance: float
+
+
+@dataclass(frozen=True)
+class ConvergenceEntry:
+    """How a fit ended."""
+
+    kind: str
+    steps: int
+    at_most: int
+    reached: bool
+    tables: int
+    distance: float
+    worst: MisfitEntry
+
+
+@dataclass(frozen=True)
 class ModelEntry:
-    """The model that rows were drawn from."""
+    """The model that rows were drawn from. `convergence` came later; it is None if nothing was fitted by steps."""
 
     synthesizer: str
     digest: str
     graph: GraphEntry
+    convergence: ConvergenceEntry | None = None
 
 
 @dataclass(frozen=True)

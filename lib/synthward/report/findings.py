@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from synthward.records.manifest import ColumnEntry
+from synthward.records.manifest import ColumnEntry, ConvergenceEntry
 from synthward.report.relations import Relation
 from synthward.report.words import distance, percent
+
+CROSS = " \N{MULTIPLICATION SIGN} "
 
 MAX_NAMED = 12
 """Largest number of columns or pairs that a finding names."""
@@ -35,6 +37,20 @@ class Finding:
     what: str
     subjects: tuple[tuple[str, str], ...]
     more: int
+
+
+def fit_findings(ended: ConvergenceEntry | None) -> list[Finding]:
+    """Return a fit that stopped short, as the manifest records it. Manifests of earlier versions have no record."""
+    if ended is None or ended.reached:
+        return []
+    return [
+        _finding(
+            f"The fit stopped short of its tolerance after {ended.steps} of at most {ended.at_most} steps: the "
+            f"{ended.tables} noisy tables are missed by {distance(ended.distance)} on average beyond their noise, "
+            "worst",
+            [(CROSS.join(ended.worst.columns), f"by {distance(ended.worst.distance)}")],
+        )
+    ]
 
 
 def column_findings(columns: Iterable[ColumnEntry]) -> list[Finding]:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from synthward.records.manifest import AttributeEntry, BudgetEntry, ColumnEntry, ReleaseRecord
 from synthward.release.manifest import Manifest
-from synthward.report.findings import MAX_NAMED, column_findings, relation_findings
+from synthward.report.findings import MAX_NAMED, column_findings, fit_findings, relation_findings
 from synthward.report.plots import WHISKER, BarList, Histogram, bar_list, histogram
 from synthward.report.quality import QualityView, quality_view
 from synthward.report.relations import CLEAR, SLIGHT, UNCERTAIN, graph, pair_map, relations
@@ -71,6 +71,7 @@ def render(manifest: Manifest) -> str:
     columns = sorted(release.quality.columns, key=lambda column: _order(view, column))
     found = relations(release.quality)
     answers = spending(release.measurements, pure=pure is not None)
+    ended = release.model.convergence
     # If the mechanism is pure, the limits hold with delta = 0, so the page explains those.
     explained = epsilon if pure is None else pure
     return _template().render(
@@ -96,7 +97,8 @@ def render(manifest: Manifest) -> str:
         pairs=sum(len(relation.columns) == 2 for relation in found),
         map=pair_map(release.quality.columns, found),
         graph=graph(release.model.graph),
-        findings=[*column_findings(columns), *relation_findings(found)],
+        findings=[*fit_findings(ended), *column_findings(columns), *relation_findings(found)],
+        ended=ended,
         max_answers=MAX_ANSWERS,
         max_relations=MAX_RELATIONS,
         max_warnings=MAX_NAMED,

@@ -27,10 +27,12 @@ from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
+from synthward.records.codec import decode
 from synthward.records.manifest import (
     ApprovalEntry,
     AttributeEntry,
     BudgetEntry,
+    ConvergenceEntry,
     CountErrorsEntry,
     DomainEntry,
     EdgeEntry,
@@ -199,7 +201,8 @@ def _model(facts: Facts) -> ModelEntry:
     model = facts.model
     edges = tuple(EdgeEntry(edge.parent, edge.child, round(edge.strength, 6)) for edge in facts.graph)
     graph = GraphEntry(tuple(model.order), edges, "tree" if model.field is None else "field")
-    return ModelEntry(model.synthesizer, model.digest, graph)
+    ended = None if model.convergence is None else decode(ConvergenceEntry, model.convergence.to_json())
+    return ModelEntry(model.synthesizer, model.digest, graph, ended)
 
 
 def _expected(facts: Facts) -> ExpectedQuality | None:
@@ -454,6 +457,14 @@ def publishable_metrics(manifest: Manifest) -> dict[str, float]:
         "budget_remaining": float(Decimal(release.budget.remaining_epsilon)),
         **{name: value for name, value in release.quality.summary.items() if value is not None},
     }
+    ended = release.model.convergence
+    if ended is not None:
+        numbers |= {
+            "fit.steps": float(ended.steps),
+            "fit.reached": float(ended.reached),
+            "fit.distance": ended.distance,
+            "fit.worst_distance": ended.worst.distance,
+        }
     for column in release.quality.columns:
         numbers[f"tvd.{column.column}"] = column.tvd
     expected = release.quality.expected

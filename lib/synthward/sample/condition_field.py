@@ -18,6 +18,7 @@ from synthward.fit.field import Chains
 from synthward.fit.field_model import FieldModel
 from synthward.fit.model import ColumnModel, Model
 from synthward.fit.prototypes import chains_of
+from synthward.fit.tied import tied_blocks
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,7 +50,10 @@ def condition_field(model: Model, wanted: Mapping[str, Floats]) -> Model:
         singles[column][share <= 0] = -np.inf
     chains = chains_of(model, field, CHAINS, SEED)
     order = np.random.Generator(np.random.PCG64(SEED + 1))
+    blocks = tied_blocks(chains)
     for _ in range(SWEEPS):
+        for block in blocks:
+            block.redraw(singles, field.potentials)
         for column in order.permutation(len(singles)):
             chains.redraw(int(column), singles[column], field.potentials)
         for column, share in shares.items():
