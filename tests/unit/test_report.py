@@ -230,7 +230,7 @@ def test_a_fit_that_stopped_short_is_a_finding(body: dict[str, Any]) -> None:
     shown = page(body).text
     assert "tolerance not reached" in shown
     assert "The fit stopped short of its tolerance after 400 of at most 400 steps" in shown
-    [finding] = fit_findings(body["model"]["convergence"])
+    [finding] = fit_findings(Manifest(body).record.model.convergence)
     assert [name for name, _ in finding.subjects] == [f"age{CROSS}diagnosis"]
 
 
