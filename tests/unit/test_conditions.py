@@ -176,7 +176,7 @@ def test_a_text_is_shown_after_the_last_seal_and_nowhere_else() -> None:
     cause = Thrown(condition="DELTA_VIOLATE_CONSTRAINT_WITH_VALUES", text="CHECK constraint domain_0 violated: 30.1")
     before = SafeError.of(written(cause))
     assert "30.1" not in before.message
-    assert "withheld" in before.message
+    assert "the text is not shown" in before.message
     error = written(cause)
     with pytest.raises(Py4J), after_seal("sample"):
         raise error
@@ -184,7 +184,7 @@ def test_a_text_is_shown_after_the_last_seal_and_nowhere_else() -> None:
     assert "step 'sample', after the last seal" in after.message
     assert "CHECK constraint domain_0 violated: 30.1" in after.message
     assert "condition TASK_WRITE_FAILED" in after.message
-    assert "withheld" not in after.message
+    assert "not shown" not in after.message
     assert "nothing further is spent" in after.message
     assert "synthward history" in after.message
     assert "30.1" in JobFailed.of(error).args[0]
