@@ -66,9 +66,31 @@ attributes:
 """
 
 
+ROSTER = f"""\
+version: 1
+name: Demo people
+edition: 1
+persons:
+  lee:
+    name: Lee Demo
+    roles: [{{role: privacy_officer, first: 2026-01-01}}]
+    keys: [{{public: {"ab" * 32}, first: 2026-01-01, last: 2026-12-31}}]
+  mo: {{name: Mo Demo}}
+delegations:
+  - {{giver: lee, receiver: mo, role: privacy_officer, first: 2026-02-01, last: 2026-02-07, reason: leave}}
+"""
+
+
 def samples() -> dict[str, str]:
     site, policy = ((ROOT / "conf" / f"{name}.yaml").read_text(encoding="utf-8") for name in ("site", "policy"))
-    return {"site": site, "policy": policy, "request": REQUEST, "domain": DOMAIN, "population": POPULATION}
+    return {
+        "site": site,
+        "policy": policy,
+        "request": REQUEST,
+        "domain": DOMAIN,
+        "population": POPULATION,
+        "roster": ROSTER,
+    }
 
 
 class Editor(yaml.SafeLoader):
@@ -97,7 +119,7 @@ def test_shipped_schemas_are_up_to_date() -> None:
 
 
 def test_missing_and_old_schemas_are_noticed(tmp_path: Path) -> None:
-    assert schemas.stale(tmp_path) == ["domain", "population", "policy", "request", "site"]
+    assert schemas.stale(tmp_path) == ["domain", "population", "policy", "request", "roster", "site"]
     for name, text in schemas.schemas().items():
         (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
     (tmp_path / "site.json").write_text("{}", encoding="utf-8")

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from people import demo_key, demo_roster, write_roster
 from store_doubles import MemoryLinks
 from synthward import api
-from synthward.errors import BudgetExceeded, GateFailed, IntegrityError, LedgerCorrupt, PolicyRefused
+from synthward.errors import BudgetExceeded, ConfigError, GateFailed, IntegrityError, LedgerCorrupt, PolicyRefused
 from synthward.fit import joint
 from synthward.fit.model import Model
 from synthward.governance.policy import load_policy
@@ -28,6 +29,7 @@ from synthward.run.environment import Environment
 from synthward.run.journal import OPENED, Journal
 from synthward.run.main_job import MainJob, Outcome
 from synthward.run.plan import RunIdentity
+from synthward.run.records import approval_facts
 from synthward.run.staging import Checked
 from synthward.sources.reading import Pinned, PinnedSource
 from synthward.spec.request import Source
@@ -693,3 +695,91 @@ def test_a_decision_that_no_longer_counts_can_be_given_again(world: World) -> No
     ward.approve(world.plan.file, **lee)
     assert ward.verdict(world.plan).ok
     assert [one.decision for one in ward.approvals(world.plan.file)] == ["approve", "approve", "revoke", "approve"]
+
+
+ALL_SIGNED = {"tiers": {"T0": {"signed": True}, "T1": {"signed": True}}}
+
+
+def with_roster(world: World, **changes: Any) -> None:
+    """Gives the site of a world a roster, and a policy that counts signed approvals only."""
+    world.site = TestSite(world.root, site=write_roster(world.root, demo_roster(**changes)), policy=ALL_SIGNED)
+    world.ask()
+
+
+def unapproved(world: World) -> api.Ward:
+    """The opened site; nobody has decided yet."""
+    return api.Ward(None, load_site(world.site.file), noise=world.noise, clock=world.clock)  # type: ignore[arg-type]
+
+
+LEE = {"by": "lee", "role": "privacy_officer"}
+
+
+def test_a_run_needs_signatures_where_policy_asks_for_them_and_shows_who_signed(world: World) -> None:
+    with_roster(world)
+    ward = unapproved(world)
+    with pytest.raises(PolicyRefused, match=r"\[unsigned\]"):
+        ward.approve(world.plan.file, **LEE)
+    # Whoever can write to the table enters an approval without the command.
+    typed = AS_TYPED | {"request_digest": world.plan.file.digest, "at": "2026-01-15T09:00:00Z"}
+    ward._approvals.append(world.plan.file.digest, "decision", typed, None, None)
+    with pytest.raises(PolicyRefused, match=r"\[unsigned\]"):
+        ward.run(world.plan.file)
+    assert (world.events, world.journal.links, world.charges()) == ([], [], 0)
+    given = ward.approve(world.plan.file, **LEE, signer=demo_key("lee"))
+    assert ward.approve(world.plan.file, **LEE, signer=demo_key("lee")).key_id == given.key_id
+    assert len(ward.approvals(world.plan.file)) == 2
+    release = ward.run(world.plan.file)
+    assert release.outcome.is_new
+    [entry] = map(approval_facts, ward.verdict(world.plan).counted)
+    assert (entry["by"], entry["signed"], entry["key"]) == ("lee", True, given.key_id)
+    assert f"lee as privacy_officer (signed with key {given.key_id})" in ward.describe(world.plan)
+
+
+AS_TYPED = {
+    "by": "lee", "role": "privacy_officer", "decision": "approve", "request_digest": "", "assessment_digest": "a" * 64,
+    "policy_digest": "b" * 64, "runs": 1, "expires": None, "note": "", "scope": SCOPE, "output": "visits",
+}  # fmt: skip
+
+
+def test_a_signed_approval_is_void_on_another_site_and_under_an_older_roster(world: World) -> None:
+    with_roster(world)
+    unapproved(world).approve(world.plan.file, **LEE, signer=demo_key("lee"))
+    assert unapproved(world).verdict(world.plan).ok
+    for changes, code in (({"edition": 2}, "roster_rolled_back"), ({"persons": {"lee": {"keys": []}}}, "unknown_key")):
+        with_roster(world, **changes)
+        with pytest.raises(PolicyRefused, match=rf"\[{code}\]"):
+            unapproved(world).run(world.plan.file)
+    roster = write_roster(world.root, demo_roster())
+    world.site = TestSite(world.root, site={**roster, "name": "Another site"}, policy=ALL_SIGNED)
+    with pytest.raises(PolicyRefused, match=r"\[other_site\]"):
+        unapproved(world).run(world.plan.file)
+    assert (world.events, world.charges()) == ([], 0)
+
+
+def test_signing_needs_a_roster_and_a_ledger(world: World) -> None:
+    with pytest.raises(PolicyRefused, match=r"\[no_roster\]"):
+        unapproved(world).approve(world.plan.file, **LEE, signer=demo_key("lee"))
+    with_roster(world)
+    world.ledger.links.clear()
+    with pytest.raises(PolicyRefused, match=r"\[no_ledger\]"):
+        unapproved(world).approve(world.plan.file, **LEE, signer=demo_key("lee"))
+    assert world.approvals.links == []
+
+
+def test_a_site_without_a_roster_counts_what_was_entered_and_says_so(world: World) -> None:
+    world.site = TestSite(world.root, policy=ALL_SIGNED)
+    world.ask()
+    ward = unapproved(world)
+    ward.approve(world.plan.file, **LEE)
+    assert "lee as privacy_officer (as entered, not signed)" in ward.describe(world.plan)
+    ward.run(world.plan.file)
+    [entry] = map(approval_facts, ward.verdict(world.plan).counted)
+    assert entry["signed"] is False
+    assert "key" not in entry
+
+
+def test_a_roster_that_the_site_did_not_sign_opens_nothing(world: World) -> None:
+    with_roster(world)
+    write_roster(world.root, demo_roster(), by=demo_key("eve"))
+    with pytest.raises(ConfigError, match="not one of the site's key"):
+        unapproved(world)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthward.cli.options import day, given_site, site_path
+from synthward.cli.signing import signer, signer_arguments
 from synthward.config.text import shown
 from synthward.errors import PolicyRefused, UsageError
 
@@ -38,9 +39,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     plan.set_defaults(command=plan_request)
 
     approve = commands.add_parser("approve", parents=[common], help="record a decision on a request")
-    _request_arguments(approve)
-    approve.add_argument("--by", required=True, help="account name of the person who decides")
-    approve.add_argument("--role", required=True, help="role in which the person decides")
+    _decision_arguments(approve)
     approve.add_argument("--runs", type=int, default=1, help="how many runs the approval covers (default 1)")
     approve.add_argument(
         "--expires",
@@ -50,8 +49,12 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
         help="last day it counts (default: as long as policy allows)",
     )
     approve.add_argument("--decision", choices=("approve", "reject", "revoke"), default="approve")
-    approve.add_argument("--note", default="", help="the person's remark")
     approve.set_defaults(command=approve_request)
+    against = {"reject": "say no to a request", "revoke": "take one's own decision back"}
+    for verb, words in against.items():
+        parser = commands.add_parser(verb, parents=[common], help=words)
+        _decision_arguments(parser)
+        parser.set_defaults(command=approve_request, decision=verb, runs=1, expires=None)
 
     check = commands.add_parser(
         "check", parents=[common], help="check configuration files, with --site against policy; starts no Spark"
@@ -64,6 +67,14 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 def _request_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("request", type=Path, help="request file")
     parser.add_argument("--source", default=None, help="replaces the source's location; part of what is approved")
+
+
+def _decision_arguments(parser: argparse.ArgumentParser) -> None:
+    _request_arguments(parser)
+    parser.add_argument("--by", required=True, help="account name or roster id of the person who decides")
+    parser.add_argument("--role", required=True, help="role in which the person decides")
+    parser.add_argument("--note", default="", help="the person's remark")
+    signer_arguments(parser)
 
 
 def _key_argument(parser: argparse.ArgumentParser) -> None:
@@ -156,8 +167,9 @@ def approve_request(options: argparse.Namespace) -> int:
     from synthward.cli.sessions import ward
 
     file = load(options)
+    key = signer(options)
     with ward(options, "synthward approve") as opened:
-        opened.approve(
+        recorded = opened.approve(
             file,
             by=options.by,
             role=options.role,
@@ -165,10 +177,12 @@ def approve_request(options: argparse.Namespace) -> int:
             expires=options.expires,
             decision=options.decision,
             note=options.note,
+            signer=key,
         )
         verdict = opened.verdict(opened.plan(file))
     missing = f"; still missing: {', '.join(verdict.missing_roles)}" if verdict.missing_roles else ""
-    print(shown(f"recorded: {options.decision} by {options.by} as {options.role}, as entered, not signed{missing}"))
+    signed = "as entered, not signed" if recorded.key_id is None else f"signed with key {recorded.key_id}"
+    print(shown(f"recorded: {recorded.decision} by {recorded.by} as {recorded.role}, {signed}{missing}"))
     return 0
 
 

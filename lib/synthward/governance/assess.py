@@ -14,6 +14,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from synthward.config.canonical import digest
+from synthward.governance.identity import name_fault
 from synthward.governance.policy import Policy, Tier
 from synthward.spec.request import Request
 
@@ -150,6 +151,9 @@ def _refusals(request: Request, policy: Policy, name: str, tier: Tier, today: dt
             f"found {request.purpose.code}, allowed are {', '.join(policy.purposes)}; "
             "choose one, or ask the policy's owner to add the purpose",
         )
+    wrong = name_fault(request.requester.name)
+    if wrong is not None:
+        yield Refusal.at("requester.name", f"the name {wrong}; use the account name in plain letters")
     if request.requester.role not in policy.roles:
         yield Refusal.at(
             "requester.role", f"found {request.requester.role}, allowed are {', '.join(policy.roles)}; choose one"

@@ -40,6 +40,11 @@ class Tier:
     approvals: tuple[str, ...] = key(
         (), doc="Roles that must approve, each a different person, none the requester or in the same role."
     )
+    signed: bool = key(
+        False,
+        doc="Whether only signed approvals count, wherever the site has a roster of people and keys.",
+        later=True,
+    )
     controls: tuple[str, ...] = key(
         (),
         doc="Controls that must be shown, each by a gate of this version; a control that nothing shows refuses every "
@@ -170,6 +175,8 @@ class Policy:
                 and above.max_delta_times_patients > below.max_delta_times_patients
             ):
                 yield f"tiers.{high}.max_delta_times_patients", f"allows more than {low}'s"
+            if below.signed and not above.signed:
+                yield f"tiers.{high}.signed", f"found false, but {low} counts signed approvals only"
             if above.min_declared_patients < below.min_declared_patients:
                 yield f"tiers.{high}.min_declared_patients", f"found {above.min_declared_patients}, below {low}'s"
             for name in ("approvals", "controls"):

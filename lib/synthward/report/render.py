@@ -85,6 +85,7 @@ def render(manifest: Manifest) -> str:
         budget=_budget(body["budget"], epsilon),
         controls=_controls(body),
         unsigned=any(not entry.get("signed", False) for entry in body["approvals"]),
+        signed=any(entry.get("signed", False) for entry in body["approvals"]),
         answers=answers,
         groups=groups(answers),
         columns=columns,

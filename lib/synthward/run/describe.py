@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from synthward.fit.base import whole_budget
-from synthward.governance.approvals import Verdict
+from synthward.governance.approvals import Approval, Verdict
 from synthward.ledger.scopes import ScopeState
 from synthward.privacy.accounting import epsilon_of
 from synthward.run.cost import Cost
@@ -53,8 +53,12 @@ def describe_plan(plan: Plan, verdict: Verdict | None = None, account: ScopeStat
 def _approved(verdict: Verdict) -> str:
     if not verdict.ok:
         return "no: " + "; ".join(verdict.reasons)
-    people = ", ".join(f"{entry.by} as {entry.role}" for entry in verdict.counted)
-    return f"yes: {people} (names as entered, not signed)" if people else "yes: no approval is needed"
+    people = ", ".join(f"{entry.by} as {entry.role} ({_signed(entry)})" for entry in verdict.counted)
+    return f"yes: {people}" if people else "yes: no approval is needed"
+
+
+def _signed(entry: Approval) -> str:
+    return "as entered, not signed" if entry.key_id is None else f"signed with key {entry.key_id}"
 
 
 def _account(plan: Plan, account: ScopeState | str) -> str:

@@ -13,6 +13,7 @@ from synthward.config.loader import read_text
 from synthward.domain.spec import Domain, load_domain
 from synthward.errors import ConfigError, Problem
 from synthward.governance.policy import Policy, load_policy
+from synthward.governance.roster import Roster, read_roster
 from synthward.spec.population import Population, load_population
 from synthward.spec.request import Request
 from synthward.spec.request_file import load_request
@@ -45,6 +46,7 @@ KINDS: dict[str, Kind] = {
     "request": Kind(
         Request, "Synthward request", load_request, frozenset({"purpose", "population", "privacy", "columns"})
     ),
+    "roster": Kind(Roster, "Synthward roster", read_roster, frozenset({"persons", "edition"})),
     "site": Kind(SiteDocument, "Synthward site", load_site, frozenset({"ledger", "protected"})),
 }
 

@@ -91,18 +91,7 @@ def manifest_of(facts: Facts) -> Manifest:
             "evidence": [{"control": control, "gates": list(gates)} for control, gates in plan.evidence.items()],
             "reasons": list(plan.assessment.reasons),
         },
-        "approvals": [
-            {
-                "by": entry.by,
-                "role": entry.role,
-                "decision": entry.decision,
-                "at": entry.at,
-                "expires": None if entry.expires is None else entry.expires.isoformat(),
-                # The name was typed by whoever could start the command; nothing proves who it was.
-                "signed": False,
-            }
-            for entry in facts.approvals
-        ],
+        "approvals": [approval_facts(entry) for entry in facts.approvals],
         "guarantee": _guarantee(plan, facts.scope),
         "budget": {
             "scope": facts.scope.scope,
@@ -146,6 +135,20 @@ def manifest_of(facts: Facts) -> Manifest:
         "limits": list(limits_of(facts.model, plan.task.unit, request.output.where)),
     }
     return Manifest(body)
+
+
+def approval_facts(entry: Approval) -> dict[str, Any]:
+    """What is published of an approval that counts; its signature was checked if it still has one."""
+    facts = {
+        "by": entry.by,
+        "role": entry.role,
+        "decision": entry.decision,
+        "at": entry.at,
+        "expires": None if entry.expires is None else entry.expires.isoformat(),
+        # Without a signature the name was typed by whoever could start the command; nothing proves who it was.
+        "signed": entry.key_id is not None,
+    }
+    return facts if entry.key_id is None else {**facts, "key": entry.key_id}
 
 
 def _guarantee(plan: Plan, scope: ScopeState) -> dict[str, Any]:
