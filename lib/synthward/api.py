@@ -173,11 +173,14 @@ class Ward:
 
     def describe(self, plan: Plan) -> str:
         """A plan in words, with the approvals and the account of its scope as they stand; for people."""
+        return "\n".join(describe_plan(plan, self.verdict(plan), self.account(plan)))
+
+    def account(self, plan: Plan) -> ScopeState | str:
+        """The account that a plan would be charged to, or why there is none."""
         try:
-            account: ScopeState | str = self.budget(plan.file.request.population.scope)
+            return self.budget(plan.file.request.population.scope)
         except BudgetError as error:
-            account = str(error)
-        return "\n".join(describe_plan(plan, self.verdict(plan), account))
+            return str(error)
 
     def write_report(self, release: Release, folder: Path | None = None) -> str:
         """Writes report and manifest of a release as files; see `report.files.write_report`."""

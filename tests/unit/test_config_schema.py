@@ -66,6 +66,16 @@ attributes:
 """
 
 
+RISK = """\
+version: 1
+context: a folder
+recipients: [{group: team, motive: none, capacity: low, auxiliary: none}]
+columns: {age: [quasi_identifier], sex: []}
+attacks: [membership]
+residual: little
+override: {tier: T1, reason: stays inside}
+"""
+
 ROSTER = f"""\
 version: 1
 name: Demo people
@@ -90,6 +100,7 @@ def samples() -> dict[str, str]:
         "domain": DOMAIN,
         "population": POPULATION,
         "roster": ROSTER,
+        "risk": RISK,
     }
 
 
@@ -119,7 +130,7 @@ def test_shipped_schemas_are_up_to_date() -> None:
 
 
 def test_missing_and_old_schemas_are_noticed(tmp_path: Path) -> None:
-    assert schemas.stale(tmp_path) == ["domain", "population", "policy", "request", "roster", "site"]
+    assert schemas.stale(tmp_path) == ["domain", "population", "policy", "request", "risk", "roster", "site"]
     for name, text in schemas.schemas().items():
         (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
     (tmp_path / "site.json").write_text("{}", encoding="utf-8")

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from synthward.fit.base import whole_budget
 from synthward.governance.approvals import Approval, Verdict
-from synthward.ledger.scopes import ScopeState
+from synthward.ledger.scopes import MANY_RUNS, ScopeState, runs_left
 from synthward.privacy.accounting import epsilon_of
 from synthward.run.cost import Cost
 from synthward.run.plan import Plan
@@ -48,6 +48,28 @@ def describe_plan(plan: Plan, verdict: Verdict | None = None, account: ScopeStat
         *([] if plan.joint_forecast is None else [f"tables     expected distance, mean: {plan.joint_forecast:.4f}"]),
         *(f"WARNING    {warning}" for warning in plan.warnings),
     ]
+
+
+def describe_assessment(plan: Plan) -> list[str]:
+    """Lines about what policy makes of a request, and why."""
+    found = plan.assessment
+    controls = [f"{name} (by {', '.join(plan.evidence.get(name, ())) or 'nothing'})" for name in found.controls]
+    return [
+        f"tier {found.tier} {found.title}",
+        *(f"  because {reason}" for reason in found.reasons),
+        f"approvals: {', '.join(found.approvals_needed) or 'none'}",
+        f"controls: {', '.join(controls) or 'none'}",
+        f"allowed: epsilon {found.max_epsilon}, delta {found.max_delta}, {found.min_declared_patients} patients",
+    ]
+
+
+def describe_exhaustion(plan: Plan, account: ScopeState | str) -> list[str]:
+    """How many runs like this one a scope could still pay for, within its own cap and the tier's."""
+    if isinstance(account, str):
+        return [f"runs left: unknown, {account}"]
+    left = runs_left(account, plan.charge, plan.tier_cap)
+    more = " or more" if left == MANY_RUNS else ""
+    return [f"runs left: {left}{more}, if nothing else is charged to scope {account.scope}"]
 
 
 def _approved(verdict: Verdict) -> str:

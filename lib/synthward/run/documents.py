@@ -17,6 +17,7 @@ from synthward.governance.roster import Roster, read_roster
 from synthward.spec.population import Population, load_population
 from synthward.spec.request import Request
 from synthward.spec.request_file import load_request
+from synthward.spec.risk import Risk, load_risk
 from synthward.spec.site import SiteDocument, load_site
 
 _TOP_LEVEL = re.compile(r"^([A-Za-z_]+)\s*:", re.MULTILINE)
@@ -46,6 +47,7 @@ KINDS: dict[str, Kind] = {
     "request": Kind(
         Request, "Synthward request", load_request, frozenset({"purpose", "population", "privacy", "columns"})
     ),
+    "risk": Kind(Risk, "Synthward risk statement", load_risk, frozenset({"recipients", "residual"})),
     "roster": Kind(Roster, "Synthward roster", read_roster, frozenset({"persons", "edition"})),
     "site": Kind(SiteDocument, "Synthward site", load_site, frozenset({"ledger", "protected"})),
 }

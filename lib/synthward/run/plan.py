@@ -46,6 +46,7 @@ from synthward.run.learning import (
 from synthward.spec.population import differences
 from synthward.spec.request import Request
 from synthward.spec.request_file import RequestFile
+from synthward.spec.risk import Risk
 
 ATTEMPT = 1
 """Each run has one attempt under one charge; what a lost source forfeits is charged anew under another run key."""
@@ -200,9 +201,9 @@ class Plan:
         return reasons
 
 
-def assessed(request: Request, policy: Policy, today: dt.date) -> Assessment:
+def assessed(request: Request, policy: Policy, today: dt.date, risk: Risk | None = None) -> Assessment:
     """What policy says of a request; a control of its tier that nothing would show is one more refusal."""
-    found = assess(request, policy, today=today)
+    found = assess(request, policy, today=today, risk=risk)
     unmet = control_refusals(found.tier, found.controls, request, CONTROLS)
     return replace(found, refusals=(*found.refusals, *unmet))
 
@@ -254,7 +255,7 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         message = f"too small to share out over {len(domain.attributes)} columns: {error}"
         raise ConfigError([file.problem("privacy.epsilon", message)]) from None
     charge = synthesis if learning is None else learning.charge + synthesis
-    assessment = assessed(request, policy, today)
+    assessment = assessed(request, policy, today, file.risk)
     epsilon, delta, accounting = reported(charge, request.privacy.delta or assessment.max_delta, task.curve_cells)
     warnings = chosen.warnings(task)
     if learning is not None:

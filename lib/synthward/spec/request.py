@@ -372,6 +372,14 @@ class Request:
         doc="The columns of the release; no other column is read.", pattern=NOT_BLANK, max_length=LINE
     )
     privacy: Privacy = key(doc="The guarantee asked for.")
+    risk: str | None = key(
+        None,
+        doc="The risk statement: a path relative to this file, in its folder or below. Policy says from which tier on "
+        "it is needed.",
+        pattern=NOT_BLANK,
+        max_length=4 * LINE,
+        later=True,
+    )
     learn: Learn | None = key(None, doc="Parts of the domain to measure first, within the same budget.")
     synthesizer: Synthesizer = key(Synthesizer(), doc="Which synthesizer fits the model.")
     output: Output = key(doc="The release asked for.")
