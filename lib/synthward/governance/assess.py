@@ -223,10 +223,10 @@ def _refusals(request: Request, policy: Policy, name: str, tier: Tier, today: dt
             "choose an earlier date",
         )
     privacy, declared = request.privacy, request.population.declared_patients
-    if privacy.epsilon > tier.max_epsilon_per_release:
+    if privacy.settled_epsilon > tier.max_epsilon_per_release:
         yield Refusal.at(
             "privacy.epsilon",
-            f"found {privacy.epsilon}, allowed in {name} is {tier.max_epsilon_per_release} or less; "
+            f"found {privacy.settled_epsilon}, allowed in {name} is {tier.max_epsilon_per_release} or less; "
             "lower epsilon or narrow the audience",
         )
     if privacy.delta > tier.delta_cap(declared):

@@ -11,6 +11,7 @@ from synthward.ledger.scopes import MANY_RUNS, ScopeState, runs_left
 from synthward.privacy.accounting import epsilon_of
 from synthward.run.cost import Cost
 from synthward.run.plan import Plan
+from synthward.run.stated import risk_words
 from synthward.spec.unit_words import EXCLUDED, id_words, unit_words
 
 WORST = 5
@@ -40,6 +41,7 @@ def describe_plan(plan: Plan, verdict: Verdict | None = None, account: ScopeStat
             f"guarantee  unit: {unit_words(request)}, epsilon {plan.epsilon} ({plan.accounting}), delta {plan.delta}, "
             f"K {plan.task.unit.max_rows}"
         ),
+        f"risk       {risk_words(plan.membership, plan.task.unit.name)}",
         *([f"where      {_wanted(request.output.where)}"] if request.output.where else []),
         *([] if account is None else [f"budget     scope {request.population.scope}: {_account(plan, account)}"]),
         *([] if plan.learning is None else plan.learning.describe(whole_budget(plan.task))),

@@ -27,6 +27,7 @@ from synthward.release.manifest import FORMAT, Manifest
 from synthward.release.table import Fingerprint, Lineage
 from synthward.run.learning import Learned
 from synthward.run.plan import Plan
+from synthward.run.stated import risk_words
 from synthward.spec.request import Output
 from synthward.spec.unit_words import EXCLUDED, UNBOUND, id_words, unit_words
 
@@ -172,6 +173,7 @@ def _guarantee(plan: Plan, scope: ScopeState) -> dict[str, Any]:
         "delta": str(plan.delta),
         "requested_epsilon": str(plan.task.epsilon),
         "accounting": plan.accounting,
+        "membership": risk_words(plan.membership, unit.name),
         "nano_epsilon": plan.charge.nano_epsilon,
         "nano_rho": plan.charge.nano_rho,
         "atto_delta": plan.charge.atto_delta,
