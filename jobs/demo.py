@@ -21,6 +21,9 @@ REQUESTS = ROOT / "conf" / "requests"
 POPULATIONS = ROOT / "conf" / "populations"
 HOME = ROOT / ".synthward"
 
+SHORT_LIVED = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+"""A tour of seconds ends before optimised compilation and parallel collection have paid for themselves."""
+
 
 def main() -> int:
     """Runs the tour."""
@@ -32,7 +35,7 @@ def main() -> int:
     try:
         if options.diabetes is not None and not options.diabetes.is_file():
             parser.error(f"{options.diabetes} is not a file; give the downloaded diabetic_data.csv or .csv.gz")
-        spark = build_session("synthward demo")
+        spark = build_session("synthward demo", conf=SHORT_LIVED)
         ward = open_ward(spark, ROOT / "conf" / "site.yaml")
         if options.diabetes is not None:
             extract = str(options.diabetes.absolute())

@@ -95,9 +95,23 @@ def test_a_foreign_key_path_and_fresh_keys() -> None:
     assert request.linking_columns == {"patient_nbr", "hadm_id", "encounter_id"}
 
 
-BARE_LIST = "s: 100000, excluded: {source: {path: a.csv, format: csv}, key: pid}}\nd"
-BARE_STEP = "max_rows_per_patient: 4\n  path:\n    - {source: {path: a.csv, format: csv}, on: {hadm_id: ADM}}"
-STEP = BARE_STEP.replace("format: csv}", "format: csv, csv: {records: one_per_line}}")
+LIST = "s: 100000, excluded: {source: {path: out.csv, format: csv}, key: pid}}\nd"
+STEP = "max_rows_per_patient: 4\n  path:\n    - {source: {path: a.csv, format: csv}, on: {hadm_id: ADM}}"
+
+
+def test_every_csv_source_makes_its_exporters_promise_a_part_of_the_claim() -> None:
+    """Of the table, of every step of the path and of the list of opt-outs; whether the request names the key or not."""
+    unsaid = edited(
+        ("  csv: {records: one_per_line}\n", ""), ("max_rows_per_patient: 4", STEP), ("s: 100000}\nd", LIST)
+    )
+    promises = bind(unsaid, Request).promises
+    assert [text.partition(":")[0] for text in promises] == [
+        f"CSV source '{path}'" for path in ("data/x.csv", "a.csv", "out.csv")
+    ]
+    assert all("no text holds a line break" in text for text in promises)
+    table = edited(("format: csv\n  path: data/x.csv\n  csv: {records: one_per_line}", "table: main.ehr.enc"))
+    assert bind(table, Request).promises == ()
+
 
 BAD = [
     ("no location", [("  path: data/x.csv\n", "")], 7, "source.path", "either `path` or `table`"),
@@ -107,10 +121,6 @@ BAD = [
     ("wide delimiter", [("csv: {", "csv: {delimiter: ab, ")], 10, "source.csv.delimiter", "matches"),
     ("bad table", [("path: data/x.csv", "table: a b.c")], 9, "source.table", "matches"),
     ("line breaks", [("one_per_line", "one_per_line, multiline: true")], 10, "source.csv.multiline", "Delta table"),
-    ("no promise", [("  csv: {records: one_per_line}\n", "")], 7, "source", "records: one_per_line"),
-    ("promise left out", [("records: one_per_line", "header: true")], 10, "source.csv.records", "exporter's promise"),
-    ("no promise of a step", [("max_rows_per_patient: 4", BARE_STEP)], 15, "patient.path[0].source", "one_per_line"),
-    ("no promise of the opt-outs", [("s: 100000}\nd", BARE_LIST)], 14, "population.excluded.source", "one_per_line"),
     ("no names", [("one_per_line", "one_per_line, header: false")], 10, "source.csv.names", "needs the names"),
     ("needless names", [("one_per_line", "one_per_line, names: [a]")], 10, "source.csv.names", "header: false"),
     ("quote as delimiter", [("csv: {", "csv: {delimiter: '\"', ")], 10, "source.csv.delimiter", "two characters"),

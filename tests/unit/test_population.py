@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from store_doubles import MemoryLinks
+from synthward.config.canonical import canonical_json
 from synthward.errors import ConfigError, PolicyRefused
 from synthward.ledger.ledger import Ledger
 from synthward.ledger.scopes import ScopeState
@@ -153,6 +155,16 @@ def test_a_request_cannot_read_the_files_in_another_way(tmp_path: Path, options:
     other = {**files, "csv": {"records": "one_per_line", **options}}
     [reason] = differences(SCOPE, people, load_request(site.request("other", **{**unbound, "source": other})))
     assert reason.startswith("source.csv: ")
+
+
+def test_a_population_opened_before_the_promise_was_a_default_is_the_same(tmp_path: Path) -> None:
+    files = {"_whole": True, "format": "csv", "path": "data/x.csv", "csv": {"delimiter": ";"}}
+    site = TestSite(tmp_path)
+    request = load_request(site.request(source=files, patient={"key": "pid"}))
+    text = canonical_json(load_population(population(request)).people.body)
+    earlier = text.replace('"records":"one_per_line"', '"records":null')
+    assert earlier != text
+    assert differences(SCOPE, People.from_body(json.loads(earlier)), request) == []
 
 
 def test_a_table_of_the_catalog_is_no_folder(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from synthward.config.locations import resolve
 from synthward.demo import _worker
 from synthward.errors import UsageError
-from synthward.store.delta import detail, exists
+from synthward.store.delta import properties
 from synthward.store.places import TableRef
 
 if TYPE_CHECKING:
@@ -81,8 +81,9 @@ def write_demo(spark: SparkSession, path: str, patients: int = 50_000, seed: int
     rows = simulate(spark, patients, seed)
     target = TableRef(path=resolve(Path.cwd(), path))
     wanted = {"edition": EDITION, "patients": str(patients), "seed": str(seed)}
-    if exists(spark, target):
-        found = _demo_properties(detail(spark, target).properties)
+    there = properties(spark, target)
+    if there is not None:
+        found = _demo_properties(there)
         if not found:
             raise UsageError(
                 f"table {target}: found one that this simulator has not written, and only its own are replaced; "

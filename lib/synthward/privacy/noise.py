@@ -160,6 +160,7 @@ def _rho(charge: Charge) -> int:
     return charge.nano_rho
 
 
+@functools.lru_cache(maxsize=4096)  # a plan asks for few different calls, many times
 def _at_most(
     mechanism: Mechanism, scale: float, sensitivity: int, budget: int, spent: Callable[[Charge], int]
 ) -> NoiseCall:

@@ -3,7 +3,7 @@
 Lines end in LF or CR LF. A line is a record if its bytes are text in the declared encoding, its quotes are balanced
 and in place, and it has exactly as many fields as its file's header. Any other line is malformed and belongs to nobody.
 So what one line holds changes no other line (PROOFS 0.3). Line breaks inside of quoted texts would make several lines
-of one record; that there are none is the promise `csv: {records: one_per_line}` in the request.
+of one record; that there are none is the exporter's promise, which every claim prints.
 """
 
 from __future__ import annotations

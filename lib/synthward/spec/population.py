@@ -49,7 +49,7 @@ class Table:
         None,
         doc="For format csv only: how the files are written. A request that says otherwise could give any column the "
         "name of the key.",
-        example='{delimiter: ";", records: one_per_line}',
+        example='{delimiter: ";"}',
     )
 
     @property
@@ -59,10 +59,10 @@ class Table:
 
     @property
     def reading(self) -> CsvOptions | None:
-        """How CSV files are cut into named fields; None for other formats. The exporter's promise changes no field."""
+        """How CSV files are cut into named fields; None for other formats."""
         if self.format != "csv":
             return None
-        return dataclasses.replace(self.csv if self.csv is not None else CsvOptions(), records=None)
+        return dataclasses.replace(self.csv if self.csv is not None else CsvOptions(), records="one_per_line")
 
     @property
     def address(self) -> str:

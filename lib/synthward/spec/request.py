@@ -72,10 +72,11 @@ class CsvOptions:
         doc="Names of all columns, in order, of files without a header; their number is checked.",
         example="[patient_id, sex, age]",
     )
+    # None stands in ledgers of a time when the promise was no default.
     records: Literal["one_per_line"] | None = key(
-        None,
-        doc="The exporter's promise that no text holds a line break, so that every line is one record; required for "
-        "unit patient, and printed with the guarantee.",
+        "one_per_line",
+        doc="Every line is one record. So the exporter has to promise that no text holds a line break; the promise is "
+        "printed with the guarantee. There is no other way to read CSV.",
     )
     multiline: bool = key(False, doc="Always false: a quoted text may hold no line breaks.")
 
@@ -458,11 +459,11 @@ class Request:
     @property
     def promises(self) -> tuple[str, ...]:
         """What exporters of the sources promise and the guarantee depends on, in sentences; part of every claim."""
-        promised = [one for one in self.sources if one.format == "csv" and one.csv_options.records == "one_per_line"]
         return tuple(
             f"CSV source '{one.location}': no text holds a line break, so that every line is one record; a line that "
             "is no well-formed record counts for nobody"
-            for one in promised
+            for one in self.sources
+            if one.format == "csv"
         )
 
     def problems(self) -> Findings:
@@ -478,25 +479,6 @@ class Request:
                     f"columns[{index}]",
                     f"{column!r} is a key of this request; keys are never reproduced (see `output.keys: fresh`)",
                 )
-        if self.patient.unit == "patient":
-            yield from _unpromised("source", self.source)
-            for place, step in enumerate(self.patient.path):
-                yield from _unpromised(f"patient.path[{place}].source", step.source)
-            if self.population.excluded is not None:
-                yield from _unpromised("population.excluded.source", self.population.excluded.source)
-
-
-_PROMISE = (
-    "the exporter's promise that no text holds a line break: a record that is cut into lines could become several "
-    "patients. Where texts may hold line breaks, let the site write the file to a Delta table and name that"
-)
-
-
-def _unpromised(path: str, source: Source) -> Findings:
-    """A CSV source of patients without the promise that a record is a line."""
-    if source.format == "csv" and source.csv_options.records is None:
-        where = f"{path}.csv.records" if source.csv is not None else path
-        yield where, f"a CSV source of patients needs `csv: {{records: one_per_line}}`, {_PROMISE}"
 
 
 def _repeated(path: str, names: tuple[str, ...]) -> Findings:
