@@ -23,7 +23,7 @@ from synthward.errors import BudgetError, ConfigError, LedgerCorrupt, PolicyRefu
 from synthward.governance.approvals import Approval, Verdict
 from synthward.governance.keys import Signer
 from synthward.governance.policy import Policy, load_policy
-from synthward.governance.roster import trusted_roster
+from synthward.governance.roster import roster_of
 from synthward.ledger.exposure import Exposure, exposure
 from synthward.ledger.ledger import Ledger
 from synthward.ledger.ownership import CLAIMS_KEY, Addition
@@ -126,7 +126,7 @@ class Ward:
             Chain(spark, protected.table(name), single_writer=site.single_writer, clock=clock)
             for name in ("approvals", "journal")
         )
-        self.roster = None if site.roster is None else trusted_roster(Path(site.roster), site.roster_key or "")
+        self.roster = roster_of(site)
         self.registry = Registry(spark, Zone(site.releases))
         self.runs = Runs(spark, protected)
         self.result: RunResult | None = None

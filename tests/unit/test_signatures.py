@@ -31,6 +31,7 @@ from synthward.governance.reasons import Reason
 from synthward.governance.roster import PAYLOAD_TYPE, Roster, signature_path, trusted_roster
 from synthward.governance.signatures import Signatures
 from synthward.spec.request import Requester
+from trial import TestSite
 
 A, B, C, SITE, GENESIS, OTHER = ("a" * 64, "b" * 64, "c" * 64, "d" * 64, "e" * 64, "0" * 64)
 TODAY = dt.date(2026, 6, 2)
@@ -356,6 +357,17 @@ def test_a_roster_counts_with_the_signature_of_the_sites_key_only(tmp_path: Path
     signature_path(path).unlink()
     with pytest.raises(ConfigError, match="only with its signature"):
         trusted_roster(path, SITE_KEY.public)
+
+
+def test_a_check_of_the_site_looks_at_its_roster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = TestSite(tmp_path, site=write_roster(tmp_path, demo_roster()))
+    assert main(["check", str(site.file)]) == 0
+    write_roster(tmp_path, demo_roster(), by=demo_key("eve"))
+    assert main(["check", str(site.file)]) == 2
+    # Also where a session would be needed afterwards.
+    capsys.readouterr()
+    assert main(["assess", str(site.request()), "--simulate", "--site", str(site.file)]) == 2
+    assert "not one of the site's key" in capsys.readouterr().err
 
 
 def test_the_pre_authentication_encoding_is_the_one_of_dsse() -> None:

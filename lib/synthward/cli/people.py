@@ -74,14 +74,14 @@ def sign_roster(options: argparse.Namespace) -> int:
 def show_roster(options: argparse.Namespace) -> int:
     """Prints who may decide what today, with which keys."""
     from synthward.config.instants import now
-    from synthward.governance.roster import trusted_roster
+    from synthward.governance.roster import roster_of
     from synthward.spec.site import load_site
 
     path = given_site(options)
     site = None if path is None else load_site(path)
-    if site is None or site.roster is None:
+    roster, today = None if site is None else roster_of(site), now().date()
+    if roster is None:
         raise UsageError("no roster: give --site FILE of a site whose file names a `roster`")
-    roster, today = trusted_roster(Path(site.roster), site.roster_key or ""), now().date()
     print(shown(f"{roster.name}, edition {roster.edition}, signed with the site's key"))
     for name, person in roster.persons.items():
         lent = {one.role for one in roster.delegations if one.receiver == name}

@@ -45,11 +45,13 @@ def known_zones(options: argparse.Namespace) -> dict[str, str]:
 
 @contextlib.contextmanager
 def ward(options: argparse.Namespace, app: str) -> Iterator[Ward]:
-    """The opened site; site and policy are read, and refused if wrong, before Spark starts."""
+    """The opened site; site, policy and roster are read, and refused if wrong, before Spark starts."""
     from synthward.api import Ward
     from synthward.governance.policy import load_policy
+    from synthward.governance.roster import roster_of
 
     site = load_site(site_path(options))
     load_policy(Path(site.policy))
+    roster_of(site)
     with session(options, app) as spark:
         yield Ward(spark, site)

@@ -20,6 +20,7 @@ from synthward.errors import ConfigError, Problem
 from synthward.governance.dsse import PUBLIC_KEY, Envelope, NotAnEnvelope, key_id
 from synthward.governance.identity import ID, is_id, looks, name_fault
 from synthward.spec.request import NOT_BLANK
+from synthward.spec.site import Site
 
 PAYLOAD_TYPE = "application/vnd.synthward.roster.v1+yaml"
 """What the site's key signs a roster as."""
@@ -209,6 +210,15 @@ def read_roster(path: Path) -> Roster:
 def signature_path(path: Path) -> Path:
     """Where the signature of a roster lies: beside it."""
     return path.with_name(path.name + ".sig")
+
+
+def roster_of(site: Site) -> Roster | None:
+    """The roster that a site names, signed by its key; None where it names none.
+
+    Raises:
+        ConfigError: See `trusted_roster`.
+    """
+    return None if site.roster is None else trusted_roster(Path(site.roster), site.roster_key or "")
 
 
 def trusted_roster(path: Path, site_key: str) -> Roster:

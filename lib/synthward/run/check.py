@@ -18,6 +18,7 @@ from synthward.config.nodes import Mapping, Scalar, parse
 from synthward.domain.spec import Domain, load_domain_of
 from synthward.errors import ConfigError, Problem
 from synthward.governance.policy import Policy, load_policy
+from synthward.governance.roster import roster_of
 from synthward.run.documents import KINDS, kind_of_file
 from synthward.run.plan import assessed, make_plan
 from synthward.spec.request import Request
@@ -86,6 +87,7 @@ def check_file(path: Path, policy: Policy | None, today: dt.date) -> Checked:
         loaded = KINDS[kind].load(path)
         if kind == "site":
             load_policy(Path(loaded.policy))
+            roster_of(loaded)
     except ConfigError as error:
         return Checked(path, kind, tuple(error.problems))
     return Checked(path, kind)
