@@ -74,6 +74,9 @@ def test_points_raise_the_tier_and_say_why() -> None:
     assert (found.tier, found.raised_by) == ("T3", ("risk",))
     assert "raised by one tier: 6 points of risk (recipients 2, columns 4, population 0) reach 6" in found.reasons
     assert assessed(worse, population={"declared_patients": 4999}).reasons[1].startswith("raised by one tier: 7 points")
+    # One recipient less to fear beside it changes nothing.
+    both = dataclasses.replace(worse, recipients=(*worse.recipients, *risk().recipients))
+    assert assessed(both).reasons == found.reasons
     assert found.digest != assessed(risk()).digest
 
 
