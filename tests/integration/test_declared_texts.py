@@ -104,7 +104,7 @@ def test_what_is_declared_is_read_and_written_alike(
     found = {row["x"] for row in ward.rows(release.release_id).select("x").collect()}
     assert found - {None} <= released
     assert set(cells) & released <= found
-    [quality] = release.manifest.body["quality"]["columns"]
-    assert quality["out_of_domain"] < 0.15
-    assert (quality["above"] > 0.3) == (900.0 in cells)
-    assert abs(quality["below"]) < 0.15
+    [quality] = release.manifest.record.quality.columns
+    assert quality.out_of_domain < 0.15
+    assert (quality.above > 0.3) == (900.0 in cells)
+    assert abs(quality.below) < 0.15

@@ -226,7 +226,7 @@ def test_no_message_of_a_failed_run_has_a_planted_thing(
     capfd.readouterr()
     said = io.StringIO()
     with heard() as messages, contextlib.redirect_stderr(said):
-        assert main(words) == BAD[what]
+        assert main(words) == BAD[what], said.getvalue()
     out, of_java = capfd.readouterr()
     texts = {"log": "\n".join(messages), "stdout": out, "stderr": said.getvalue(), **published_texts(spark, tmp_path)}
     assert out == ""

@@ -128,7 +128,7 @@ def test_writing_is_idempotent(spark: SparkSession, tmp_path: Path) -> None:
 def test_a_table_of_somebody_else_is_left_alone(spark: SparkSession, tmp_path: Path) -> None:
     path = str(tmp_path / "theirs")
     spark.range(1).write.format("delta").save(path)
-    with pytest.raises(UsageError, match="has not written"):
+    with pytest.raises(UsageError, match="did not write"):
         write_demo(spark, path, 10)
     assert spark.read.format("delta").load(path).columns == ["id"]
 
