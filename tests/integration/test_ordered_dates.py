@@ -1,4 +1,4 @@
-"""A date that is declared to be after another one, on a real session: the same codes, the same dates, no row in disorder."""
+"""A date that is declared to be after another one, on a real session: equal codes, equal dates, no row in disorder."""
 
 from __future__ import annotations
 

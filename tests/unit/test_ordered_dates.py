@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from synthward.domain.differences import days_of, with_bases
 from synthward.domain.spec import Date, Difference, Domain, load_domain
 from synthward.domain.wanted import wanted_shares
 from synthward.errors import ConfigError, UsageError
+from synthward.evaluate.gates import order
 from synthward.fit.model import ColumnModel, Model
+from synthward.fit.zeros import read_zeros
 from synthward.privacy.queries import Sum
 from synthward.privacy.sensitivity import bound
 from synthward.privacy.unit import PrivacyUnit
@@ -206,3 +209,17 @@ def test_every_row_has_codes() -> None:
     for row in rows(TEXTS):
         for book, value in zip(BOOKS.values(), understood(row), strict=True):
             assert 0 <= book.code_of(value) < book.cells
+
+
+def test_the_gate_fails_alone() -> None:
+    staged = SimpleNamespace(disordered={"discharged": 0, "seen": 2})
+    assert order.judge(staged) == (False, "rows break the declared order of dates in: seen")  # type: ignore[arg-type]
+    staged = SimpleNamespace(disordered={"discharged": 0})
+    assert order.judge(staged)[0] is True  # type: ignore[arg-type]
+    assert order.judge(SimpleNamespace(disordered={})) == (True, "no order of dates is declared")  # type: ignore[arg-type]
+
+
+def test_a_structural_zero_cannot_name_a_derived_date() -> None:
+    zeros, [said] = read_zeros([{"discharged": ("2020-01-01",), "admitted": ("2020-01-01",)}], BOOKS)
+    assert not zeros
+    assert said.startswith("zeros[0] names column 'discharged', a date derived from 'admitted'")
