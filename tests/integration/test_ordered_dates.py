@@ -146,6 +146,8 @@ def test_no_discharge_before_its_admission(spark: SparkSession, tmp_path: Path, 
     release = run(ward, request)
     body = ward.manifest(release.release_id).body
     assert {gate["gate"]: gate["passed"] for gate in body["gates"]}["order"] is True
+    [entry] = [entry for entry in body["domain"]["attributes"] if entry["column"] == "discharged"]
+    assert (entry["type"], entry["bounds"], entry["after"]) == ("difference", ["0 days", "365 days"], "admitted")
     found = ward.rows(release.release_id).select("admitted", "discharged").toPandas()
     both = found.dropna()
     between = [(two - one).days for one, two in zip(both["admitted"], both["discharged"], strict=True)]
