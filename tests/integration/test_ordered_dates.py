@@ -139,6 +139,7 @@ def test_no_discharge_before_its_admission(spark: SparkSession, tmp_path: Path, 
         patient={"max_rows_per_patient": 1},
         population={"declared_patients": 1000, "declared_rows": 1000},
         columns=["admitted", "discharged"],
+        privacy={"mechanism": "gaussian", "epsilon": 60, "delta": 1e-7},
         synthesizer={"name": synthesizer},
         output={"rows": 1000},
     )
