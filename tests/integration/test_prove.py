@@ -37,7 +37,7 @@ OVER_A_KEY: dict[str, Any] = {
         "path": [{"source": {**CSV, "path": "data/admissions"}, "on": {"hadm": "hadm_id"}}],
     },
 }
-GAUSSIAN = {"privacy": {"mechanism": "gaussian", "epsilon": 3, "delta": 1e-6}}
+GAUSSIAN = {"privacy": {"mechanism": "gaussian", "epsilon": 60, "delta": 1e-6}}
 REQUESTS: Mapping[str, dict[str, Any]] = {
     "csv over a foreign key": {**OVER_A_KEY, **COLUMNS},
     "parquet, tables": {
