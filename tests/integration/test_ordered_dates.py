@@ -28,7 +28,7 @@ from synthward.run.rehearsal import Script, rehearse
 from synthward.sample.decode import decode_all, release_type
 from synthward.sample.local import decode_batch
 from synthward.store.places import TableRef
-from trial import TestSite, run
+from trial import TestSite, approve, open_budget
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -144,7 +144,9 @@ def test_no_discharge_before_its_admission(spark: SparkSession, tmp_path: Path, 
         output={"rows": 1000},
     )
     ward = site.open(spark)
-    release = run(ward, request)
+    open_budget(ward, declared_patients=1000)
+    approve(ward, ward.request(request))
+    release = ward.run(ward.request(request))
     body = ward.manifest(release.release_id).body
     assert {gate["gate"]: gate["passed"] for gate in body["gates"]}["order"] is True
     [entry] = [entry for entry in body["domain"]["attributes"] if entry["column"] == "discharged"]
