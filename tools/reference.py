@@ -37,7 +37,7 @@ from synthward.run.documents import KINDS
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
 LONGEST_EXAMPLE = 90
-KIND_OF_FOLDER = {"requests": "request", "domains": "domain", "populations": "population"}
+KIND_OF_FOLDER = {"requests": "request", "domains": "domain", "populations": "population", "risks": "risk"}
 SCALARS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "Decimal": "number"}
 
 Examples = dict[tuple[str, str], list[str]]

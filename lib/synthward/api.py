@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 from synthward.config.instants import now
 from synthward.errors import BudgetError, ConfigError, LedgerCorrupt, PolicyRefused, SynthwardError, UsageError
 from synthward.governance.approvals import Approval, Verdict
+from synthward.governance.keys import Signer
 from synthward.governance.policy import Policy, load_policy
+from synthward.governance.roster import roster_of
 from synthward.ledger.exposure import Exposure, exposure
 from synthward.ledger.ledger import Ledger
 from synthward.ledger.ownership import CLAIMS_KEY, Addition
@@ -155,12 +157,15 @@ class Ward:
             Chain(spark, protected.table(name), single_writer=site.single_writer, clock=clock)
             for name in ("approvals", "journal")
         )
-        self._decisions = Decisions(self._approvals, self.policy, clock)
+        self.roster = roster_of(site)
         self.registry = Registry(spark, Zone(site.releases))
         self.runs = Runs(spark, protected)
         self.result: RunResult | None = None
         """How the last `run` of this object ended."""
         self.ledger = Ledger(spark, Zone(site.ledger), single_writer=site.single_writer, clock=clock)
+        self._decisions = Decisions(
+            self._approvals, self.policy, clock, site=site, roster=self.roster, ledger=self.ledger.genesis_hash
+        )
 
     def request(self, path: str | Path, *, source: str | None = None) -> RequestFile:
         """Reads a request and the domain it names; no data.
@@ -199,11 +204,14 @@ class Ward:
 
     def describe(self, plan: Plan) -> str:
         """A plan in words, with the approvals and the account of its scope as they stand; for people."""
+        return "\n".join(describe_plan(plan, self.verdict(plan), self.account(plan)))
+
+    def account(self, plan: Plan) -> ScopeState | str:
+        """The account that a plan would be charged to, or why there is none."""
         try:
-            account: ScopeState | str = self.budget(plan.file.request.population.scope)
+            return self.budget(plan.file.request.population.scope)
         except BudgetError as error:
-            account = str(error)
-        return "\n".join(describe_plan(plan, self.verdict(plan), account))
+            return str(error)
 
     def write_report(self, release: Release, folder: Path | None = None) -> str:
         """Writes report and manifest of a release as files; see `report.files.write_report`."""
@@ -265,25 +273,35 @@ class Ward:
         expires: dt.date | None = None,
         decision: str = "approve",
         note: str = "",
+        signer: Signer | None = None,
     ) -> Approval:
         """Records a decision, bound to the request, its assessment and the policy as they are now.
 
         Args:
             request: The request.
-            by: Account name of the person who decides, as entered: nothing proves who it was.
+            by: Account name of the person who decides. Without a signature it is as entered: nothing proves who it was.
             role: Role in which the person decides.
             runs: Runs that the approval covers; policy may cap them.
             expires: Last day on which the approval counts; default: the last one that policy allows.
             decision: approve, reject or revoke.
             note: The person's remark.
+            signer: Holds the person's key; only where the site has a roster.
 
         Raises:
-            PolicyRefused: The request is refused by policy anyway, or the person cannot decide in this role.
+            PolicyRefused: The request is refused by policy anyway, or the person cannot decide in this role or with
+                this key.
             UsageError: The decision is not one of approve, reject, revoke, or a text of it is too long or not
                 printable.
         """
         return self._decisions.record(
-            self.plan(request), by=by, role=role, runs=runs, expires=expires, decision=decision, note=note
+            self.plan(request),
+            by=by,
+            role=role,
+            runs=runs,
+            expires=expires,
+            decision=decision,
+            note=note,
+            signer=signer,
         )
 
     def approve_repair(
@@ -296,6 +314,7 @@ class Ward:
         expires: dt.date | None = None,
         decision: str = "approve",
         note: str = "",
+        signer: Signer | None = None,
     ) -> Approval:
         """Records a decision on another output section for a sealed run, bound to run, reason and section.
 
@@ -307,15 +326,24 @@ class Ward:
             expires: As for `approve`.
             decision: As for `approve`.
             note: As for `approve`.
+            signer: As for `approve`.
 
         Raises:
             ConfigError: The section does not fit the request.
-            PolicyRefused: Policy allows no repair in the tier, or the person cannot decide in this role.
+            PolicyRefused: Policy allows no repair in the tier, or the person cannot decide in this role or with this
+                key.
             UsageError: As for `approve`.
         """
         self.plan(repair.applied(request))
         return self._decisions.record_repair(
-            self.plan(request), repair, by=by, role=role, expires=expires, decision=decision, note=note
+            self.plan(request),
+            repair,
+            by=by,
+            role=role,
+            expires=expires,
+            decision=decision,
+            note=note,
+            signer=signer,
         )
 
     def repair_verdict(self, request: RequestFile, repair: Repair) -> Verdict:

@@ -33,7 +33,8 @@ def domain(name: str) -> Domain:
 
 
 def assessed(name: str) -> Assessment:
-    return assessed_by(request(name).request, load_policy(CONF / "policy.yaml"), TODAY)
+    file = request(name)
+    return assessed_by(file.request, load_policy(CONF / "policy.yaml"), TODAY, file.risk)
 
 
 def values(name: str, column: str) -> tuple[str, ...]:

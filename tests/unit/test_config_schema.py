@@ -73,6 +73,30 @@ reason: The table could not be written.
 output: {name: mended, rows: 1000, types: declared, where: {race: {A: 0.5, B: 0.5}}}
 """
 
+RISK = """\
+version: 1
+context: a folder
+recipients: [{group: team, motive: none, capacity: low, auxiliary: none}]
+columns: {age: [quasi_identifier], sex: []}
+attacks: [membership]
+residual: little
+override: {tier: T1, reason: stays inside}
+"""
+
+ROSTER = f"""\
+version: 1
+name: Demo people
+edition: 1
+persons:
+  lee:
+    name: Lee Demo
+    roles: [{{role: privacy_officer, first: 2026-01-01}}]
+    keys: [{{public: {"ab" * 32}, first: 2026-01-01, last: 2026-12-31}}]
+  mo: {{name: Mo Demo}}
+delegations:
+  - {{giver: lee, receiver: mo, role: privacy_officer, first: 2026-02-01, last: 2026-02-07, reason: leave}}
+"""
+
 
 def samples() -> dict[str, str]:
     site, policy = ((ROOT / "conf" / f"{name}.yaml").read_text(encoding="utf-8") for name in ("site", "policy"))
@@ -83,6 +107,8 @@ def samples() -> dict[str, str]:
         "domain": DOMAIN,
         "population": POPULATION,
         "repair": REPAIR,
+        "roster": ROSTER,
+        "risk": RISK,
     }
 
 
@@ -112,7 +138,8 @@ def test_shipped_schemas_are_up_to_date() -> None:
 
 
 def test_missing_and_old_schemas_are_noticed(tmp_path: Path) -> None:
-    assert schemas.stale(tmp_path) == ["domain", "population", "policy", "repair", "request", "site"]
+    found = schemas.stale(tmp_path)
+    assert found == ["domain", "population", "policy", "repair", "request", "risk", "roster", "site"]
     for name, text in schemas.schemas().items():
         (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
     (tmp_path / "site.json").write_text("{}", encoding="utf-8")

@@ -162,8 +162,9 @@ def test_a_fit_that_stops_short_says_so(caplog: pytest.LogCaptureFixture) -> Non
     assert ended is not None
     assert not ended.reached
     assert (ended.steps, ended.at_most) == (1, 1)
-    [line] = [each for each in caplog.records if "stopped short" in each.getMessage()]
-    assert line.levelname == "WARNING"
+    short = [each for each in caplog.records if "stopped short" in each.getMessage()]
+    # The tree that the field starts from is a guess, told at the level of information only.
+    [line] = [each for each in short if each.levelname == "WARNING"]
     assert "field, 1 of at most 1 steps" in line.getMessage()
 
 

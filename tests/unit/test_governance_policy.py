@@ -30,7 +30,9 @@ from synthward.spec.request import (
 )
 
 POLICY_FILE = Path(__file__).parents[2] / "conf" / "policy.yaml"
-POLICY = load_policy(POLICY_FILE)
+SHIPPED = load_policy(POLICY_FILE)
+# Risk statements have tests of their own (test_risk.py).
+POLICY = dataclasses.replace(SHIPPED, risk=None)
 TODAY = dt.date(2026, 12, 1)
 
 
@@ -331,5 +333,5 @@ def test_bad_policies(changes: list[tuple[str, str]], path: str, words: str) -> 
 
 
 def test_numbers_of_the_policy_are_part_of_its_digest() -> None:
-    assert bind(edited(("max_delta: 1e-9", "max_delta: 0.1e-8")), Policy).digest == POLICY.digest
-    assert bind(edited(("max_delta: 1e-9", "max_delta: 2e-9")), Policy).digest != POLICY.digest
+    assert bind(edited(("max_delta: 1e-9", "max_delta: 0.1e-8")), Policy).digest == SHIPPED.digest
+    assert bind(edited(("max_delta: 1e-9", "max_delta: 2e-9")), Policy).digest != SHIPPED.digest

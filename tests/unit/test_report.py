@@ -284,8 +284,14 @@ def test_names_of_approvers_are_as_entered(body: dict[str, Any]) -> None:
     assert "Names and roles are as entered, not signed" in text
     assert "Approved by 2" not in text
     for entry in body["approvals"]:
-        entry["signed"] = True
-    assert "Names and roles are as entered" not in page(body).text
+        entry |= {"signed": True, "key_id": "00112233aabbccdd"}
+    text = page(body).text
+    assert "Names and roles are as entered" not in text
+    assert "Signed with key" in text
+    assert "00112233aabbccdd" in text
+    assert "Each carries a signature of the key named in section 2" in text
+    body["approvals"][0] |= {"signed": False}
+    assert "Names and roles are as entered" in page(body).text
 
 
 def test_a_control_is_printed_with_what_shows_it(body: dict[str, Any]) -> None:
@@ -663,5 +669,6 @@ def test_every_key_of_the_manifest_is_documented(body: dict[str, Any]) -> None:
     documented = set(re.findall(r"^\| `([^`]+)` \|", page, flags=re.MULTILINE))
     body["forecast"] = {"*": 0.1}
     body["domain"]["attributes"][0]["after"] = "*"
+    body["approvals"][0]["key_id"] = "00112233aabbccdd"
     body["sampling"]["where"] = {"*": {"*": "1"}}
     assert keys_of(body) == documented

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from golden_records import GOLDEN, SOURCE, store_of
+from people import demo_key, demo_roster, write_roster
 from store_doubles import MemoryLinks
 from synthward import api
 from synthward.domain.codes import codebooks
@@ -52,7 +53,7 @@ from synthward.run.evidence import evidence_of
 from synthward.run.journal import OPENED, Journal, entry
 from synthward.run.main_job import MainJob, Outcome
 from synthward.run.plan import RunIdentity
-from synthward.run.records import Facts, manifest_of, registry_row
+from synthward.run.records import Facts, approval_entry, manifest_of, registry_row
 from synthward.run.rehearsal import Script
 from synthward.run.repair import ApprovedRepair, RepairJob
 from synthward.run.staging import Checked, Origin
@@ -1131,3 +1132,141 @@ def test_the_manifest_of_a_run_is_its_record_in_format_2(world: World, monkeypat
     }
     assert registry_row(manifest)["bounds"] == '{"age":["0","100"]}'
     assert manifest.digest in render(manifest)
+
+
+ALL_SIGNED = {"tiers": {"T0": {"signed": True}, "T1": {"signed": True}}}
+
+
+def with_roster(world: World, **changes: Any) -> None:
+    """Gives the site of a world a roster, and a policy that counts signed approvals only."""
+    world.site = TestSite(world.root, site=write_roster(world.root, demo_roster(**changes)), policy=ALL_SIGNED)
+    world.ask()
+
+
+def unapproved(world: World) -> api.Ward:
+    """The opened site; nobody has decided yet."""
+    return api.Ward(None, load_site(world.site.file), noise=world.noise, clock=world.clock)  # type: ignore[arg-type]
+
+
+LEE = {"by": "lee", "role": "privacy_officer"}
+
+
+def test_a_run_needs_signatures_where_policy_asks_for_them_and_shows_who_signed(world: World) -> None:
+    with_roster(world)
+    ward = unapproved(world)
+    with pytest.raises(PolicyRefused, match=r"\[unsigned\]"):
+        ward.approve(world.plan.file, **LEE)
+    # Whoever can write to the table enters an approval without the command.
+    typed = AS_TYPED | {"request_digest": world.plan.file.digest, "at": "2026-01-15T09:00:00Z"}
+    ward._approvals.append(world.plan.file.digest, "decision", typed, None, None)
+    with pytest.raises(PolicyRefused, match=r"\[unsigned\]"):
+        ward.run(world.plan.file)
+    assert (world.events, world.journal.links, world.charges()) == ([], [], 0)
+    given = ward.approve(world.plan.file, **LEE, signer=demo_key("lee"))
+    assert ward.approve(world.plan.file, **LEE, signer=demo_key("lee")).key_id == given.key_id
+    assert len(ward.approvals(world.plan.file)) == 2
+    release = ward.run(world.plan.file)
+    assert release.outcome.is_new
+    [written] = map(approval_entry, ward.verdict(world.plan).counted)
+    assert (written.by, written.signed, written.key_id) == ("lee", True, given.key_id)
+    assert f"lee as privacy_officer (signed with key {given.key_id})" in ward.describe(world.plan)
+
+
+AS_TYPED = {
+    "by": "lee", "role": "privacy_officer", "decision": "approve", "request_digest": "", "assessment_digest": "a" * 64,
+    "policy_digest": "b" * 64, "runs": 1, "expires": None, "note": "", "scope": SCOPE, "output": "visits",
+}  # fmt: skip
+
+
+def test_a_signed_approval_is_void_on_another_site_and_under_an_older_roster(world: World) -> None:
+    with_roster(world)
+    unapproved(world).approve(world.plan.file, **LEE, signer=demo_key("lee"))
+    assert unapproved(world).verdict(world.plan).ok
+    for changes, code in (({"edition": 2}, "roster_rolled_back"), ({"persons": {"lee": {"keys": []}}}, "unknown_key")):
+        with_roster(world, **changes)
+        with pytest.raises(PolicyRefused, match=rf"\[{code}\]"):
+            unapproved(world).run(world.plan.file)
+    roster = write_roster(world.root, demo_roster())
+    world.site = TestSite(world.root, site={**roster, "name": "Another site"}, policy=ALL_SIGNED)
+    with pytest.raises(PolicyRefused, match=r"\[other_site\]"):
+        unapproved(world).run(world.plan.file)
+    assert (world.events, world.charges()) == ([], 0)
+
+
+def test_signing_needs_a_roster_and_a_ledger(world: World) -> None:
+    with pytest.raises(PolicyRefused, match=r"\[no_roster\]"):
+        unapproved(world).approve(world.plan.file, **LEE, signer=demo_key("lee"))
+    with_roster(world)
+    world.ledger.links.clear()
+    with pytest.raises(PolicyRefused, match=r"\[no_ledger\]"):
+        unapproved(world).approve(world.plan.file, **LEE, signer=demo_key("lee"))
+    assert world.approvals.links == []
+
+
+def test_a_site_without_a_roster_counts_what_was_entered_and_says_so(world: World) -> None:
+    world.site = TestSite(world.root, policy=ALL_SIGNED)
+    world.ask()
+    ward = unapproved(world)
+    ward.approve(world.plan.file, **LEE)
+    assert "lee as privacy_officer (as entered, not signed)" in ward.describe(world.plan)
+    ward.run(world.plan.file)
+    [written] = map(approval_entry, ward.verdict(world.plan).counted)
+    assert written.signed is False
+    assert "key_id" not in encode(written)
+
+
+KIM = {"by": "kim", "role": "data_steward"}
+
+
+def unreleased_with_roster(world: World) -> api.Ward:
+    """A signed and sealed run that cannot be released as it was asked; its site counts signed decisions only."""
+    with_roster(world)
+    broken_staging(world)
+    ward = unapproved(world)
+    ward.approve(world.plan.file, **LEE, signer=demo_key("lee"))
+    with pytest.raises(ValueError, match="CHECK"):
+        ward.run(world.plan.file)
+    world.staging = lambda: None
+    return ward
+
+
+def test_a_repair_needs_signatures_where_a_request_does(world: World) -> None:
+    ward = unreleased_with_roster(world)
+    repair = repair_of(world, rows=50)
+    with pytest.raises(PolicyRefused, match=r"\[unsigned\]"):
+        ward.approve_repair(world.plan.file, repair, **KIM)
+    with pytest.raises(PolicyRefused, match=r"\[key_of_another\]"):
+        ward.approve_repair(world.plan.file, repair, **KIM, signer=demo_key("lee"))
+    typed = AS_TYPED | KIM | {"request_digest": repair.digest, "at": "2026-01-15T09:00:00Z", "scope": "", "output": ""}
+    ward._approvals.append(repair.digest, "decision", typed, None, None)
+    with pytest.raises(PolicyRefused, match=r"\[unsigned\]"):
+        ward.run(world.plan.file, repair=repair)
+    given = ward.approve_repair(world.plan.file, repair, **KIM, signer=demo_key("kim"))
+    release = ward.run(world.plan.file, repair=repair)
+    assert release.outcome.is_new
+    assert world.charges() == 1
+    [written] = release.manifest.body["repair"]["approvals"]
+    assert (written["by"], written["signed"], written["key_id"]) == ("kim", True, given.key_id)
+
+
+def test_a_signature_on_one_repair_is_none_on_another_or_on_the_request(world: World) -> None:
+    """Whoever can write to the table copies a signed decision to where it was not given."""
+    ward = unreleased_with_roster(world)
+    first, second = repair_of(world, rows=50), repair_of(world, rows=60)
+    given = ward.approve_repair(world.plan.file, first, **KIM, signer=demo_key("kim"))
+    request = world.plan.file.digest
+    for subject in (second.digest, request):
+        head = next(reversed(ward._approvals.read(subject)), None)
+        ward._approvals.append(subject, "decision", encode(replace(given, request_digest=subject)), None, head)
+    for verdict in (ward.repair_verdict(world.plan.file, second), ward.verdict(world.plan)):
+        assert any("[other_request]" in reason for reason in verdict.reasons)
+        assert all(one.by != "kim" for one in verdict.counted)
+    with pytest.raises(PolicyRefused, match=r"\[other_request\]"):
+        ward.run(world.plan.file, repair=second)
+
+
+def test_a_roster_that_the_site_did_not_sign_opens_nothing(world: World) -> None:
+    with_roster(world)
+    write_roster(world.root, demo_roster(), by=demo_key("eve"))
+    with pytest.raises(ConfigError, match="not one of the site's key"):
+        unapproved(world)

@@ -208,7 +208,7 @@ class Spark:
 def test_a_uri_that_holds_anything_else_is_never_written(lines: list[str]) -> None:
     spark: Any = Spark(lines)
     file = ResultFile("hdfs://nn/prod/table", lambda: contextlib.nullcontext(spark))
-    with pytest.raises(UsageError, match="holds other things"):
+    with pytest.raises(UsageError, match="holds other files"):
         file.require_new(spark)
     file.write_failure(PolicyRefused(["x"]))
     ResultFile("hdfs://nn/prod/table", lambda: contextlib.nullcontext(spark)).write_failure(PolicyRefused(["x"]))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthward.cli.options import day, given_site, site_path
+from synthward.cli.signing import signer, signer_arguments
 from synthward.config.text import shown
 from synthward.errors import PolicyRefused, UsageError
 
@@ -40,10 +41,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     plan.set_defaults(command=plan_request)
 
     approve = commands.add_parser("approve", parents=[common], help="record a decision on a request")
-    _request_arguments(approve)
-    _repair_argument(approve, "decide on the output section of this file for a sealed run, not on the request")
-    approve.add_argument("--by", required=True, help="account name of the person who decides")
-    approve.add_argument("--role", required=True, help="role in which the person decides")
+    _decision_arguments(approve)
     approve.add_argument("--runs", type=int, default=1, help="how many runs the approval covers (default 1)")
     approve.add_argument(
         "--expires",
@@ -53,8 +51,12 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
         help="last day on which it is valid (default: as long as policy allows)",
     )
     approve.add_argument("--decision", choices=("approve", "reject", "revoke"), default="approve")
-    approve.add_argument("--note", default="", help="the person's remark")
     approve.set_defaults(command=approve_request)
+    against = {"reject": "say no to a request", "revoke": "take one's own decision back"}
+    for verb, words in against.items():
+        parser = commands.add_parser(verb, parents=[common], help=words)
+        _decision_arguments(parser)
+        parser.set_defaults(command=approve_request, decision=verb, runs=1, expires=None)
 
     check = commands.add_parser(
         "check", parents=[common], help="check configuration files, and with --site the policy; starts no Spark"
@@ -77,6 +79,15 @@ def _repair(options: argparse.Namespace) -> Repair | None:
     from synthward.spec.repair import load_repair
 
     return None if options.repair is None else load_repair(options.repair)
+
+
+def _decision_arguments(parser: argparse.ArgumentParser) -> None:
+    _request_arguments(parser)
+    parser.add_argument("--by", required=True, help="account name or roster id of the person who decides")
+    parser.add_argument("--role", required=True, help="role in which the person decides")
+    parser.add_argument("--note", default="", help="the person's remark")
+    _repair_argument(parser, "decide on the output section of this file for a sealed run, not on the request")
+    signer_arguments(parser)
 
 
 def _key_argument(parser: argparse.ArgumentParser) -> None:
@@ -170,25 +181,27 @@ def approve_request(options: argparse.Namespace) -> int:
     """Record a decision."""
     from synthward.cli.sessions import ward
 
-    file, repair = load(options), _repair(options)
+    file, repair, key = load(options), _repair(options), signer(options)
     decided = {
         "by": options.by,
         "role": options.role,
         "expires": options.expires,
         "decision": options.decision,
         "note": options.note,
+        "signer": key,
     }
     with ward(options, "synthward approve") as opened:
         if repair is None:
-            opened.approve(file, runs=options.runs, **decided)
+            recorded = opened.approve(file, runs=options.runs, **decided)
             verdict = opened.verdict(opened.plan(file))
         else:
             if options.runs != 1:
                 raise UsageError("--runs: a repair is of one run; leave it out")
-            opened.approve_repair(file, repair, **decided)
+            recorded = opened.approve_repair(file, repair, **decided)
             verdict = opened.repair_verdict(file, repair)
     missing = f"; still missing: {', '.join(verdict.missing_roles)}" if verdict.missing_roles else ""
-    print(shown(f"recorded: {options.decision} by {options.by} as {options.role}, as entered, not signed{missing}"))
+    signed = "as entered, not signed" if recorded.key_id is None else f"signed with key {recorded.key_id}"
+    print(shown(f"recorded: {recorded.decision} by {recorded.by} as {recorded.role}, {signed}{missing}"))
     return 0
 
 

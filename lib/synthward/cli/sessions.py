@@ -45,11 +45,13 @@ def known_zones(options: argparse.Namespace) -> dict[str, str]:
 
 @contextlib.contextmanager
 def ward(options: argparse.Namespace, app: str) -> Iterator[Ward]:
-    """Open the site. Site and policy are read before Spark starts, and refused if they are wrong."""
+    """Open the site. Site, policy and roster are read before Spark starts, and refused if they are wrong."""
     from synthward.api import Ward
     from synthward.governance.policy import load_policy
+    from synthward.governance.roster import roster_of
 
     site = load_site(site_path(options))
     load_policy(Path(site.policy))
+    roster_of(site)
     with session(options, app) as spark:
         yield Ward(spark, site)

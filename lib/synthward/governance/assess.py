@@ -14,8 +14,11 @@ from decimal import Decimal
 from functools import cached_property
 
 from synthward.config.canonical import digest
+from synthward.governance.identity import name_fault
 from synthward.governance.policy import Policy, Tier
+from synthward.governance.risk import RiskFinding, weigh
 from synthward.spec.request import Request
+from synthward.spec.risk import Risk
 
 
 class Refusal(str):
@@ -93,33 +96,84 @@ class Assessment:
         )
 
 
-def assess(request: Request, policy: Policy, *, today: dt.date) -> Assessment:
+def assess(request: Request, policy: Policy, *, today: dt.date, risk: Risk | None = None) -> Assessment:
     """Assess a request.
 
     Args:
         request: The request.
         policy: The site's policy.
         today: The day on which the request is to run.
+        risk: Its risk statement, None for none.
     """
     names = list(policy.tiers)
     base = policy.base_tier(request.audience)
-    raised = list(_raises(request, policy))
-    tier_name = names[min(names.index(base) + len(raised), len(names) - 1)]
+    found = weigh(risk, policy.risk, request)
+    raised = [*_raises(request, policy), *[("risk", sentence) for sentence in found.raises]]
+    reached = min(names.index(base) + len(raised), len(names) - 1)
+    lowered = _overridden(risk, policy, names.index(base), reached)
+    reached = reached if lowered is None else lowered
+    tier_name = names[reached]
     tier = policy.tiers[tier_name]
+    judge = _override_role(risk, policy)
+    more = () if judge is None or judge in tier.approvals else (judge,)
+    reasons = [f"audience {request.audience} starts in {base}", *(reason for _, reason in raised)]
+    if lowered is not None:
+        reasons.append(f"lowered to {tier_name} by an override, which {judge} has to approve")
     return Assessment(
         tier=tier_name,
         title=tier.title,
         raised_by=tuple(code for code, _ in raised),
         controls=tier.controls,
-        approvals_needed=tier.approvals,
+        approvals_needed=(*tier.approvals, *more),
         max_epsilon=tier.max_epsilon_per_release,
         max_delta=tier.delta_cap(request.population.declared_patients),
         max_epsilon_per_scope=tier.max_epsilon_per_scope,
         max_delta_per_scope=tier.max_delta_per_scope,
         min_declared_patients=tier.min_declared_patients,
-        reasons=(f"audience {request.audience} starts in {base}", *(reason for _, reason in raised)),
-        refusals=tuple(_refusals(request, policy, tier_name, tier, today)),
+        reasons=tuple(reasons),
+        refusals=(
+            *_refusals(request, policy, tier_name, tier, today),
+            *_risk_refusals(risk, policy, found, reached, raised=len(raised)),
+        ),
     )
+
+
+def _override_role(risk: Risk | None, policy: Policy) -> str | None:
+    """The role that has to approve a request whose statement has an override, None without one."""
+    return None if risk is None or risk.override is None or policy.risk is None else policy.risk.override_role
+
+
+def _overridden(risk: Risk | None, policy: Policy, base: int, reached: int) -> int | None:
+    """The tier that an override gives, None where nothing is lowered.
+
+    It is one lower than reached at most, and never below where the audience starts.
+    """
+    if _override_role(risk, policy) is None or risk is None or risk.override is None:
+        return None
+    names = list(policy.tiers)
+    wanted = names.index(risk.override.tier) if risk.override.tier in names else reached
+    lowered = max(base, wanted, reached - 1)
+    return lowered if lowered < reached else None
+
+
+def _risk_refusals(
+    risk: Risk | None, policy: Policy, found: RiskFinding, reached: int, raised: int
+) -> Iterator[Refusal]:
+    """What is wrong with the risk statement by the policy's words, or that there is none."""
+    yield from (Refusal.at("risk", message) for message in found.faults)
+    scale, names = policy.risk, list(policy.tiers)
+    if scale is None:
+        return
+    if risk is None and scale.needed_from is not None and reached >= names.index(scale.needed_from):
+        text = f"tier {names[reached]} needs a risk statement; write one and name it: risk: FILE"
+        yield Refusal.at("risk", text)
+    if risk is not None and risk.override is not None:
+        if scale.override_role is None:
+            yield Refusal.at("risk", "found an override, and policy lets nobody lower a tier; remove it")
+        elif risk.override.tier not in names:
+            yield Refusal.at("risk", f"the override's tier is none of {', '.join(names)}")
+        elif not raised:
+            yield Refusal.at("risk", "found an override, and nothing raised the tier; remove it")
 
 
 def sensitive_columns(request: Request, policy: Policy) -> tuple[str, ...]:
@@ -150,6 +204,9 @@ def _refusals(request: Request, policy: Policy, name: str, tier: Tier, today: dt
             f"found {request.purpose.code}, allowed are {', '.join(policy.purposes)}; "
             "choose one, or ask the policy's owner to add the purpose",
         )
+    wrong = name_fault(request.requester.name)
+    if wrong is not None:
+        yield Refusal.at("requester.name", f"the name {wrong}; use the account name in plain letters")
     if request.requester.role not in policy.roles:
         yield Refusal.at(
             "requester.role", f"found {request.requester.role}, allowed are {', '.join(policy.roles)}; choose one"
@@ -166,10 +223,10 @@ def _refusals(request: Request, policy: Policy, name: str, tier: Tier, today: dt
             "choose an earlier date",
         )
     privacy, declared = request.privacy, request.population.declared_patients
-    if privacy.epsilon > tier.max_epsilon_per_release:
+    if privacy.settled_epsilon > tier.max_epsilon_per_release:
         yield Refusal.at(
             "privacy.epsilon",
-            f"found {privacy.epsilon}, allowed in {name} is {tier.max_epsilon_per_release} or less; "
+            f"found {privacy.settled_epsilon}, allowed in {name} is {tier.max_epsilon_per_release} or less; "
             "lower epsilon or narrow the audience",
         )
     if privacy.delta > tier.delta_cap(declared):

@@ -46,6 +46,11 @@ class Tier:
         doc="Roles that must approve another output section for a run that is sealed already, each a different person, "
         "none the requester or in the same role; without any, a run of this tier is never repaired.",
     )
+    signed: bool = key(
+        False,
+        doc="Whether only signed approvals count, wherever the site has a roster of people and keys.",
+        later=True,
+    )
     controls: tuple[str, ...] = key(
         (),
         doc="Controls that must be shown, each by a gate of this version; a control that nothing shows refuses every "
@@ -114,6 +119,57 @@ class QualityLimits:
 
 
 @dataclass(frozen=True)
+class SmallPopulation:
+    """Points for a small declared population."""
+
+    below: int = key(minimum=1, doc="Fewer declared patients than this.", example="5000")
+    points: int = key(minimum=0, maximum=100, doc="Points that count then; of several steps the largest.", example="1")
+
+
+@dataclass(frozen=True)
+class RiskScale:
+    """What the words of a risk statement count for.
+
+    The points of a request are those of its worst recipient (motive, capacity and auxiliary data together), its most
+    sensitive column and its population. More of any of them never gives fewer points.
+    """
+
+    motives: dict[str, int] = key(
+        minimum=0, maximum=100, doc="Points of a recipient's motive to find people.", example="{none: 0, hostile: 3}"
+    )
+    capacities: dict[str, int] = key(
+        minimum=0, maximum=100, doc="Points of a recipient's means and skills.", example="{low: 0, high: 2}"
+    )
+    auxiliary: dict[str, int] = key(
+        minimum=0,
+        maximum=100,
+        doc="Points of what else a recipient knows about the people.",
+        example="{none: 0, linked: 2}",
+    )
+    tags: dict[str, int] = key(
+        minimum=0, maximum=100, doc="Points of what a column is.", example="{quasi_identifier: 1, hiv: 4}"
+    )
+    small_populations: tuple[SmallPopulation, ...] = key((), doc="Points of small declared populations.")
+    raises: tuple[int, ...] = key(
+        minimum=1, doc="Points from which a request is raised by one tier, by two, and so on.", example="[5, 8]"
+    )
+    attacks: tuple[str, ...] = key((), doc="Attacks that every statement has in scope.", example="[membership]")
+    needed_from: str | None = key(
+        None, doc="Tier from which on a request needs a risk statement; none: never.", example="T3"
+    )
+    override_role: str | None = key(
+        None,
+        doc="Role that may lower a raised tier by one, for a reason in the statement; none: nobody.",
+        example="privacy_officer",
+    )
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        if list(self.raises) != sorted(set(self.raises)):
+            yield "raises", "must grow from one number to the next"
+
+
+@dataclass(frozen=True)
 class Policy:
     """A site's policy."""
 
@@ -144,11 +200,14 @@ class Policy:
         None,
         doc="Limits of the verdicts on columns and pairs of a release; null for the defaults of the entries below.",
     )
+    risk: RiskScale | None = key(
+        None, doc="What risk statements count for, and from which tier on a request needs one.", later=True
+    )
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the content; approvals and charges are bound to it."""
-        left_out = {name for name in _LATER if getattr(self, name) is None}
+        left_out = {name for name in (*_LATER, "risk") if getattr(self, name) is None}
         return digest({field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out})
 
     @property
@@ -168,6 +227,11 @@ class Policy:
                 yield name, "list at least one"
             if len(set(values)) < len(values):
                 yield name, "lists one entry twice; keep one"
+        if self.risk is not None:
+            if self.risk.needed_from not in (None, *self.tiers):
+                yield "risk.needed_from", f"found {self.risk.needed_from}, which is none of the tiers"
+            if self.risk.override_role not in (None, *self.roles):
+                yield "risk.override_role", f"{self.risk.override_role!r} is not one of the roles"
         yield from self._tier_names()
         yield from self._audiences()
         yield from self._order()
@@ -214,6 +278,8 @@ class Policy:
                 and above.max_delta_times_patients > below.max_delta_times_patients
             ):
                 yield f"tiers.{high}.max_delta_times_patients", f"allows more than {low}'s"
+            if below.signed and not above.signed:
+                yield f"tiers.{high}.signed", f"found false, but {low} counts signed approvals only"
             if above.min_declared_patients < below.min_declared_patients:
                 yield f"tiers.{high}.min_declared_patients", f"found {above.min_declared_patients}, below {low}'s"
             for name in ("approvals", "controls"):

@@ -123,6 +123,17 @@ class Ledger:
             self._genesis = link
         return self._genesis
 
+    def genesis_hash(self) -> str | None:
+        """Hash of the ledger's first record, None where it has none yet; nothing is written.
+
+        Raises:
+            LedgerCorrupt: The record is broken.
+        """
+        if self._genesis is None:
+            found = self._chain.read(GENESIS_KEY)
+            self._genesis = found[0] if found else None
+        return None if self._genesis is None else self._genesis.hash
+
     def open_scope(
         self,
         scope: str,
@@ -222,14 +233,12 @@ class Ledger:
         return fold(scope, links, self._genesis_hash(scope))
 
     def _genesis_hash(self, scope: str) -> str:
-        if self._genesis is None:
-            found = self._chain.read(GENESIS_KEY)
-            if not found:
-                raise LedgerCorrupt(
-                    f"scope '{scope}': frozen, the ledger at {self._chain.ref} has no genesis; the scope was copied in"
-                )
-            self._genesis = found[0]
-        return self._genesis.hash
+        found = self.genesis_hash()
+        if found is None:
+            raise LedgerCorrupt(
+                f"scope '{scope}': frozen, the ledger at {self._chain.ref} has no genesis; the scope was copied in"
+            )
+        return found
 
     def charge(
         self,

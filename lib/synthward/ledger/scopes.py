@@ -306,6 +306,25 @@ def refuse_beyond_tier(state: ScopeState, cost: Charge, cap: TierCap | None) -> 
     )
 
 
+MANY_RUNS = 10_000
+"""Runs beyond which nobody counts on."""
+
+
+def runs_left(state: ScopeState, cost: Charge, cap: TierCap) -> int:
+    """How often the same charge still fits, within the scope's cap and the tier's; `MANY_RUNS` at most."""
+    low, high = 0, MANY_RUNS
+    while low < high:
+        middle = (low + high + 1) // 2
+        each = None if cost.nano_epsilon is None else middle * cost.nano_epsilon
+        after = state.spent + Charge(each, middle * cost.nano_rho, middle * cost.atto_delta)
+        fits = accounting.fits(after, state.terms.max_epsilon, state.terms.max_delta)
+        if fits and accounting.fits(after, cap.max_epsilon, cap.max_delta):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def refuse_extra_run(state: ScopeState, request_digest: str, runs_allowed: int | None) -> None:
     """Check that the approvals of a request cover one more run of it.
 

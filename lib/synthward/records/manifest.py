@@ -66,11 +66,15 @@ class ApprovalEntry:
     at: str
     expires: str | None = None
     signed: bool = False
+    key_id: str | None = key(None, later=True, doc="Short name of the public key that signed.")
 
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What is promised. `key`, `path`, `statements` and `promises` came later; without them, `path` is None."""
+    """What is promised. `key`, `path`, `statements`, `promises` and `membership` came later.
+
+    Where the first four were not written, `path` is None. `membership` says in words what a membership test can do.
+    """
 
     unit: str
     claim: str
@@ -88,6 +92,7 @@ class Guarantee:
     path: tuple[str, ...] | None = None
     statements: tuple[str, ...] = ()
     promises: tuple[str, ...] = ()
+    membership: str | None = None
 
     @property
     def unit_by(self) -> str | None:
@@ -328,6 +333,8 @@ class RepairApprovalEntry:
     role: str
     decision: str
     at: str
+    signed: bool = key(False, later=True, doc="Whether a signature was checked against the site's roster.")
+    key_id: str | None = key(None, later=True, doc="Short name of the public key that signed.")
 
 
 @dataclass(frozen=True)

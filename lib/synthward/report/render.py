@@ -88,6 +88,7 @@ def render(manifest: Manifest) -> str:
         budget=_budget(release.budget, epsilon),
         controls=_controls(release),
         unsigned=any(not entry.signed for entry in release.approvals),
+        signed=any(entry.signed for entry in release.approvals),
         answers=answers,
         groups=groups(answers),
         columns=columns,

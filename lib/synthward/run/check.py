@@ -18,10 +18,11 @@ from synthward.config.nodes import Mapping, Scalar, parse
 from synthward.domain.spec import Domain, load_domain_of
 from synthward.errors import ConfigError, Problem
 from synthward.governance.policy import Policy, load_policy
+from synthward.governance.roster import roster_of
 from synthward.run.documents import KINDS, kind_of_file
 from synthward.run.plan import assessed, make_plan
 from synthward.spec.request import Request
-from synthward.spec.request_file import RequestFile, misfits, request_digest
+from synthward.spec.request_file import RequestFile, load_risk_of, misfits, request_digest, with_risk
 from synthward.spec.site import load_site
 
 
@@ -31,7 +32,7 @@ class Checked:
 
     Attributes:
         path: The file.
-        kind: domain, policy, population, repair, request or site; empty where it cannot be told.
+        kind: domain, policy, population, repair, request, risk, roster or site; empty where it cannot be told.
         problems: What makes the file wrong, by line.
         refusals: Why policy would refuse the request, by line; only with a policy.
         notes: What to know of a request that is in order: its tier and the approvals that it needs.
@@ -86,6 +87,7 @@ def check_file(path: Path, policy: Policy | None, today: dt.date) -> Checked:
         loaded = KINDS[kind].load(path)
         if kind == "site":
             load_policy(Path(loaded.policy))
+            roster_of(loaded)
     except ConfigError as error:
         return Checked(path, kind, tuple(error.problems))
     return Checked(path, kind)
@@ -100,6 +102,11 @@ def _check_request(path: Path, policy: Policy | None, today: dt.date) -> Checked
         problems += error.problems
     domain, faults = _domain(path, document)
     problems += faults
+    risk = None
+    try:
+        risk = None if document is None else load_risk_of(path, document)
+    except ConfigError as error:
+        problems += error.problems
     if document is None:
         return Checked(path, "request", _by_line(problems, path))
     request = document.value
@@ -108,12 +115,13 @@ def _check_request(path: Path, policy: Policy | None, today: dt.date) -> Checked
     refusals: list[Problem] = []
     notes: tuple[str, ...] = ()
     if policy is not None:
-        found = assessed(request, policy, today)
+        found = assessed(request, policy, today, risk)
         refusals = [document.problem(refusal.key, refusal.message) for refusal in found.refusals]
         people = ", ".join(found.approvals_needed) or "nobody"
         notes = (f"tier {found.tier} ({'; '.join(found.reasons)})", f"to be approved by {people}")
     if policy is not None and domain is not None and not problems:
-        file = RequestFile(path, request, domain, request_digest(request, domain.digest, path.parent), document)
+        whole = with_risk(request_digest(request, domain.digest, path.parent), risk)
+        file = RequestFile(path, request, domain, whole, document, risk)
         try:
             notes += tuple(f"warning: {warning}" for warning in make_plan(file, policy, "", today).warnings)
         except ConfigError as error:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from synthward.fit.base import whole_budget
-from synthward.governance.approvals import Verdict
-from synthward.ledger.scopes import ScopeState
+from synthward.governance.approvals import Approval, Verdict
+from synthward.ledger.scopes import MANY_RUNS, ScopeState, runs_left
 from synthward.privacy.accounting import epsilon_of
 from synthward.run.cost import Cost
 from synthward.run.plan import Plan
+from synthward.run.stated import risk_words
 from synthward.spec.unit_words import EXCLUDED, id_words, unit_words
 
 WORST = 5
@@ -43,6 +44,7 @@ def describe_plan(plan: Plan, verdict: Verdict | None = None, account: ScopeStat
             f"guarantee  unit: {unit_words(request)}, epsilon {plan.epsilon} ({plan.accounting}), delta {plan.delta}, "
             f"K {plan.task.unit.max_rows}"
         ),
+        f"risk       {risk_words(plan.membership, plan.task.unit.name)}",
         *(f"promise    {promise}" for promise in request.promises),
         *([f"where      {_wanted(request.output.where)}"] if request.output.where else []),
         *([] if account is None else [f"budget     scope {request.population.scope}: {_account(plan, account)}"]),
@@ -54,11 +56,37 @@ def describe_plan(plan: Plan, verdict: Verdict | None = None, account: ScopeStat
     ]
 
 
+def describe_assessment(plan: Plan) -> list[str]:
+    """Lines about what policy makes of a request, and why."""
+    found = plan.assessment
+    controls = [f"{name} (by {', '.join(plan.evidence.get(name, ())) or 'nothing'})" for name in found.controls]
+    return [
+        f"tier {found.tier} {found.title}",
+        *(f"  because {reason}" for reason in found.reasons),
+        f"approvals: {', '.join(found.approvals_needed) or 'none'}",
+        f"controls: {', '.join(controls) or 'none'}",
+        f"allowed: epsilon {found.max_epsilon}, delta {found.max_delta}, {found.min_declared_patients} patients",
+    ]
+
+
+def describe_exhaustion(plan: Plan, account: ScopeState | str) -> list[str]:
+    """How many runs like this one a scope could still pay for, within its own cap and the tier's."""
+    if isinstance(account, str):
+        return [f"runs left: unknown, {account}"]
+    left = runs_left(account, plan.charge, plan.tier_cap)
+    more = " or more" if left == MANY_RUNS else ""
+    return [f"runs left: {left}{more}, if nothing else is charged to scope {account.scope}"]
+
+
 def _approved(verdict: Verdict) -> str:
     if not verdict.ok:
         return "no: " + "; ".join(verdict.reasons)
-    people = ", ".join(f"{entry.by} as {entry.role}" for entry in verdict.counted)
-    return f"yes: {people} (names as entered, not signed)" if people else "yes: no approval is needed"
+    people = ", ".join(f"{entry.by} as {entry.role} ({_signed(entry)})" for entry in verdict.counted)
+    return f"yes: {people}" if people else "yes: no approval is needed"
+
+
+def _signed(entry: Approval) -> str:
+    return "as entered, not signed" if entry.key_id is None else f"signed with key {entry.key_id}"
 
 
 def _account(plan: Plan, account: ScopeState | str) -> str:

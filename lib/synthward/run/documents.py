@@ -13,10 +13,12 @@ from synthward.config.loader import read_text
 from synthward.domain.spec import Domain, load_domain
 from synthward.errors import ConfigError, Problem
 from synthward.governance.policy import Policy, load_policy
+from synthward.governance.roster import Roster, read_roster
 from synthward.spec.population import Population, load_population
 from synthward.spec.repair import Repair, load_repair
 from synthward.spec.request import Request
 from synthward.spec.request_file import load_request
+from synthward.spec.risk import Risk, load_risk
 from synthward.spec.site import SiteDocument, load_site
 
 _TOP_LEVEL = re.compile(r"^([A-Za-z_]+)\s*:", re.MULTILINE)
@@ -47,6 +49,8 @@ KINDS: dict[str, Kind] = {
     "request": Kind(
         Request, "Synthward request", load_request, frozenset({"purpose", "population", "privacy", "columns"})
     ),
+    "risk": Kind(Risk, "Synthward risk statement", load_risk, frozenset({"recipients", "residual"})),
+    "roster": Kind(Roster, "Synthward roster", read_roster, frozenset({"persons", "edition"})),
     "site": Kind(SiteDocument, "Synthward site", load_site, frozenset({"ledger", "protected"})),
 }
 

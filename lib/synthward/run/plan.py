@@ -31,6 +31,7 @@ from synthward.measure.answers import cells_of, refuse_too_many_cells
 from synthward.measure.curator import public_tasks
 from synthward.privacy.accounting import ATTO, NANO, Charge, epsilon_of
 from synthward.privacy.gaussian import gaussian_epsilon_of
+from synthward.privacy.membership import Membership
 from synthward.privacy.queries import Marginal
 from synthward.privacy.sensitivity import check_overflow
 from synthward.privacy.unit import PrivacyUnit
@@ -44,9 +45,11 @@ from synthward.run.learning import (
     part_of,
     widest_domain,
 )
+from synthward.run.stated import settled, unkept
 from synthward.spec.population import differences
 from synthward.spec.request import Request
 from synthward.spec.request_file import RequestFile
+from synthward.spec.risk import Risk
 
 ATTEMPT = 1
 """Each run has one attempt under one charge; what a lost source forfeits is charged anew under another run key."""
@@ -125,6 +128,11 @@ class Plan:
         return self.task.domain
 
     @property
+    def membership(self) -> Membership:
+        """What a membership test can do at most, by the charge."""
+        return Membership(self.charge, self.task.curve_cells)
+
+    @property
     def tier_cap(self) -> TierCap:
         """What policy allows the scope, all releases together, in the tier of this one."""
         found = self.assessment
@@ -201,9 +209,9 @@ class Plan:
         return reasons
 
 
-def assessed(request: Request, policy: Policy, today: dt.date) -> Assessment:
+def assessed(request: Request, policy: Policy, today: dt.date, risk: Risk | None = None) -> Assessment:
     """What policy says of a request; a control of its tier that nothing would show is one more refusal."""
-    found = assess(request, policy, today=today)
+    found = assess(settled(request), policy, today=today, risk=risk)
     unmet = control_refusals(found.tier, found.controls, request, CONTROLS)
     return replace(found, refusals=(*found.refusals, *unmet))
 
@@ -214,7 +222,7 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     Raises:
         ConfigError: Request, domain and synthesizer do not fit together, or sums could overflow.
     """
-    request, learn = file.request, file.request.learn
+    request, learn = _settled(file), file.request.learn
     declared = file.domain.restricted_to(request.columns)
     domain = declared if learn is None else widest_domain(declared, learn)
     unit = PrivacyUnit(request.patient.unit, request.patient.max_rows_per_patient)
@@ -227,7 +235,7 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         domain=domain,
         unit=unit,
         mechanism=request.privacy.mechanism,
-        epsilon=request.privacy.epsilon,
+        epsilon=request.privacy.settled_epsilon,
         delta=request.privacy.delta if learn is None else noise_delta(learn, request.privacy.delta),
         declared_rows=request.population.declared_rows,
         options=request.synthesizer,
@@ -257,7 +265,10 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         message = f"too small to share out over {len(domain.attributes)} columns: {error}"
         raise ConfigError([file.problem("privacy.epsilon", message)]) from None
     charge = synthesis if learning is None else learning.charge + synthesis
-    assessment = assessed(request, policy, today)
+    broken = unkept(request.privacy, Membership(charge, task.curve_cells))
+    if broken is not None:
+        raise ConfigError([file.problem("privacy", broken)])
+    assessment = assessed(request, policy, today, file.risk)
     epsilon, delta, accounting = reported(charge, request.privacy.delta or assessment.max_delta, task.curve_cells)
     # Patients beyond K rows are weighed down, so that this is the most that counts can add up to.
     weighted = min(task.declared_rows, request.population.declared_patients * unit.max_rows)
@@ -284,6 +295,14 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         tasks=public_tasks(request.population.declared_rows),
         unbound_allowed=policy.allow_unbound_scopes,
     )
+
+
+def _settled(file: RequestFile) -> Request:
+    """The request of a file with its epsilon."""
+    try:
+        return settled(file.request)
+    except ConfigError as error:
+        raise ConfigError([file.problem(problem.path, problem.message) for problem in error.problems]) from None
 
 
 def _where_problems(task: Task, file: RequestFile) -> list[Problem]:

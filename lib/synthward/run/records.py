@@ -55,6 +55,7 @@ from synthward.release.manifest import FORMAT, Manifest
 from synthward.release.table import Fingerprint, Lineage
 from synthward.run.learning import Learned
 from synthward.run.plan import Plan
+from synthward.run.stated import risk_words
 from synthward.sample.counts import CountErrors, counting_distance
 from synthward.spec.request import Output
 from synthward.spec.unit_words import EXCLUDED, UNBOUND, id_words, unit_words
@@ -112,7 +113,7 @@ def manifest_of(facts: Facts) -> Manifest:
         source_ref=facts.source_ref,
         request=_request(plan),
         policy=_policy(facts),
-        approvals=tuple(_approval(entry) for entry in facts.approvals),
+        approvals=tuple(approval_entry(entry) for entry in facts.approvals),
         guarantee=_guarantee(plan, facts.scope),
         budget=_budget(facts),
         measurements=(
@@ -169,15 +170,17 @@ def _policy(facts: Facts) -> PolicyEntry:
     )
 
 
-def _approval(entry: Approval) -> ApprovalEntry:
+def approval_entry(entry: Approval) -> ApprovalEntry:
+    """What is published of an approval that counts; its signature was checked if it still has one."""
     return ApprovalEntry(
         by=entry.by,
         role=entry.role,
         decision=entry.decision,
         at=entry.at,
         expires=None if entry.expires is None else entry.expires.isoformat(),
-        # The name was typed by whoever could start the command; nothing proves who it was.
-        signed=False,
+        # Without a signature the name was typed by whoever could start the command; nothing proves who it was.
+        signed=entry.key_id is not None,
+        key_id=entry.key_id,
     )
 
 
@@ -257,6 +260,7 @@ def _guarantee(plan: Plan, scope: ScopeState) -> Guarantee:
         delta=str(plan.delta),
         requested_epsilon=str(plan.task.epsilon),
         accounting=plan.accounting,
+        membership=risk_words(plan.membership, unit.name),
         nano_epsilon=plan.charge.nano_epsilon,
         nano_rho=plan.charge.nano_rho,
         atto_delta=plan.charge.atto_delta,

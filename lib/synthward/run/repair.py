@@ -60,7 +60,12 @@ class ApprovedRepair:
 
     def entry(self) -> RepairEntry:
         """For the manifest; public."""
-        approvals = (RepairApprovalEntry(each.by, each.role, each.decision, each.at) for each in self.approvals)
+        approvals = (
+            RepairApprovalEntry(
+                one.by, one.role, one.decision, one.at, signed=one.key_id is not None, key_id=one.key_id
+            )
+            for one in self.approvals
+        )
         return RepairEntry(self.repair.digest, self.of, self.repair.reason, tuple(approvals))
 
 

@@ -216,15 +216,70 @@ class Population:
 
 
 @dataclass(frozen=True)
-class Privacy:
-    """The guarantee asked for: (epsilon, delta)-DP for neighbours that differ in one patient."""
+class Detection:
+    """A risk: how many of those who are in the source a test may find."""
 
-    mechanism: Literal["laplace", "gaussian"] = key(doc="laplace: pure epsilon; gaussian: zCDP, needs a delta.")
-    epsilon: Decimal = key(exclusive_minimum=0, doc="Epsilon of the whole release.")
-    delta: Decimal = key(Decimal(0), minimum=0, doc="Delta of the whole release; 0 for laplace.")
+    rate: Decimal = key(
+        exclusive_minimum=0,
+        maximum=1,
+        doc="Largest share of those in the source that a test finds.",
+        example="0.05",
+    )
+    false_alarms: Decimal = key(
+        exclusive_minimum=0, maximum=Decimal("0.5"), doc="Its share of false alarms.", example="0.01"
+    )
 
     def problems(self) -> Findings:
         """Cross-field checks for the loader."""
+        if self.rate <= self.false_alarms:
+            yield "rate", f"found {self.rate}; guessing alone finds false_alarms ({self.false_alarms}), allow more"
+        elif self.rate >= 1:
+            yield "rate", "found 1, which is no limit; use less"
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """The guarantee asked for: (epsilon, delta)-DP for neighbours that differ in one patient.
+
+    It is stated as epsilon, or as the risk of a membership test, from which epsilon follows.
+    """
+
+    mechanism: Literal["laplace", "gaussian"] = key(doc="laplace: pure epsilon; gaussian: zCDP, needs a delta.")
+    epsilon: Decimal | None = key(
+        None,
+        exclusive_minimum=0,
+        doc="Epsilon of the whole release. A request may state a risk instead, by one of the next two keys.",
+    )
+    membership_advantage: Decimal | None = key(
+        None,
+        exclusive_minimum=0,
+        maximum=1,
+        doc="Largest excess of detections over false alarms of a test for one person; epsilon follows from it.",
+        example="0.1",
+        later=True,
+    )
+    detection: Detection | None = key(
+        None,
+        doc="Largest share found at a share of false alarms; epsilon follows from it.",
+        example="{rate: 0.05, false_alarms: 0.01}",
+        later=True,
+    )
+    delta: Decimal = key(Decimal(0), minimum=0, doc="Delta of the whole release; 0 for laplace.")
+
+    @property
+    def settled_epsilon(self) -> Decimal:
+        """Epsilon of a request whose risk, if it stated one, was turned into an epsilon (`run.stated.settled`)."""
+        assert self.epsilon is not None, "the risk was not turned into an epsilon yet"
+        return self.epsilon
+
+    def problems(self) -> Findings:
+        """Cross-field checks for the loader."""
+        stated = [name for name in ("epsilon", "membership_advantage", "detection") if getattr(self, name) is not None]
+        if len(stated) != 1:
+            found = " and ".join(stated) or "none of them"
+            yield "epsilon", f"state one of epsilon, membership_advantage and detection; found {found}"
+        if self.membership_advantage == 1:
+            yield "membership_advantage", "found 1, which is no limit; use less"
         if self.delta >= 1:
             yield "delta", f"found {self.delta}, allowed is less than 1, and far less than 1 / declared_patients"
         elif self.mechanism == "laplace" and self.delta:
@@ -434,6 +489,14 @@ class Request:
         doc="The columns of the release; no other column is read.", pattern=NOT_BLANK, max_length=LINE
     )
     privacy: Privacy = key(doc="The guarantee asked for.")
+    risk: str | None = key(
+        None,
+        doc="The risk statement: a path relative to this file, in its folder or below. Policy says from which tier on "
+        "it is needed.",
+        pattern=NOT_BLANK,
+        max_length=4 * LINE,
+        later=True,
+    )
     learn: Learn | None = key(None, doc="Parts of the domain to measure first, within the same budget.")
     synthesizer: Synthesizer = key(Synthesizer(), doc="Which synthesizer fits the model.")
     output: Output = key(doc="The release asked for.")

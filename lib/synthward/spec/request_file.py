@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synthward.config.canonical import canonical_json, digest
-from synthward.config.files import Fence
-from synthward.config.loader import Document, load_document, restore
+from synthward.config.files import Fence, FileRefused
+from synthward.config.loader import Document, load_document, load_named, restore
 from synthward.config.locations import resolve
 from synthward.domain.spec import Domain, load_domain_of, needs_base
 from synthward.errors import ConfigError, Problem
 from synthward.spec import learn, where
 from synthward.spec.request import Request, Source
+from synthward.spec.risk import Risk
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class RequestFile:
         path: The file.
         request: Its content as written, with the source override applied.
         domain: The domain it names, code books included, with all declared attributes.
-        digest: Digest of request, domain and where the sources lie; what approvals are bound to.
+        digest: Digest of request, domain, risk statement and where the sources lie; what approvals are bound to.
         document: The request with its lines, where it was read from a file.
+        risk: The risk statement that it names, None for none.
     """
 
     path: Path
@@ -33,6 +35,7 @@ class RequestFile:
     domain: Domain
     digest: str
     document: Document[Request] | None = field(default=None, compare=False, repr=False)
+    risk: Risk | None = None
 
     def problem(self, key: str, message: str) -> Problem:
         """A problem at a key of the request, with its line."""
@@ -63,10 +66,42 @@ def load_request(path: Path, *, source_override: str | None = None) -> RequestFi
     if source_override is not None:
         request = _override(request, source_override, path)
     domain = load_domain_of(Fence.of_request(path), request.domain, document.problem("domain", ""))
+    risk = load_risk_of(path, document)
     unknown = misfits(document, request, domain)
     if unknown:
         raise ConfigError(unknown)
-    return RequestFile(path, request, domain, request_digest(request, domain.digest, path.parent), document)
+    whole = with_risk(request_digest(request, domain.digest, path.parent), risk)
+    return RequestFile(path, request, domain, whole, document, risk)
+
+
+def load_risk_of(path: Path, document: Document[Request]) -> Risk | None:
+    """The risk statement that a request names, which lies in its set of folders; None where it names none.
+
+    Args:
+        path: The request file.
+        document: The request as read from it.
+
+    Raises:
+        ConfigError: The statement cannot be read, has problems, or leaves out a column of the request.
+    """
+    written, request = document.value.risk, document.value
+    if written is None:
+        return None
+    place = path.parent / written
+    try:
+        found = load_named(Fence.of_request(path), written, place, Risk)
+    except FileRefused as refused:
+        raise ConfigError([document.problem("risk", f"the file {refused}")]) from None
+    missing = [column for column in request.columns if column not in found.value.columns]
+    if missing:
+        text = f"says nothing of {', '.join(missing)}; give every column of the request its tags, [] for none"
+        raise ConfigError([found.problem("columns", text)])
+    return found.value
+
+
+def with_risk(request: str, risk: Risk | None) -> str:
+    """The digest of a request together with its risk statement; without one it is the request's own."""
+    return request if risk is None else digest({"request": request, "risk": risk})
 
 
 def misfits(document: Document[Request], request: Request, domain: Domain) -> list[Problem]:

@@ -45,6 +45,19 @@ class SiteDocument:
     ledger: str = key(doc="Zone of the privacy ledger: a folder, a URI or catalog.schema.")
     protected: str = key(doc="Zone of seals, approvals, restricted records and staging: a folder, URI or schema.")
     releases: str = key(doc="Zone of published releases: a folder, a URI or catalog.schema.")
+    roster: str | None = key(
+        None,
+        doc="The roster of people and their keys, relative to this file; its signature lies beside it.",
+        example="roster.yaml",
+        later=True,
+    )
+    roster_key: str | None = key(
+        None,
+        pattern=r"[0-9a-f]{64}",
+        doc="The site's public key, which must have signed the roster; as `synthward keygen` prints it.",
+        example="3d40...17aa",
+        later=True,
+    )
     tracking: Tracking = key(
         Tracking(), doc="MLflow; without it a database beside this file. {enabled: false} logs nothing."
     )
@@ -63,6 +76,11 @@ class SiteDocument:
         """Cross-field checks for the loader."""
         if has_scheme(self.policy):
             yield "policy", f"found {self.policy!r}, expected a file that the driver can open, not a URI"
+        if self.roster is not None and has_scheme(self.roster):
+            yield "roster", f"found {self.roster!r}, expected a file that the driver can open, not a URI"
+        if (self.roster is None) != (self.roster_key is None):
+            missing = "roster" if self.roster is None else "roster_key"
+            yield missing, "a roster counts by the signature of the site's key: give `roster` and `roster_key`, or none"
         zones = {name: getattr(self, name) for name in ZONES}
         faults = {name: fault for name in ZONES if (fault := zone_fault(zones[name])) is not None}
         yield from faults.items()
@@ -94,5 +112,6 @@ def load_site(path: Path) -> Site:
         raise ConfigError(conflicts)
     tracking = dataclasses.replace(written.tracking, uri=resolve_tracking(base, written.tracking.uri))
     values = {item.name: getattr(written, item.name) for item in dataclasses.fields(SiteDocument)}
+    values["roster"] = None if written.roster is None else resolve(base, written.roster)
     values |= {**zones, "policy": resolve(base, written.policy), "tracking": tracking}
     return Site(**values, digest=digest(written))

@@ -1,0 +1,122 @@
+"""Small inputs that once went wrong, each run as a user would: it ends well, or is refused before the charge.
+
+The inputs are not part of the project: SYNTHWARD_CASES names their folder (default: `shared/cases` beside the project).
+What is wrong in each of them has tests of its own kind as well; these runs are the last look at the whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+from synthward.api import Ward, open_ward
+from synthward.errors import GateFailed, SynthwardError
+from trial import population
+
+ROOT = Path(__file__).resolve().parents[2]
+SCOPE = "lab"
+
+Seen = Callable[[pd.DataFrame], bool]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    path = Path(os.environ.get("SYNTHWARD_CASES", ROOT.parent / "shared" / "cases"))
+    if not path.is_dir():
+        pytest.skip(f"no cases at {path}; set SYNTHWARD_CASES to their directory")
+    return path
+
+
+def share(column: str, *values: object) -> Callable[[pd.DataFrame], float]:
+    return lambda rows: float(rows[column].isin(values).mean())
+
+
+def within(column: str, low: float, high: float) -> Seen:
+    return lambda rows: bool(rows[column].dropna().between(low, high).all())
+
+
+PUBLISHED: dict[str, Seen] = {
+    # The bounds as FLOAT holds them.
+    "01-float-bounds": within("crp", float(np.float32(0.7)), float(np.float32(30.1))),
+    "03-categories-as-double": lambda rows: share("race", 1.0, 2.0, 3.0)(rows) > 0.9,
+    "04-nanos-unrequested": lambda rows: len(rows) > 0,
+    "05-millis-infinity": lambda rows: len(rows) > 0,
+    "06-foreign-key-double": lambda rows: share("sex", "F", "M")(rows) > 0.9,
+    "07-csv-column-order": lambda rows: bool((rows["systolic"].median() > 120) and (rows["diastolic"].median() < 110)),
+    "12-utf16": lambda rows: share("x", "F", "M")(rows) > 0.9,
+    "13-path-0": lambda rows: len(rows) > 0,
+    "14-int-then-double": lambda rows: share("x", "F", "M")(rows) > 0.9,
+    "14d-int-width": within("n", 0, 9),
+    "15-char": lambda rows: share(str(rows.columns[0]), "F", "M")(rows) > 0.9,
+}
+"""What a published release must look like."""
+
+REFUSED = {
+    "02-tinyint-wide-bounds": "age",
+    "03d-yes-no-on-boolean": "flag",
+    "03f-leading-zeros-on-int": "INT",
+    "13h-file-starts-with-underscore": "begin with",
+    "16z-0": "America/Coyhaique",
+    "17-release-types": "resolution",
+    "18-column-named-_row": "_row",
+}
+"""What the refusal names; nothing is charged."""
+
+OUT_OF_DOMAIN = ("08-excel-serial-date", "09-number-suffix")
+"""What is no value of its column is counted as out of the domain, and the gate says so."""
+
+
+def opened(spark: SparkSession, case: Path, folder: Path) -> tuple[Ward, Path]:
+    """A copy of the case as a site: its budget opened for the people of its request, and the request approved."""
+    shutil.copytree(case, folder, copy_function=shutil.copyfile)
+    ward = open_ward(spark, folder / "site.yaml")
+    request = ward.request(folder / "request.yaml")
+    people = ward.population(population(request, epsilon="100000"))
+    ward.open_population(people, by="op")
+    return ward, folder / "request.yaml"
+
+
+def charges(ward: Ward) -> int:
+    return len(ward.ledger.state(SCOPE).charges)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_case_is_published(spark: SparkSession, cases: Path, tmp_path: Path, name: str) -> None:
+    ward, path = opened(spark, cases / name, tmp_path / "site")
+    request = ward.request(path)
+    ward.approve(request, by="kim", role="data_steward")
+    release = ward.run(request)
+    rows = spark.sql(f"SELECT * FROM delta.`{release.table}`").toPandas()
+    assert PUBLISHED[name](rows)
+    assert charges(ward) == 1
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_case_is_refused_before_the_charge(spark: SparkSession, cases: Path, tmp_path: Path, name: str) -> None:
+    ward = None
+    with pytest.raises(SynthwardError) as refused:
+        ward, path = opened(spark, cases / name, tmp_path / "site")
+        request = ward.request(path)
+        ward.approve(request, by="kim", role="data_steward")
+        ward.run(request)
+    assert REFUSED[name] in str(refused.value)
+    assert not isinstance(refused.value, GateFailed)
+    assert ward is None or charges(ward) == 0
+
+
+@pytest.mark.parametrize("name", OUT_OF_DOMAIN)
+def test_what_is_no_value_is_out_of_the_domain(spark: SparkSession, cases: Path, tmp_path: Path, name: str) -> None:
+    ward, path = opened(spark, cases / name, tmp_path / "site")
+    request = ward.request(path)
+    ward.approve(request, by="kim", role="data_steward")
+    with pytest.raises(GateFailed, match="out of domain"):
+        ward.run(request)
