@@ -668,6 +668,7 @@ def test_every_key_of_the_manifest_is_documented(body: dict[str, Any]) -> None:
     page = (Path(__file__).parents[2] / "docs" / "manifest.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `([^`]+)` \|", page, flags=re.MULTILINE))
     body["forecast"] = {"*": 0.1}
+    body["domain"]["attributes"][0]["after"] = "*"
     body["approvals"][0]["key_id"] = "00112233aabbccdd"
     body["sampling"]["where"] = {"*": {"*": "1"}}
     assert keys_of(body) == documented

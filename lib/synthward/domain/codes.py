@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from synthward.domain import matching
 from synthward.domain.matching import MISSING
-from synthward.domain.spec import EPOCH, Attribute, Boolean, Categorical, Date, Domain, Numeric
+from synthward.domain.spec import EPOCH, Attribute, Boolean, Categorical, Date, Difference, Domain, Numeric
 from synthward.domain.texts import (
     EXCEL_EPOCH,
     EXCEL_FALSE_DAY,
@@ -48,11 +48,17 @@ class CodeBook:
 
     Attributes:
         name: Column name.
-        attribute: Its declaration.
+        attribute: What is counted of it: its declaration, or the `Difference` of a date that is declared to be after
+            another one. The value of a difference is the pair of the cells (its own, that of the other date).
     """
 
     name: str
     attribute: Attribute
+
+    @property
+    def declared(self) -> Attribute:
+        """The declaration of the column's own cells, which is the date of a difference."""
+        return self.attribute.own if isinstance(self.attribute, Difference) else self.attribute
 
     @property
     def clips(self) -> bool:
@@ -137,6 +143,8 @@ class CodeBook:
             return date_at(attribute, index).isoformat()
         if isinstance(attribute, Numeric):
             value = attribute.grid.value(index)
+            if isinstance(attribute, Difference):
+                return f"{value.numerator} days"
             return str(value.numerator) if value.denominator == 1 else f"{float(value):g}"
         raise TypeError(f"'{self.name}' is {attribute.TAG} and has no grid")
 
@@ -145,6 +153,8 @@ class CodeBook:
         attribute = self.attribute
         if value is None:
             return MISSING
+        if isinstance(attribute, Difference):
+            return _numeric_place(attribute, days_between(attribute, value))
         if isinstance(attribute, Numeric):
             return _numeric_place(attribute, value)
         if isinstance(attribute, Date):
@@ -192,7 +202,9 @@ class CodeBook:
             TypeError: The attribute is not graded.
         """
         attribute = self.attribute
-        if isinstance(attribute, Numeric):
+        if isinstance(attribute, Difference):
+            number = days_between(attribute, value) if self.is_present(value) else None
+        elif isinstance(attribute, Numeric):
             number = _finite(attribute, value) if self.is_present(value) else None
         elif isinstance(attribute, Date):
             place = self.place_of(value)
@@ -228,12 +240,37 @@ def codebooks(domain: Domain) -> dict[str, CodeBook]:
     >>> books["sex"].encode(["F", "M", "X", None]).tolist()  # declared values, other, missing
     [0, 1, 2, 3]
     """
-    return {name: CodeBook(name, attribute) for name, attribute in domain.attributes.items()}
+    return {name: CodeBook(name, attribute) for name, attribute in domain.counted.items()}
 
 
 def square_of(q: int, shift: int) -> int:
     """The integer square of a fixed-point value, on its own grid (see `FixedPoint`)."""
     return (q * q + (1 << (shift - 1))) >> shift
+
+
+def days_between(attribute: Difference, value: object) -> float:
+    """Days from the base's cell to the column's own: NaN if either is missing, else infinity if either is undeclared.
+
+    Both dates count as they stand in the source, whatever their bounds.
+
+    Args:
+        attribute: The difference.
+        value: The pair of the cells: the column's own, that of its base.
+    """
+    own, base = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
+    ends = [_end_of(attribute.own, own), _end_of(attribute.start, base)]
+    if None in ends:
+        return math.nan
+    days = [end.toordinal() for end in ends if isinstance(end, date)]
+    return float(days[0] - days[1]) if len(days) == 2 else math.inf
+
+
+def _end_of(attribute: Date, value: object) -> date | float | None:
+    """One end of a difference: its date, infinity where it is none, None where it is missing."""
+    if value is None or _date_place(attribute, value) == MISSING:
+        return None
+    day = _day(attribute, value)
+    return day if isinstance(day, date) else math.inf
 
 
 def date_at(attribute: Date, index: int) -> date:

@@ -14,7 +14,7 @@ import zoneinfo
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,8 @@ from synthward.errors import ConfigError, Problem
 EPOCH = date(1970, 1, 1)
 EXCEL_FIRST = date(1900, 1, 1)
 LARGEST_FLOAT = 3.4e38
+MOST_DAYS = 3_652_058
+"""Days between the first and the last date of the calendar."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,17 @@ class Date(_Common):
     bins: int | None = key(None, minimum=1, maximum=100_000, doc="Number of equal bins for marginals (default 32).")
     sentinels: tuple[date, ...] = key((), doc="Dates that mean 'missing', such as 1900-01-01.")
     outside: Literal["clip", "missing"] = key("clip", doc="What a date beyond the bounds becomes.")
+    after: str | None = key(
+        None,
+        later=True,
+        doc="Column of the date that this date is never before. Counted and modelled are the days between the two; the "
+        "release holds the other date plus these days.",
+        example="admitted",
+    )
+    within: tuple[int, int] | None = key(
+        None, later=True, doc="Fewest and most units after the other date; public.", example="[0, 365]"
+    )
+    unit: Literal["day"] = key("day", later=True, doc="Unit of `within`.", example="day")
 
     def ordinal(self, day: date) -> int:
         """Days, months or years since 1970-01-01."""
@@ -333,6 +346,59 @@ class Date(_Common):
             yield "format", f"'{self.format}': {error}"
         if self.serial and first < EXCEL_FIRST:
             yield "bounds", f"Excel's serial numbers begin with {EXCEL_FIRST}, found {first}"
+        yield from self._order_problems()
+
+    def _order_problems(self) -> Findings:
+        if self.after is None:
+            if self.within is not None:
+                yield "within", "says how far this date lies after another one; name that one with `after`"
+            return
+        if self.granularity != "day":
+            yield "granularity", f"a date after another one is counted in days, found {self.granularity}; leave it out"
+        if self.within is None:
+            yield "after", "needs the fewest and the most days after that date, for instance `within: [0, 365]`"
+        elif not 0 <= self.within[0] < self.within[1] <= MOST_DAYS:
+            fewest, most = self.within
+            yield "within", f"two whole numbers in ascending order, from 0 to {MOST_DAYS}; found [{fewest}, {most}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(Numeric):
+    """Whole days from one date of a row to another: what is counted and modelled of a date with `after`.
+
+    No file declares it. It is made from two declared dates, and is a number to everything that counts, fits or draws.
+
+    Attributes:
+        own: The declared date of the column itself.
+        base: Column of the date before it.
+        start: The declared date of that column.
+    """
+
+    TAG: ClassVar[str] = "difference"
+    own: Date
+    base: str
+    start: Date
+
+    @classmethod
+    def of(cls, own: Date, base: str, start: Date) -> Difference:
+        """The difference of two dates; `own.within` is declared."""
+        assert own.within is not None
+        return cls(
+            missing=own.missing,
+            required=own.required,
+            bounds=(Decimal(own.within[0]), Decimal(own.within[1])),
+            integer=True,
+            bins=own.bins,
+            outside=own.outside,
+            own=own,
+            base=base,
+            start=start,
+        )
+
+    @property
+    def last_day(self) -> int:
+        """The last date that a release holds in the column, in days since 1970-01-01."""
+        return self.own.ordinal(self.own.bounds[1])
 
 
 Attribute = Numeric | Categorical | Boolean | Date
@@ -356,6 +422,40 @@ class Domain:
             fault = "is empty; name a column" if not name else text_fault(name, LINE, lines=False)
             if fault is not None:
                 yield f"attributes.{name}", f"the column's name {fault}"
+        for name, attribute in self.attributes.items():
+            if isinstance(attribute, Date) and attribute.after is not None and attribute.within is not None:
+                yield from self._order_problems(f"attributes.{name}", attribute, attribute.after, attribute.within)
+
+    def _order_problems(self, path: str, own: Date, after: str, within: tuple[int, int]) -> Findings:
+        """What is wrong with a declared order of two dates."""
+        base = self.attributes.get(after)
+        if not isinstance(base, Date):
+            found = "is not declared" if base is None else f"is {base.TAG}"
+            yield f"{path}.after", f"{quoted(after)} {found}; name a column whose attribute is a date"
+            return
+        if base.granularity != "day":
+            yield f"{path}.after", f"{quoted(after)} has granularity {base.granularity}; only days can be ordered"
+            return
+        if self._is_circular(after):
+            yield f"{path}.after", f"{quoted(after)} lies itself after this date, by `after`; remove one of the two"
+            return
+        if own.required and not base.required:
+            yield f"{path}.required", f"{quoted(after)} may be missing, and this date with it; set `required` there too"
+        first, last = ((bound - date.min).days + within[0] for bound in base.bounds)
+        if first < (own.bounds[0] - date.min).days or last > (own.bounds[1] - date.min).days:
+            shown = [date.min + timedelta(min(days, MOST_DAYS)) for days in (first, last)]
+            text = f"dates {within[0]} days after {quoted(after)} lie within [{shown[0]}, {shown[1]}]"
+            yield f"{path}.bounds", f"{text}, which the bounds must include; found [{own.bounds[0]}, {own.bounds[1]}]"
+
+    def _is_circular(self, name: str) -> bool:
+        """Whether the dates that a column lies after come back to one of them."""
+        seen = set()
+        found: str | None = name
+        while found is not None and found not in seen:
+            seen.add(found)
+            attribute = self.attributes.get(found)
+            found = attribute.after if isinstance(attribute, Date) else None
+        return found is not None
 
     @cached_property
     def digest(self) -> str:
@@ -377,12 +477,41 @@ class Domain:
                     for column in unknown
                 ]
             )
+        bases = {column: self.after(column) for column in columns}
+        lacking = {column: base for column, base in bases.items() if base is not None and base not in columns}
+        if lacking:
+            raise ConfigError([Problem("columns", needs_base(column, base)) for column, base in lacking.items()])
         return replace(self, attributes={column: self.attributes[column] for column in columns})
+
+    def after(self, column: str) -> str | None:
+        """The column of the date that a column's date is declared to be after, None without such an order."""
+        attribute = self.attributes.get(column)
+        return attribute.after if isinstance(attribute, Date) else None
+
+    @cached_property
+    def counted(self) -> Mapping[str, Attribute]:
+        """What is encoded, counted and modelled of each column: of a date with `after`, the days between the two."""
+        return {name: self._counted(attribute) for name, attribute in self.attributes.items()}
+
+    def _counted(self, attribute: Attribute) -> Attribute:
+        if not isinstance(attribute, Date) or attribute.after is None:
+            return attribute
+        start = self.attributes[attribute.after]
+        assert isinstance(start, Date)
+        return Difference.of(attribute, attribute.after, start)
 
     @property
     def graded(self) -> Mapping[str, Graded]:
-        """The attributes that can be summed."""
-        return {name: a for name, a in self.attributes.items() if isinstance(a, Numeric | Date)}
+        """The attributes that can be summed, as they are counted."""
+        return {name: a for name, a in self.counted.items() if isinstance(a, Numeric | Date)}
+
+
+def needs_base(column: str, base: str) -> str:
+    """What is wrong where a date is requested without the one that it is declared to be after."""
+    return (
+        f"'{column}' is declared as a date after '{base}', which is not requested; request both, or remove `after` in "
+        "the domain"
+    )
 
 
 def load_domain(path: Path) -> Domain:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from synthward.domain.codes import MISSING, OTHER, CodeBook
-from synthward.domain.spec import Categorical, Date, Numeric
+from synthward.domain.spec import Categorical, Date, Difference, Numeric
 
 MAX_SWEEPS = 500
 """Rounds of fitting after which wanted shares of several columns count as impossible together."""
@@ -28,13 +28,19 @@ def wanted_shares(book: CodeBook, value: object) -> dict[int, float]:
         Shares that sum to 1, by grid index or code, `OTHER` or `MISSING`.
 
     Raises:
-        ValueError: A value is not declared, a share is no number of at least 0, or they do not sum to 1.
+        ValueError: A value is not declared, a share is no number of at least 0, or they do not sum to 1; or the column
+            is a date that is derived from another one.
 
     >>> from decimal import Decimal
     >>> from synthward.domain.spec import Categorical
     >>> wanted_shares(CodeBook("sex", Categorical(values=("F", "M"))), {"F": Decimal("0.25"), "M": Decimal("0.75")})
     {0: 0.25, 1: 0.75}
     """
+    if isinstance(book.attribute, Difference):
+        raise ValueError(
+            f"column '{book.name}' is a date derived from '{book.attribute.base}', and only the days between them are "
+            f"known; ask for values of '{book.attribute.base}', or choose among the rows afterwards"
+        )
     listed = dict(value) if isinstance(value, Mapping) else {value: 1}
     shares: dict[int, float] = {}
     for one, share in listed.items():

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from synthward.domain.cells import Packing, tables
 from synthward.domain.codes import CodeBook
-from synthward.domain.spec import Boolean, Date, Numeric
+from synthward.domain.spec import Boolean, Date, Difference, Numeric
 from synthward.evaluate.tables import has_label
 from synthward.kernels.encode import encode
 from synthward.kernels.marginals import weighted_marginals
 from synthward.privacy.queries import Clique
 from synthward.release.names import ROW
 from synthward.release.table import Fingerprint, Lineage, content_columns
+from synthward.store.places import quoted
 
 Integers = npt.NDArray[np.int64]
 
@@ -63,12 +64,14 @@ class Inspection(Cells):
         types: Spark type by column.
         lineage_ok: Every row is labelled and row numbers are 0 .. rows - 1.
         fingerprint: Content.
+        disordered: Rows that break a declared order of two dates, by column of the later one.
     """
 
     rows: int
     types: Mapping[str, str]
     lineage_ok: bool
     fingerprint: Fingerprint
+    disordered: Mapping[str, int] = field(default_factory=dict)
 
 
 def inspect(
@@ -83,6 +86,7 @@ def inspect(
         cliques: Clique to be counted together; those inside others are not counted twice.
     """
     cells = count_cells(staged, books, cliques)
+    derived = {name: book.attribute.base for name, book in books.items() if isinstance(book.attribute, Difference)}
     labelled = F.col("_synthetic") & (F.col("_release_id") == lineage.release_id)
     labelled = labelled & (F.col("_model_digest") == lineage.model_digest)
     labelled = labelled & (F.col("_generated_at") == lineage.generated_at)
@@ -92,6 +96,7 @@ def inspect(
         F.min(ROW).alias("first"),
         F.max(ROW).alias("last"),
         F.sum(F.col(ROW).cast("decimal(38,0)")).alias("sum"),
+        *(_without_base(name, base).alias(f"alone{place}") for place, (name, base) in enumerate(derived.items())),
     ).collect()[0]
     rows = int(row["rows"])
     numbered = rows > 0 and row["first"] == 0 and row["last"] == rows - 1 and int(row["sum"]) == rows * (rows - 1) // 2
@@ -103,7 +108,17 @@ def inspect(
         types={field.name: field.dataType.simpleString() for field in staged.schema.fields},
         lineage_ok=bool(row["labelled"]) and numbered,
         fingerprint=Fingerprint(rows, str(row["content"])),
+        disordered={
+            name: int(cells.counts[name][books[name].other]) + int(row[f"alone{place}"])
+            for place, name in enumerate(derived)
+        },
     )
+
+
+def _without_base(name: str, base: str) -> Column:
+    """Number of rows that have a date and lack the date before it."""
+    own, other = (F.col(quoted(column)) for column in (name, base))
+    return F.coalesce(F.sum((own.isNotNull() & other.isNull()).cast("long")), F.lit(0))
 
 
 def count_cells(rows: DataFrame, books: Mapping[str, CodeBook], cliques: Iterable[Clique] = ()) -> Cells:
@@ -133,8 +148,7 @@ def _cell_counts(staged: DataFrame, books: Mapping[str, CodeBook], cliques: Iter
     released = {name: released_book(book) for name, book in books.items()}
     packing = Packing.of(released)
     laid = tables(released, list(cliques))
-    quoted = ["`" + name.replace("`", "``") + "`" for name in released]
-    rows = staged.select(*(F.col(name).alias(f"c{place}") for place, name in enumerate(quoted)))
+    rows = staged.select(*(F.col(quoted(name)).alias(f"c{place}") for place, name in enumerate(released)))
     counted = weighted_marginals(encode(rows, released, packing), packing, laid, 1, 1, tasks=1)
     table = counted.groupBy("cell").agg(F.sum("value").alias("value")).toArrow()
     vector = np.zeros(sum(part.cells for part in laid), dtype=np.int64)
@@ -145,6 +159,9 @@ def _cell_counts(staged: DataFrame, books: Mapping[str, CodeBook], cliques: Iter
 def released_book(book: CodeBook) -> CodeBook:
     """The code book of the release: a label for undeclared values is a value of its own there, other texts are not."""
     attribute = book.attribute
+    if isinstance(attribute, Difference):
+        own, start = (replace(date, missing=(), sentinels=()) for date in (attribute.own, attribute.start))
+        attribute = replace(attribute, own=own, start=start)
     # A sentinel inside the bounds is an ordinary value of the release; a value beyond them is a fault.
     if isinstance(attribute, Numeric):
         return CodeBook(book.name, replace(attribute, missing=(), sentinels=(), outside="missing"))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthward.domain.codes import CodeBook
+from synthward.domain.spec import Difference
 from synthward.domain.wanted import MAX_SWEEPS, TOLERANCE
 from synthward.fit.groups import Grouping, excluded_cells
 from synthward.fit.inference import Inference
@@ -52,15 +53,25 @@ def read_zeros(
     for number, entry in enumerate(declared):
         unknown = [name for name in entry if name not in books]
         problems += [f"zeros[{number}] names column '{name}', which is not requested" for name in unknown]
+        derived = {
+            name: attribute.base
+            for name in entry
+            if name in books and isinstance(attribute := books[name].attribute, Difference)
+        }
+        problems += [
+            f"zeros[{number}] names column '{name}', a date derived from '{base}', of which only the days between them "
+            "are known; leave it out"
+            for name, base in derived.items()
+        ]
         wrong = [
             f"zeros[{number}] names '{value}', which is not a declared value of '{name}'"
             for name, values in entry.items()
-            if name in books
+            if name in books and name not in derived
             for value in values
             if books[name].code_of(value) >= books[name].attribute.size
         ]
         problems += wrong
-        if not unknown and not wrong:
+        if not unknown and not wrong and not derived:
             codes = tuple(_codes(books[name], entry[name]) for name in entry)
             zeros.append(Zero(tuple(entry), codes))
     return zeros, problems

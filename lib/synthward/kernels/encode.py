@@ -11,6 +11,8 @@ number is parsed once a row.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
 from typing import Literal
 
 from pyspark.sql import Column, DataFrame
@@ -20,7 +22,7 @@ from pyspark.sql import types as T
 from synthward.domain.cells import Packing
 from synthward.domain.codes import ABOVE, BELOW, MISSING, OTHER, CodeBook
 from synthward.domain.matching import Coded, by_double, by_number, by_text, by_truth, compared_texts
-from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, DatePattern, Graded, Numeric
+from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, DatePattern, Difference, Graded, Numeric
 from synthward.domain.texts import (
     EXCEL_EPOCH,
     EXCEL_FALSE_DAY,
@@ -79,6 +81,10 @@ def encode(rows: DataFrame, books: Mapping[str, CodeBook], packing: Packing) -> 
         *keep,
         *(column for place, book in numbered for column in _parse(place, book, schema[f"c{place}"])),
     )
+    places = {name: place for place, name in enumerate(books)}
+    if any(isinstance(book.attribute, Difference) for book in books.values()):
+        parsed = parsed.select(*keep, *(column for place, book in numbered for column in _differ(place, book, places)))
+        schema |= {f"c{place}": T.LongType() for place, book in numbered if isinstance(book.attribute, Difference)}
     placed = parsed.select(
         *keep, *(column for place, book in numbered for column in _place(place, book, schema[f"c{place}"]))
     )
@@ -87,7 +93,6 @@ def encode(rows: DataFrame, books: Mapping[str, CodeBook], packing: Packing) -> 
         if isinstance(attribute, Categorical) and _is_joined(attribute, schema[f"c{place}"]):
             placed = _join_codebook(placed, place, attribute, schema[f"c{place}"])
     coded = placed.select(*keep, *(column for place, book in numbered for column in _code(place, book)))
-    places = {name: place for place, name in enumerate(books)}
     words = [
         _sum([F.shiftleft(F.col(f"k{places[slot.name]}"), slot.shift) for slot in packing.of_word(word)]).alias(
             word_column(word)
@@ -135,7 +140,7 @@ def _trimmed(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
 
 
 def _parse(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
-    raw, attribute = F.col(f"c{place}"), book.attribute
+    raw, attribute = F.col(f"c{place}"), book.declared
     if isinstance(attribute, Numeric):
         value, missing = _parse_number(place, attribute, data_type)
     elif isinstance(attribute, Date):
@@ -271,6 +276,26 @@ def _day_of_digits(number: Column, attribute: Date) -> Column:
     whole = (near == number) & (F.rint(near) == near)
     text = F.lpad(near.cast("long").cast("string"), pattern.width, "0")
     return F.when(whole, _day_by_pattern(text, pattern))
+
+
+# Stage 1b, only where a date is declared to be after another one: `v<place>` becomes the days between the two dates of
+# the row, and `m<place>` whether either of them is missing. Both are functions of that row.
+
+
+def _differ(place: int, book: CodeBook, places: Mapping[str, int]) -> list[Column]:
+    value, missing, attribute = F.col(f"v{place}"), F.col(f"m{place}"), book.attribute
+    if isinstance(attribute, Difference):
+        (end, gone), (start, base_gone) = _end(place, attribute.own), _end(places[attribute.base], attribute.start)
+        value, missing = end - start, gone | base_gone
+    return [value.alias(f"v{place}"), missing.alias(f"m{place}")]
+
+
+def _end(place: int, attribute: Date) -> tuple[Column, Column]:
+    """(day number as a double, NULL beyond the years 1 to 9999 and where there is no date; whether it is missing)."""
+    day = F.unix_date(F.col(f"v{place}"))
+    gone, _ = _date_faults(F.col(f"v{place}"), F.col(f"m{place}"), replace(attribute, outside="clip"))
+    first, last = ((end - EPOCH).days for end in (date.min, date.max))
+    return F.when(day.between(first, last), day.cast("double")), gone
 
 
 # Stage 2: `s<place>`, the grid index, declared code or text's position; where there is none, one of the negative

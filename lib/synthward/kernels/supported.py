@@ -36,7 +36,7 @@ def fits_decimal(number: Decimal, data_type: T.DecimalType) -> bool:
 
 def unsupported(book: CodeBook, data_type: T.DataType) -> str | None:
     """Why an attribute cannot be read from a column of this type, or None. Types are metadata, not data."""
-    attribute = book.attribute
+    attribute = book.declared
     if isinstance(attribute, Date):
         return _date_fault(attribute, data_type)
     name = data_type.simpleString()

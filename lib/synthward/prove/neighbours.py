@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synthward.domain.codes import CodeBook, codebooks
+from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Date, Numeric
 from synthward.prove.cells import as_text, every_code, extremes, hostile
 from synthward.prove.texts import matching
@@ -226,7 +226,9 @@ class Neighbours:
 
 
 def _books(file: RequestFile) -> Mapping[str, CodeBook]:
-    return codebooks(file.domain.restricted_to(file.request.columns))
+    """Code books of the columns' own cells: what is written is a date, also where days between two are counted."""
+    columns = file.domain.restricted_to(file.request.columns).attributes
+    return {name: CodeBook(name, attribute) for name, attribute in columns.items()}
 
 
 def _rows_of(pools: Sequence[Sequence[object]]) -> list[Cells]:

@@ -137,7 +137,10 @@ class MeasurementEntry:
 
 @dataclass(frozen=True)
 class AttributeEntry:
-    """A column of the domain: `bounds` and `outside` of numbers and dates, `values` and `other` of categories."""
+    """A column of the domain: `bounds` and `outside` of numbers and dates, `values` and `other` of categories.
+
+    Of a date that is derived from another one, `bounds` are those of the days between the two.
+    """
 
     column: str
     type: str
@@ -147,6 +150,7 @@ class AttributeEntry:
     outside: str | None = key(None, later=True, doc="What became of values beyond the bounds.")
     values: int | None = key(None, later=True, doc="Number of declared values.")
     other: str | None = key(None, later=True, doc="Label of undeclared values.")
+    after: str | None = key(None, later=True, doc="Column of the date from which this one is derived.")
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def _name(data_type: T.DataType) -> str:
 
 
 def _faults(book: CodeBook, data_type: T.DataType) -> Iterator[str]:
-    attribute = book.attribute
+    attribute = book.declared
     if isinstance(attribute, Numeric):
         yield from _number_faults(attribute, data_type)
     elif isinstance(attribute, Date):

@@ -116,7 +116,7 @@ def constraints_by_column(books: Mapping[str, CodeBook], types: Mapping[str, T.D
     for name, book in books.items():
         column = quoted(name)
         found = [f"{column} IS NOT NULL"] if book.attribute.required else []
-        in_range = _range(column, book.attribute, types[name])
+        in_range = _range(column, book.declared, types[name])
         if in_range is not None:
             found.append(f"({column} IS NULL OR {in_range})")
         if found:

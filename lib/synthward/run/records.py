@@ -10,7 +10,7 @@ from typing import Any
 
 import synthward
 from synthward.config.canonical import canonical_json
-from synthward.domain.spec import Categorical, Date, Numeric
+from synthward.domain.spec import Categorical, Date, Difference, Numeric
 from synthward.evaluate.gates.gate import GateResult
 from synthward.evaluate.metrics import ColumnQuality, summary
 from synthward.evaluate.quality.assessed import Assessed
@@ -375,11 +375,14 @@ def _discovery(found: Found) -> MeasurementEntry:
 
 def _attributes(plan: Plan) -> Iterator[AttributeEntry]:
     learned = {} if plan.learning is None else plan.learning.columns
-    for name, attribute in plan.domain.attributes.items():
+    for name, attribute in plan.domain.counted.items():
         entry = AttributeEntry(name, attribute.TAG, attribute.required, learned.get(name))
         if isinstance(attribute, Numeric | Date):
             low, high = attribute.bounds
             entry = dataclasses.replace(entry, bounds=(str(low), str(high)), outside=attribute.outside)
+            if isinstance(attribute, Difference):
+                days = (f"{low} days", f"{high} days")
+                entry = dataclasses.replace(entry, bounds=days, after=attribute.base)
         if isinstance(attribute, Categorical):
             entry = dataclasses.replace(entry, values=attribute.size, other=attribute.other)
         yield entry

@@ -31,7 +31,8 @@ from pyspark.sql import types as T
 from synthward.conditions import Outlook, kind_of, outlook_of
 from synthward.domain.cells import Packing
 from synthward.domain.codes import MISSING, OTHER, CodeBook, codebooks
-from synthward.domain.spec import Categorical, Date, Domain, Numeric
+from synthward.domain.differences import days_of, with_bases
+from synthward.domain.spec import Categorical, Date, Difference, Domain, Numeric
 from synthward.errors import EnvironmentProblem, SourceError
 from synthward.evaluate.inspect import released_book
 from synthward.kernels.encode import UNIT, encode, word_column
@@ -177,8 +178,8 @@ def zone_faults(spark: SparkSession, script: Script) -> list[str]:
     """Time zones that this engine does not know, asked with one literal row each: Java has data of its own."""
     zones: dict[str, list[str]] = {}
     for name, book in script.books.items():
-        if isinstance(book.attribute, Date) and isinstance(script.types[name], T.TimestampType):
-            zones.setdefault(book.attribute.time_zone, []).append(name)
+        if isinstance(book.declared, Date) and isinstance(script.types[name], T.TimestampType):
+            zones.setdefault(book.declared.time_zone, []).append(name)
     unknown = [zone for zone in zones if not _knows(spark, F.from_utc_timestamp(F.timestamp_micros(F.lit(0)), zone))]
     return [
         f"column '{name}': this Java does not know the time zone {zone}; declare one that it knows, for instance the "
@@ -258,7 +259,7 @@ def _places(spark: SparkSession, script: Script) -> DataFrame:
 
 def _unlike(written: DataFrame, script: Script) -> list[str]:
     """Columns whose values are not found again as they were written; all values are public and may be named."""
-    books = {name: _fine(released_book(book), script.places[name]) for name, book in script.books.items()}
+    books = {name: _fine(released_book(book), _released_places(script, name)) for name, book in script.books.items()}
     packing = Packing.of(books)
     chosen = [F.col(quoted(name)).alias(f"c{place}") for place, name in enumerate(books)]
     words = [word_column(word) for word in range(packing.words)]
@@ -268,7 +269,7 @@ def _unlike(written: DataFrame, script: Script) -> list[str]:
     for name, book in books.items():
         slot = packing.slot(name)
         codes = (encoded.column(word_column(slot.word)).to_numpy() >> slot.shift) & ((1 << slot.bits) - 1)
-        expected = [_released_code(book, script.books[name], int(place)) for place in script.places[name]]
+        expected = [_released_code(book, script.books[name], int(place)) for place in _released_places(script, name)]
         lost = Counter(zip(script.row_numbers.tolist(), expected, strict=True))
         lost -= Counter(zip(numbers.tolist(), codes.tolist(), strict=True))
         places = [
@@ -279,6 +280,16 @@ def _unlike(written: DataFrame, script: Script) -> list[str]:
         if places:
             wrong.append(_changed(written, script, name, list(dict.fromkeys(places))))
     return wrong
+
+
+def _released_places(script: Script, name: str) -> npt.NDArray[np.int32]:
+    """Places that rows have once they are released: a derived date is missing with its base, and ends at its bounds."""
+    attribute = script.books[name].attribute
+    if not isinstance(attribute, Difference):
+        return script.places[name]
+    days, absent = days_of(script.books, script.places, name)
+    start, _ = days_of(script.books, script.places, attribute.base)
+    return np.where(absent, MISSING, days - start - attribute.grid.low).astype(np.int32)
 
 
 def _fine(book: CodeBook, places: npt.NDArray[np.int32]) -> CodeBook:
@@ -339,7 +350,7 @@ def _explained(spark: SparkSession, script: Script) -> list[str]:
     found = []
     for name in [*script.keys, *script.books]:
         kept = {name: script.keys[name]} if name in script.keys else {}
-        books = {} if kept else {name: script.books[name]}
+        books = {} if kept else with_bases(script.books, name)
         one = replace(script, books=books, keys=kept) if books else replace(script, keys=kept)
         rows = table.release_rows(_places(spark, one), books, script.types, kept, _LINEAGE)
         data_type = {**script.keys, **script.types}[name].simpleString().upper()

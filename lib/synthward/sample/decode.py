@@ -17,7 +17,7 @@ from pyspark.sql import types as T
 
 from synthward.domain.codes import OTHER, CodeBook
 from synthward.domain.grid import Grid
-from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, Numeric
+from synthward.domain.spec import EPOCH, Boolean, Categorical, Date, Difference, Numeric
 from synthward.domain.texts import EXCEL_EPOCH, EXCEL_FALSE_DAY, is_plain_number
 from synthward.kernels.supported import value_fault
 
@@ -32,7 +32,7 @@ def release_type(book: CodeBook, source_type: T.DataType | None) -> T.DataType:
         book: The column's code book.
         source_type: Type in the source's schema; None where the source has text only.
     """
-    attribute = book.attribute
+    attribute = book.declared
     if source_type is not None and not isinstance(source_type, T.StringType):
         return source_type
     if source_type is not None:
@@ -45,7 +45,10 @@ def release_type(book: CodeBook, source_type: T.DataType | None) -> T.DataType:
 
 
 def decode(book: CodeBook, place: Column, target: T.DataType) -> Column:
-    """The value at a place, NULL for what is missing and for undeclared values without a label."""
+    """The value at a place, NULL for what is missing and for undeclared values without a label.
+
+    A derived date is no function of its own place alone; see `decode_all`.
+    """
     attribute = book.attribute
     if isinstance(attribute, Categorical):
         labels = [*attribute.values, *([] if attribute.other is None else [attribute.other])]
@@ -64,9 +67,26 @@ def decode(book: CodeBook, place: Column, target: T.DataType) -> Column:
 
 def decode_all(books: Mapping[str, CodeBook], types: Mapping[str, T.DataType]) -> list[Column]:
     """All columns by name, in the order of `books`, from `c0`, `c1`, ..."""
+    places = {name: F.col(f"c{place}") for place, name in enumerate(books)}
     return [
-        decode(book, F.col(f"c{place}"), types[name]).alias(name) for place, (name, book) in enumerate(books.items())
+        (
+            _date_value(book.attribute.own, F.date_from_unix_date(_day(books, places, name)), types[name])
+            if isinstance(book.attribute, Difference)
+            else decode(book, places[name], types[name])
+        ).alias(name)
+        for name, book in books.items()
     ]
+
+
+def _day(books: Mapping[str, CodeBook], places: Mapping[str, Column], name: str) -> Column:
+    """Days since 1970-01-01 of a date, NULL where there is none; a derived date lies on or after its base."""
+    attribute, place = books[name].attribute, places[name]
+    if isinstance(attribute, Difference):
+        start = _day(books, places, attribute.base)
+        day = F.least(start + place + F.lit(attribute.grid.low), F.lit(attribute.last_day))
+        return F.when((place >= 0) & start.isNotNull(), day)  # `least` skips NULL
+    assert isinstance(attribute, Date)
+    return F.when(place >= 0, place + F.lit(attribute.grid.low))
 
 
 def cast_text(text: str, target: T.DataType) -> str:
@@ -129,6 +149,11 @@ def _date(attribute: Date, place: Column, target: T.DataType) -> Column:
     else:
         months = ordinal if attribute.granularity == "month" else ordinal * 12
         value = F.add_months(F.lit(EPOCH), months.cast("int"))
+    return _date_value(attribute, value, target)
+
+
+def _date_value(attribute: Date, value: Column, target: T.DataType) -> Column:
+    """A date as the attribute writes it in a column of the type."""
     if attribute.serial and isinstance(target, T.StringType | T.NumericType):
         serial = F.unix_date(value) - EXCEL_EPOCH
         return (serial - (serial <= EXCEL_FALSE_DAY).cast("int")).cast(target)

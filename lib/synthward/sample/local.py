@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from synthward.domain.codes import MISSING, OTHER, CodeBook
-from synthward.domain.spec import Boolean, Categorical, Date
+from synthward.domain.differences import days_of
+from synthward.domain.spec import Boolean, Categorical, Date, Difference
 from synthward.errors import UsageError
 from synthward.sample import _worker
 from synthward.sample.model_file import ModelFile
@@ -135,15 +136,30 @@ def _decoded(plan: _worker.SamplePlan, file: ModelFile, schema: pa.Schema) -> It
     sampler = _worker.Sampler(plan)
     for block in range(-(-plan.rows // plan.block_rows)):
         for places in sampler.batches(block):
-            columns = [
-                decode_places(book, part, field.type)
-                for book, part, field in zip(file.books.values(), places, schema, strict=True)
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            yield decode_batch(file.books, places, schema)
+
+
+def decode_batch(books: Mapping[str, CodeBook], places: Sequence[np.ndarray], schema: pa.Schema) -> pa.RecordBatch:
+    """Decoded rows; a date that is declared to be after another one is derived from that one.
+
+    Args:
+        books: Code books in release order.
+        places: Places of each column, equal lengths.
+        schema: Columns of the result.
+    """
+    by_name = dict(zip(books, places, strict=True))
+    columns = []
+    for (name, book), field in zip(books.items(), schema, strict=True):
+        if isinstance(book.attribute, Difference):
+            days, absent = days_of(books, by_name, name)
+            columns.append(pa.array(days.astype(np.int32), pa.int32(), mask=absent).cast(field.type))
+        else:
+            columns.append(decode_places(book, by_name[name], field.type))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _type(book: CodeBook) -> pa.DataType:
-    attribute = book.attribute
+    attribute = book.declared
     if isinstance(attribute, Categorical):
         return pa.string()
     if isinstance(attribute, Boolean):

@@ -10,7 +10,7 @@ from synthward.config.canonical import canonical_json, digest
 from synthward.config.files import Fence, FileRefused
 from synthward.config.loader import Document, load_document, load_named, restore
 from synthward.config.locations import resolve
-from synthward.domain.spec import Domain, load_domain_of
+from synthward.domain.spec import Domain, load_domain_of, needs_base
 from synthward.errors import ConfigError, Problem
 from synthward.spec import learn, where
 from synthward.spec.request import Request, Source
@@ -112,6 +112,11 @@ def misfits(document: Document[Request], request: Request, domain: Domain) -> li
         )
         for index, column in enumerate(request.columns)
         if column not in domain.attributes
+    ]
+    found += [
+        document.problem(f"columns[{index}]", needs_base(column, base))
+        for index, column in enumerate(request.columns)
+        if (base := domain.after(column)) is not None and base not in request.columns
     ]
     for section in (learn, where):
         found += [document.problem(key, text) for key, text in section.faults(request, domain)]

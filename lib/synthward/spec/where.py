@@ -28,7 +28,7 @@ def faults(request: Request, domain: Domain) -> Iterator[tuple[str, str]]:
         elif name in learned:
             yield path, f"`learn` finds out which values '{name}' has; wanted values must be known before"
         elif name in domain.attributes:
-            yield from ((path, text) for text in _column_faults(CodeBook(name, domain.attributes[name]), wanted))
+            yield from ((path, text) for text in _column_faults(CodeBook(name, domain.counted[name]), wanted))
 
 
 def _column_faults(book: CodeBook, wanted: object) -> Iterator[str]:
