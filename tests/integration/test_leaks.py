@@ -19,6 +19,7 @@ from showcase import ID_PLANT, PATIENTS, ROWS, VALUE_PLANTS, Showcase, showcase
 from synthward.api import Release, Ward
 from synthward.cli.main import main
 from synthward.privacy.measurement import unpack
+from synthward.spec.repair import Repair
 from synthward.spec.request_file import RequestFile
 from synthward.spec.site import Site
 from synthward.store.chain import Chain
@@ -185,9 +186,9 @@ def failing_ward(site: TestSite, what: str, failures: list[BaseException]) -> ty
         def __init__(self, spark: SparkSession, opened: Site) -> None:
             super().__init__(spark, opened, on_step=on_step, **seams)
 
-        def run(self, request: RequestFile, *, run_key: str = "") -> Release:
+        def run(self, request: RequestFile, *, run_key: str = "", repair: Repair | None = None) -> Release:
             try:
-                return super().run(request, run_key=run_key)
+                return super().run(request, run_key=run_key, repair=repair)
             except BaseException as error:
                 failures.append(error)
                 raise
