@@ -1,6 +1,7 @@
 """`make bench-kernels`: speed of measuring and of writing, as ratios to bare Spark in the same run.
 
-One JSON line a figure on stdout. Options: `--rows`, `--repeats`, `--only` some of sums, pairs, growth, sampling.
+One JSON line a figure on stdout. Options: `--rows`, `--repeats`, `--only` some of sums, texts, pairs, growth,
+sampling.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from synthward.spark.session import build_session, stop_session
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import marginals
 import sampling
+import texts
 from measure import compare, figure
 
-PARTS = ("sums", "pairs", "growth", "sampling")
+PARTS = ("sums", "texts", "pairs", "growth", "sampling")
 FEATURES = 8
 K = 4
 NUMERIC = "version: 1\nattributes:\n" + "".join(
@@ -49,6 +51,9 @@ def main() -> None:
                 source = _source(spark, folder, options.rows)
                 _sums(source, options.repeats)
                 _patient_sums(source, options.repeats)
+            if "texts" in options.only:
+                texts.columns(spark, folder, options.rows, options.repeats)
+                texts.passes(spark, folder, options.rows, options.repeats)
             if "pairs" in options.only:
                 marginals.pairs(spark, folder, options.rows, options.repeats)
                 marginals.diabetes(spark, folder, options.rows, options.repeats)

@@ -40,6 +40,10 @@ LOOKUP_VALUES = 128
 """Code lists up to this length are searched in an array literal, longer ones by a broadcast join."""
 
 _DAY_MICROS = 86_400_000_000
+
+_LAST_DAY = 2_932_896
+"""9999-12-31."""
+
 _FIRST_MICROS = -1_000_000 * _DAY_MICROS
 _LAST_MICROS = 4_000_000 * _DAY_MICROS
 """Roughly the years -768 and 12921: every date that can be declared lies between them."""
@@ -74,10 +78,12 @@ def encode(rows: DataFrame, books: Mapping[str, CodeBook], packing: Packing) -> 
     keep = [F.col(UNIT)] if UNIT in rows.columns else []
     schema = {field.name: field.dataType for field in rows.schema.fields}
     numbered = list(enumerate(books.values()))
-    trimmed = rows.select(
-        *keep, *(column for place, book in numbered for column in _trimmed(place, book, schema[f"c{place}"]))
-    )
-    parsed = trimmed.select(
+    read = rows
+    for stage in (_trimmed, _instants, _cast_days):
+        read = read.select(
+            *keep, *(column for place, book in numbered for column in stage(place, book, schema[f"c{place}"]))
+        )
+    parsed = read.select(
         *keep,
         *(column for place, book in numbered for column in _parse(place, book, schema[f"c{place}"])),
     )
@@ -126,14 +132,40 @@ def _listed(column: Column, texts: tuple[str, ...]) -> Column:
     return column.isin(*texts) if texts else F.lit(False)
 
 
-# Stage 0: of numbers and dates that are read from text also `t<place>`, the text without spaces around it.
+# Stage 0, in three steps, since each needs the one before more than once: of numbers and dates that are read from text
+# also `t<place>`, the text without spaces around it; of ISO dates also `i<place>` and `d<place>`, what the casts read.
 
 
 def _trimmed(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
     raw = F.col(f"c{place}")
-    if not isinstance(book.attribute, Numeric | Date) or not isinstance(data_type, T.StringType):
+    if not _is_read_from_text(book, data_type):
         return [raw]
     return [raw, F.trim(plain_text(raw, data_type)).alias(f"t{place}")]
+
+
+def _instants(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
+    raw, trimmed = F.col(f"c{place}"), F.col(f"t{place}")
+    if not _is_read_from_text(book, data_type):
+        return [raw]
+    return [raw, trimmed, *([_cast_instant(trimmed).alias(f"i{place}")] if _is_iso(book) else [])]
+
+
+def _cast_days(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
+    raw, trimmed, instant = F.col(f"c{place}"), F.col(f"t{place}"), F.col(f"i{place}")
+    if not _is_read_from_text(book, data_type):
+        return [raw]
+    if not _is_iso(book):
+        return [raw, trimmed]
+    return [raw, trimmed, instant, F.coalesce(instant.cast("date"), trimmed.try_cast("date")).alias(f"d{place}")]
+
+
+def _is_read_from_text(book: CodeBook, data_type: T.DataType) -> bool:
+    return isinstance(book.attribute, Numeric | Date) and isinstance(data_type, T.StringType)
+
+
+def _is_iso(book: CodeBook) -> bool:
+    attribute = book.attribute
+    return isinstance(attribute, Date) and not attribute.serial and attribute.pattern is None
 
 
 # Stage 1: the raw cell -> `v<place>`, a double, an ordinal or a text, and `m<place>`, whether it is missing.
@@ -188,37 +220,68 @@ def _parse_number(place: int, attribute: Numeric, data_type: T.DataType) -> tupl
     return raw.cast("double"), raw.isNull()
 
 
-# The strict grammar of texts (`domain/texts.py`). A regular expression costs as much as the cast after it, so marks of
-# the text decide wherever they can.
+# The strict grammar of texts (`domain/texts.py`). A regular expression, and any function that makes a text, costs more
+# than the cast, so the cast decides, and cheap marks of the text refuse what it takes beyond the grammar.
 
 
 def _number_of_text(trimmed: Column, point: str) -> Column:
     """The number that a text is by the grammar, else NULL.
 
-    What an engine's cast takes beyond the grammar (`12D`, `0x1p4`, NaN, tabs) begins with a control character, ends
-    with one or with a letter, or has an x. A text without these marks is cast, and the cast decides about the rest.
+    With `e0` after it, a text of digits, sign and point is the same number. What a cast takes beyond the grammar
+    (`12D`, `0x1p4`, NaN, tabs at the end) is none any more, except for control characters at the beginning, which come
+    before every sign and digit. Numbers with an exponent of their own have other marks: to try a cast in vain is dear.
     """
     pointed = F.replace(trimmed, F.lit(","), F.lit(".")) if point == "," else trimmed
-    strict = (trimmed >= "+") & F.contains(F.lit(".0123456789"), F.substring(pointed, -1, 1))
-    for mark in ("x", "X", ".") if point == "," else ("x", "X"):
-        strict = strict & ~F.contains(trimmed, F.lit(mark))
-    return F.when(strict, pointed.try_cast("double"))
+    begun = (trimmed >= "+") & (trimmed < ":")
+    if point == ",":
+        begun = begun & ~F.contains(trimmed, F.lit("."))
+    with_exponent = F.contains(trimmed, F.lit("e")) | F.contains(trimmed, F.lit("E"))
+    plain = F.when(begun & ~with_exponent, F.concat(pointed, F.lit("e0")).try_cast("double"))
+    return plain.when(begun & with_exponent & _ends_as_decimal(trimmed), pointed.try_cast("double"))
 
 
-def _day_of_text(trimmed: Column, granularity: Literal["day", "month", "year"]) -> Column:
+def _ends_as_decimal(trimmed: Column) -> Column:
+    """Whether a text has no x and a digit at its end.
+
+    What a cast takes with an e and not by the grammar (`1e2D`, `0x1ep4`, tabs at the end) is without one of these.
+    """
+    decimal = F.contains(F.lit("0123456789"), F.substring(trimmed, -1, 1))
+    for mark in ("x", "X"):
+        decimal = decimal & ~F.contains(trimmed, F.lit(mark))
+    return decimal
+
+
+def _cast_instant(trimmed: Column) -> Column:
+    """The local date and time of a text as long as `yyyy-MM-dd HH:mm:ss`, as the cast reads it."""
+    return F.when(F.octet_length(trimmed) == len("yyyy-MM-dd HH:mm:ss"), trimmed.try_cast("timestamp_ntz"))
+
+
+def _day_of_text(trimmed: Column, instant: Column, day: Column, granularity: Literal["day", "month", "year"]) -> Column:
     """The date that a text is by the grammar, else NULL.
 
-    Ten bytes with hyphens at the fifth and the eighth and a digit at the end are a date of four, two and two digits, or
-    none that a cast takes. A year of four zeros is one to the cast, and not to the grammar.
+    Args:
+        trimmed: The text without spaces around it.
+        instant: `_cast_instant` of it.
+        day: What the cast reads as its date.
+        granularity: What a text may leave out.
+
+    A text that a cast reads has a year of four digits where it begins with 1 to 9 and the year is not above 9999. Ten
+    bytes that end with a hyphen and the two digits of the day that was read leave two digits for the month. Of
+    nineteen bytes with a colon at the fourteenth, those before it are as many as a date and an hour can have; where a
+    colon and the two digits of the second that was read end the text, two digits are left for the minute.
     """
-    plain = (
-        (F.octet_length(trimmed) == len("yyyy-MM-dd"))
-        & (F.instr(trimmed, "-") == 5)
-        & (F.locate("-", trimmed, 6) == 8)
-        & F.contains(F.lit("0123456789"), F.substring(trimmed, 10, 1))
-        & (trimmed >= "0001")
+    begun = (trimmed >= "1") & (F.unix_date(day) <= _LAST_DAY)
+    plain = (F.octet_length(trimmed) == len("yyyy-MM-dd")) & F.endswith(
+        trimmed, F.get(_ends("-", 31), F.dayofmonth(day))
     )
-    return F.when(plain | _whole(trimmed, date_regex(granularity)), trimmed.try_cast("date"))
+    timed = (F.locate(":", trimmed, 14) == 14) & F.endswith(trimmed, F.get(_ends(":", 59), F.second(instant)))
+    read = (begun & (plain | timed)) | _whole(trimmed, date_regex(granularity))
+    return F.when(day.isNotNull() & read, day)
+
+
+def _ends(mark: str, last: int) -> Column:
+    """A mark and two digits for each number up to `last`: one literal, which the optimizer splits once."""
+    return F.split(F.lit(",".join(f"{mark}{number:02}" for number in range(last + 1))), ",")
 
 
 def _whole(text: Column, regex: str) -> Column:
@@ -234,7 +297,7 @@ def _parse_date(place: int, attribute: Date, data_type: T.DataType) -> tuple[Col
         if attribute.serial:
             return _day_of_serial(_number_of_text(trimmed, ".")), missing
         if attribute.pattern is None:
-            return _day_of_text(trimmed, attribute.granularity), missing
+            return _day_of_text(trimmed, F.col(f"i{place}"), F.col(f"d{place}"), attribute.granularity), missing
         return _day_by_pattern(trimmed, attribute.pattern), missing
     if isinstance(data_type, T.NumericType):
         number = raw.cast("double")
