@@ -83,7 +83,7 @@ def _cast(source: DataFrame, kinds: list[str]) -> DataFrame:
 
 def _encoding(rows: DataFrame, books: dict[str, CodeBook]) -> Callable[[], object]:
     packing = Packing.of(books)
-    words = [F.sum(word_column(word)) for word in range(packing.words)]
+    words = [F.bit_xor(word_column(word)) for word in range(packing.words)]
     return lambda: encode(rows.drop("patient"), books, packing).agg(*words).collect()
 
 
