@@ -160,11 +160,11 @@ def _cast_days(place: int, book: CodeBook, data_type: T.DataType) -> list[Column
 
 
 def _is_read_from_text(book: CodeBook, data_type: T.DataType) -> bool:
-    return isinstance(book.attribute, Numeric | Date) and isinstance(data_type, T.StringType)
+    return isinstance(book.declared, Numeric | Date) and isinstance(data_type, T.StringType)
 
 
 def _is_iso(book: CodeBook) -> bool:
-    attribute = book.attribute
+    attribute = book.declared
     return isinstance(attribute, Date) and not attribute.serial and attribute.pattern is None
 
 
