@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +70,18 @@ def data_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"no public data sets at {path}; set SYNTHWARD_DATA to their directory")
     return path
+
+
+@pytest.fixture
+def accounting(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Google's dp-accounting, from the folder SYNTHWARD_DP_ACCOUNTING, behind everything that is installed here."""
+    folder = os.environ.get("SYNTHWARD_DP_ACCOUNTING")
+    if folder is not None:
+        monkeypatch.setattr(sys, "path", [*sys.path, folder])
+    pytest.importorskip(
+        "dp_accounting", reason="no dp-accounting; `make extras`, then set SYNTHWARD_DP_ACCOUNTING to .extras/dp"
+    )
+    return importlib.import_module("dp_accounting.pld.privacy_loss_distribution")
 
 
 @pytest.fixture(scope="session")

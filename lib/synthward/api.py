@@ -38,7 +38,7 @@ from synthward.prove.sensitivity import Attack
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Registry
 from synthward.report.files import write_report
-from synthward.run.decisions import Decisions
+from synthward.run.decisions import Decisions, Given
 from synthward.run.describe import describe_plan
 from synthward.run.doctor import Finding, session_findings, site_findings
 from synthward.run.environment import Environment
@@ -293,16 +293,8 @@ class Ward:
             UsageError: The decision is not one of approve, reject, revoke, or a text of it is too long or not
                 printable.
         """
-        return self._decisions.record(
-            self.plan(request),
-            by=by,
-            role=role,
-            runs=runs,
-            expires=expires,
-            decision=decision,
-            note=note,
-            signer=signer,
-        )
+        given = Given(by, role, expires, decision, note, signer)
+        return self._decisions.record(self.plan(request), given, runs=runs)
 
     def approve_repair(
         self,
@@ -335,16 +327,8 @@ class Ward:
             UsageError: As for `approve`.
         """
         self.plan(repair.applied(request))
-        return self._decisions.record_repair(
-            self.plan(request),
-            repair,
-            by=by,
-            role=role,
-            expires=expires,
-            decision=decision,
-            note=note,
-            signer=signer,
-        )
+        given = Given(by, role, expires, decision, note, signer)
+        return self._decisions.record_repair(self.plan(request), repair, given)
 
     def repair_verdict(self, request: RequestFile, repair: Repair) -> Verdict:
         """Whether the recorded decisions cover a repair.

@@ -11,29 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthward.conditions import Outlook, condition_of, conditions_of, kind_of, outlook_of, text_of
-
-__all__ = [
-    "BudgetError",
-    "BudgetExceeded",
-    "ConfigError",
-    "EnvironmentProblem",
-    "GateFailed",
-    "IntegrityError",
-    "JobFailed",
-    "LedgerCorrupt",
-    "PolicyRefused",
-    "Problem",
-    "SafeError",
-    "SourceError",
-    "StoreConflict",
-    "SynthwardError",
-    "UsageError",
-    "after_seal",
-    "condition_of",
-    "conditions_of",
-    "kind_of",
-]
+from synthward.conditions import Outlook, condition_of, outlook_of, text_of
 
 _AFTER_SEAL = "synthward_sealed_step"
 """Attribute of an error that was raised where only synthetic values can be quoted: the step of the run."""

@@ -17,8 +17,7 @@ from synthward.privacy.measurement import Measurement, Round
 from synthward.privacy.noise import NoiseSource, SecureNoise
 from synthward.privacy.queries import Base, Marginal, Population, needs
 from synthward.privacy.sensitivity import WEIGHT_UNIT
-from synthward.sample._worker import Sampler
-from synthward.sample.blocks import sample_plan
+from synthward.sample.drawn import DrawnRows
 
 
 class CodeCurator:
@@ -91,15 +90,9 @@ def driven(rounds: Rounds, curator: CodeCurator) -> tuple[Model, Round]:
 
 def drawn_codes(model: Model, books: Mapping[str, CodeBook], rows: int, seed: int) -> pd.DataFrame:
     """Rows of the model as codes."""
-    plan = sample_plan(model, books, rows, seed)
-    sampler = Sampler(plan)
-    blocks = -(-rows // plan.block_rows)
-    parts = [[column.copy() for column in batch] for block in range(blocks) for batch in sampler.batches(block)]
     columns = {}
-    for place, (name, book) in enumerate(books.items()):
-        places = np.concatenate([part[place] for part in parts])
-        attribute = book.attribute
-        if isinstance(attribute, Numeric | Date):
-            places = np.searchsorted(attribute.grid.starts, places, side="right") - 1
-        columns[name] = places
+    for name, places in DrawnRows.of(model, books, rows, seed).places.items():
+        attribute = books[name].attribute
+        graded = isinstance(attribute, Numeric | Date)
+        columns[name] = np.searchsorted(attribute.grid.starts, places, side="right") - 1 if graded else places
     return pd.DataFrame(columns)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import os
-import sys
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from typing import Any
@@ -107,18 +104,6 @@ def test_a_laplace_call_is_charged_both_numbers(nano: int, sensitivity: int) -> 
 def test_what_is_saved_at_epsilon_one() -> None:
     call = laplace_for(NANO, 2**16)
     assert 0.735 < call.charge.nano_rho / (NANO // 2) < 0.737
-
-
-@pytest.fixture
-def accounting(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Google's dp-accounting, from the folder SYNTHWARD_DP_ACCOUNTING, behind everything that is installed here."""
-    folder = os.environ.get("SYNTHWARD_DP_ACCOUNTING")
-    if folder is not None:
-        monkeypatch.setattr(sys, "path", [*sys.path, folder])
-    pytest.importorskip(
-        "dp_accounting", reason="no dp-accounting; `make extras`, then set SYNTHWARD_DP_ACCOUNTING to .extras/dp"
-    )
-    return importlib.import_module("dp_accounting.pld.privacy_loss_distribution")
 
 
 @pytest.mark.parametrize(("scale", "sensitivity"), [(1.0, 1), (4.0, 4), (0.5, 3), (10.0, 3), (3.0, 7)])

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import json
 import math
-import os
 import re
-import sys
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -216,7 +213,7 @@ def test_no_example_claims_less_than_the_second_accountant(root: Path) -> None:
     for plan in requests(root):
         claim = Claim.of(plan)
         assert not falses(claim.checks()), plan.file.path
-        second = claim.second()
+        second = claim.second
         assert second is not None
         assert 0.8 < second / float(plan.epsilon) <= 1 + 1e-6, plan.file.path
 
@@ -239,18 +236,6 @@ def test_a_claim_file_can_be_computed_again(root: Path) -> None:
             spent += again.nano_rho
         assert spent + told["later_rounds"]["nano_rho"] == told["charge"]["nano_rho"]
         assert told["unit"]["max_rows"] == plan.task.unit.max_rows
-
-
-@pytest.fixture
-def accounting(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Google's dp-accounting, from the folder SYNTHWARD_DP_ACCOUNTING, behind everything that is installed here."""
-    folder = os.environ.get("SYNTHWARD_DP_ACCOUNTING")
-    if folder is not None:
-        monkeypatch.setattr(sys, "path", [*sys.path, folder])
-    pytest.importorskip(
-        "dp_accounting", reason="no dp-accounting; `make extras`, then set SYNTHWARD_DP_ACCOUNTING to .extras/dp"
-    )
-    return importlib.import_module("dp_accounting.pld.privacy_loss_distribution")
 
 
 def test_dp_accounting_agrees_with_the_second_accountant(accounting: Any) -> None:

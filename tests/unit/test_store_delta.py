@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from pyspark.errors import PySparkException
 
-from synthward.errors import EnvironmentProblem, StoreConflict, UsageError, condition_of
+from synthward.conditions import condition_of
+from synthward.errors import EnvironmentProblem, StoreConflict, UsageError
 from synthward.store import delta
 from synthward.store.lock import file_lock, lock_for
 from synthward.store.places import TableRef, Zone, local_path

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from synthward.errors import UsageError
+from synthward.cli.options import json_object
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -32,15 +32,8 @@ def count_rows(options: argparse.Namespace) -> int:
     from synthward.sample.counts import Counts
     from synthward.sample.model_file import ModelFile
 
-    where = _parsed(options.where)
+    where = json_object(options.where, """--where is a JSON object, column to condition, such as '{"sex": "F"}'""")
     file = ModelFile.load(options.model)
     line = {**Counts.of(file).count(where).to_json(), "model": file.model.digest}
     print(json.dumps(line, sort_keys=True))
     return 0
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(text))
-    except (TypeError, ValueError, RecursionError):
-        raise UsageError("""--where is a JSON object, column to condition, such as '{"sex": "F"}'""") from None

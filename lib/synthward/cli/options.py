@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import json
 import os
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 from synthward.cli.logs import STYLES
 from synthward.errors import UsageError
@@ -65,3 +67,19 @@ def day(text: str) -> dt.date:
         return dt.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=dt.UTC).date()
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a date such as 2027-03-31") from None
+
+
+def json_object(text: str, wrong: str) -> dict[str, Any]:
+    """Return the JSON object of an argument.
+
+    Args:
+        text: The argument.
+        wrong: What to say if it is none.
+
+    Raises:
+        UsageError: It is none.
+    """
+    try:
+        return dict(json.loads(text))
+    except (TypeError, ValueError, RecursionError):
+        raise UsageError(wrong) from None

@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synthward.conditions import condition_of, kind_of
 from synthward.config.locations import has_scheme
-from synthward.errors import UsageError, condition_of, kind_of
+from synthward.errors import UsageError
 from synthward.run.result import is_result
 from synthward.store.outputs import require_outside, require_writable, write_output
 

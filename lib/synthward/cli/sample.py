@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from synthward.errors import UsageError
+from synthward.cli.options import json_object
+
+WHERE = """--where must be a JSON object from column to value or shares, such as '{"sex": "F"}'"""
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -33,21 +35,10 @@ def sample_rows(options: argparse.Namespace) -> int:
     from synthward.sample.model_file import ModelFile
     from synthward.store.outputs import require_outside
 
-    where = _parsed(options.where)
+    where = {} if options.where is None else json_object(options.where, WHERE)
     require_outside(str(options.out.absolute()), known_zones(options), "--out")
     file = ModelFile.load(options.model)
     write_rows(file, options.out, options.rows, options.seed, where)
     line = {"file": str(options.out), "rows": options.rows, "synthetic": True, "model": file.model.digest}
     print(json.dumps(line, sort_keys=True))
     return 0
-
-
-def _parsed(text: str | None) -> dict[str, Any]:
-    if text is None:
-        return {}
-    try:
-        return dict(json.loads(text))
-    except (TypeError, ValueError, RecursionError):
-        raise UsageError(
-            """--where must be a JSON object from column to value or shares, such as '{"sex": "F"}'"""
-        ) from None

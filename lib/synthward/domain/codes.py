@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -243,8 +244,11 @@ def codebooks(domain: Domain) -> dict[str, CodeBook]:
     return {name: CodeBook(name, attribute) for name, attribute in domain.counted.items()}
 
 
-def square_of(q: int, shift: int) -> int:
-    """The integer square of a fixed-point value, on its own grid (see `FixedPoint`)."""
+Q = TypeVar("Q", int, npt.NDArray[np.int64])
+
+
+def square_of(q: Q, shift: int) -> Q:
+    """The integer square of a fixed-point value, or of an array of them, on its own grid (see `FixedPoint`)."""
     return (q * q + (1 << (shift - 1))) >> shift
 
 

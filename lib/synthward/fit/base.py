@@ -6,7 +6,7 @@ The main job drives it against the curator. A synthesizer never sees data, a ses
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -94,6 +94,25 @@ class Synthesizer(Protocol):
     def warnings(self, task: Task) -> list[str]:
         """Return warnings about the expected quality that an approver should read; often empty."""
         ...
+
+
+def driven(rounds: Rounds, answer: Callable[[Round], tuple[Measurement, ...]]) -> tuple[Model, tuple[Measurement, ...]]:
+    """Drive a synthesizer's rounds to their end; the model, and all answers in order.
+
+    Args:
+        rounds: What `Synthesizer.rounds` has given.
+        answer: Answers a round: a curator, or a simulated one.
+    """
+    known: list[Measurement] = []
+    asked = next(rounds)
+    while True:
+        answers = answer(asked)
+        known.extend(answers)
+        try:
+            asked = rounds.send(answers)
+        except StopIteration as finished:
+            model: Model = finished.value
+            return model, tuple(known)
 
 
 def budget_of(task: Task) -> int:

@@ -78,8 +78,9 @@ def encode(rows: DataFrame, books: Mapping[str, CodeBook], packing: Packing) -> 
     keep = [F.col(UNIT)] if UNIT in rows.columns else []
     schema = {field.name: field.dataType for field in rows.schema.fields}
     numbered = list(enumerate(books.values()))
+    has_texts = any(_is_read_from_text(book, schema[f"c{place}"]) for place, book in numbered)
     read = rows
-    for stage in (_trimmed, _instants, _cast_days):
+    for stage in (_trimmed, _instants, _cast_days) if has_texts else ():
         read = read.select(
             *keep, *(column for place, book in numbered for column in stage(place, book, schema[f"c{place}"]))
         )
@@ -144,18 +145,21 @@ def _trimmed(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
 
 
 def _instants(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
-    raw, trimmed = F.col(f"c{place}"), F.col(f"t{place}")
+    raw = F.col(f"c{place}")
     if not _is_read_from_text(book, data_type):
         return [raw]
+    trimmed = F.col(f"t{place}")
     return [raw, trimmed, *([_cast_instant(trimmed).alias(f"i{place}")] if _is_iso(book) else [])]
 
 
 def _cast_days(place: int, book: CodeBook, data_type: T.DataType) -> list[Column]:
-    raw, trimmed, instant = F.col(f"c{place}"), F.col(f"t{place}"), F.col(f"i{place}")
+    raw = F.col(f"c{place}")
     if not _is_read_from_text(book, data_type):
         return [raw]
+    trimmed = F.col(f"t{place}")
     if not _is_iso(book):
         return [raw, trimmed]
+    instant = F.col(f"i{place}")
     return [raw, trimmed, instant, F.coalesce(instant.cast("date"), trimmed.try_cast("date")).alias(f"d{place}")]
 
 

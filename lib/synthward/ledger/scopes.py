@@ -98,19 +98,8 @@ class ScopeState:
         return accounting.remaining_epsilon(self.spent, self.terms.max_epsilon, self.terms.max_delta)
 
     def more_like(self, cost: Charge, most: int = 100) -> int:
-        """How many more charges like this one fit under the scope's cap, at most `most`; each is asked for in turn.
-
-        Args:
-            cost: A charge; one that costs nothing fits any number of times.
-            most: Where counting ends.
-        """
-        after, found = self.spent, 0
-        while found < most:
-            after = after + cost
-            if not accounting.fits(after, self.terms.max_epsilon, self.terms.max_delta):
-                break
-            found += 1
-        return found
+        """How many more charges like this one fit under the scope's cap; see `runs_left`."""
+        return runs_left(self, cost, most=most)
 
 
 @dataclass(frozen=True)
@@ -310,15 +299,24 @@ MANY_RUNS = 10_000
 """Runs beyond which nobody counts on."""
 
 
-def runs_left(state: ScopeState, cost: Charge, cap: TierCap) -> int:
-    """How often the same charge still fits, within the scope's cap and the tier's; `MANY_RUNS` at most."""
-    low, high = 0, MANY_RUNS
+def runs_left(state: ScopeState, cost: Charge, cap: TierCap | None = None, most: int = MANY_RUNS) -> int:
+    """How often the same charge still fits, found by bisection.
+
+    Args:
+        state: The scope's account.
+        cost: A charge; one that costs nothing fits any number of times.
+        cap: The tier's cap, which has to hold beside the scope's own; None for the scope's own alone.
+        most: Where counting ends.
+    """
+    caps = [(state.terms.max_epsilon, state.terms.max_delta)]
+    if cap is not None:
+        caps.append((cap.max_epsilon, cap.max_delta))
+    low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
         each = None if cost.nano_epsilon is None else middle * cost.nano_epsilon
         after = state.spent + Charge(each, middle * cost.nano_rho, middle * cost.atto_delta)
-        fits = accounting.fits(after, state.terms.max_epsilon, state.terms.max_delta)
-        if fits and accounting.fits(after, cap.max_epsilon, cap.max_delta):
+        if all(accounting.fits(after, epsilon, delta) for epsilon, delta in caps):
             low = middle
         else:
             high = middle - 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from synthward.privacy.accounting import ATTO, NANO, Charge, total
@@ -54,16 +55,23 @@ class Claim:
         asked = [item.call for part in self.rounds for item in part.asked]
         return (*asked, *(threshold.call for _, _, threshold in self.thresholds))
 
-    @property
+    @cached_property
+    def known(self) -> Charge:
+        """What the known calls cost together."""
+        return total(
+            [*(part.charge for part in self.rounds), *(threshold.charge for _, _, threshold in self.thresholds)]
+        )
+
+    @cached_property
     def later(self) -> Charge:
         """The most that rounds which depend on answers may cost together; zero where there is none."""
-        known = total([*(r.charge for r in self.rounds), *(t.charge for _, _, t in self.thresholds)])
-        whole = self.plan.charge
+        known, whole = self.known, self.plan.charge
         epsilon = None
         if whole.nano_epsilon is not None and known.nano_epsilon is not None:
             epsilon = max(whole.nano_epsilon - known.nano_epsilon, 0)
         return Charge(epsilon, max(whole.nano_rho - known.nano_rho, 0), max(whole.atto_delta - known.atto_delta, 0))
 
+    @cached_property
     def second(self) -> float | None:
         """Epsilon by the second accountant, at the claim's delta."""
         later, left = self.later, self.plan.delta - Decimal(self.plan.charge.atto_delta) / ATTO
@@ -77,8 +85,7 @@ class Claim:
 
     def checks(self) -> list[Check]:
         """The claim against the second accountant and against its own calls."""
-        plan, second = self.plan, self.second()
-        known = total([*(r.charge for r in self.rounds), *(t.charge for _, _, t in self.thresholds)])
+        plan, second, known = self.plan, self.second, self.known
         found = "the second accountant cannot tell delta of this size from the rounding of doubles"
         if second is not None:
             found = f"claimed {plan.epsilon}, second accountant {second:.9g}, at delta {plan.delta}"
@@ -135,7 +142,7 @@ class Claim:
             "conversion": plan.accounting,
             "epsilon": str(plan.epsilon),
             "delta": str(plan.delta),
-            "second_accountant": {"epsilon": self.second(), "method": "privacy loss distributions, rounded down"},
+            "second_accountant": {"epsilon": self.second, "method": "privacy loss distributions, rounded down"},
         }
 
 

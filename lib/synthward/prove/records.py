@@ -10,7 +10,8 @@ from synthward.privacy.accounting import NANO, Charge, total
 from synthward.privacy.noise import NoiseCall
 from synthward.privacy.thresholds import Threshold
 from synthward.prove.findings import Check
-from synthward.run.journal import SEALED
+from synthward.records.codec import decode
+from synthward.records.journal import SEALED, Sealed
 from synthward.store.links import Link
 
 
@@ -47,8 +48,8 @@ def _charge(state: ScopeState, journals: Mapping[str, Sequence[Link]]) -> Check:
     for charge in state.charges:
         links = [link for link in journals.get(charge.run_id, ()) if link.kind == SEALED]
         try:
-            spent = total(rederived(asked) for link in links for asked in link.facts["asked"])
-        except (KeyError, ValueError):
+            spent = total(rederived(asked) for link in links for asked in decode(Sealed, link.facts).asked)
+        except ValueError:
             short.append(f"{charge.run_id} (a seal that cannot be read)")
             continue
         sealed += len(links)

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from synthward.conditions import kind_of
 from synthward.config.places import CATALOG, place_of, relation
-from synthward.errors import SourceError, kind_of
+from synthward.errors import SourceError
 from synthward.sources.protocol import Pinned
 from synthward.sources.reading import PinnedSource
 from synthward.spec.apart import in_zone, met_zones

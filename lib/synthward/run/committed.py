@@ -157,35 +157,19 @@ class CommittedJournal:
 
     def copies(self) -> list[Link]:
         """The committed `copied` links, oldest first; the last one counts."""
-        if not self.is_bound:
-            return [link for link in self._journal.links() if link.kind == COPIED]
-        records = self._ledger.commitments(self._scope, self.run_id)
-        return [self._named(record) for record in records if record.commitment.step.startswith(f"{COPIED}.")]
+        return self._numbered(COPIED)
 
     def copy_again(self, copies: int, make: Make) -> Link:
         """The copy after the first `copies` ones, made, written and committed unless another driver was first."""
-        if not self.is_bound:
-            there = self.copies()
-            return self._journal.once_more(COPIED, there[copies - 1] if copies else None, make)
-        step = f"{COPIED}.{copies}"
-        record = self._record(step)
-        return self._named(record) if record is not None else self._write(COPIED, step, make)
+        return self._once_more(COPIED, copies, make)
 
     def repairs(self) -> list[Link]:
         """The committed `repaired` links, oldest first; the last one counts."""
-        if not self.is_bound:
-            return [link for link in self._journal.links() if link.kind == REPAIRED]
-        records = self._ledger.commitments(self._scope, self.run_id)
-        return [self._named(record) for record in records if record.commitment.step.startswith(f"{REPAIRED}.")]
+        return self._numbered(REPAIRED)
 
     def repair_again(self, repairs: int, make: Make) -> Link:
         """The repair after the first `repairs` ones, made, written and committed unless another driver was first."""
-        if not self.is_bound:
-            there = self.repairs()
-            return self._journal.once_more(REPAIRED, there[repairs - 1] if repairs else None, make)
-        step = f"{REPAIRED}.{repairs}"
-        record = self._record(step)
-        return self._named(record) if record is not None else self._write(REPAIRED, step, make)
+        return self._once_more(REPAIRED, repairs, make)
 
     def after_repair(self) -> CommittedJournal:
         """The same journal, in which gates count only after the last repair.
@@ -203,6 +187,22 @@ class CommittedJournal:
     def is_newest(self) -> bool:
         """Whether no repair was recorded after the one that this view follows, or after none."""
         return len(self.repairs()) == (0 if self._repair is None else self._repair[0] + 1)
+
+    def _numbered(self, kind: str) -> list[Link]:
+        """The committed links of a kind that may stand several times, oldest first."""
+        if not self.is_bound:
+            return [link for link in self._journal.links() if link.kind == kind]
+        records = self._ledger.commitments(self._scope, self.run_id)
+        return [self._named(record) for record in records if record.commitment.step.startswith(f"{kind}.")]
+
+    def _once_more(self, kind: str, number: int, make: Make) -> Link:
+        """The link after the first `number` ones of its kind, made, written and committed if that was not done."""
+        if not self.is_bound:
+            there = self._numbered(kind)
+            return self._journal.once_more(kind, there[number - 1] if number else None, make)
+        step = f"{kind}.{number}"
+        record = self._record(step)
+        return self._named(record) if record is not None else self._write(kind, step, make)
 
     def _step(self, kind: str) -> str:
         """Name of the commitment of a kind that stands once: gates stand once for each repair."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from synthward.config.instants import utc_text
 from synthward.errors import PolicyRefused, UsageError
@@ -36,6 +36,18 @@ from synthward.spec.request_file import RequestFile
 from synthward.spec.site import Site
 from synthward.store.chain import Chain
 from synthward.store.links import Link
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a person says when deciding; see `synthward.api.Ward.approve`."""
+
+    by: str
+    role: str
+    expires: dt.date | None = None
+    decision: str = "approve"
+    note: str = ""
+    signer: Signer | None = None
 
 
 class Decisions:
@@ -68,18 +80,7 @@ class Decisions:
         self._roster = roster
         self._ledger = ledger
 
-    def record(
-        self,
-        plan: Plan,
-        *,
-        by: str,
-        role: str,
-        runs: int = 1,
-        expires: dt.date | None = None,
-        decision: str = "approve",
-        note: str = "",
-        signer: Signer | None = None,
-    ) -> Approval:
+    def record(self, plan: Plan, given: Given, *, runs: int = 1) -> Approval:
         """Records a decision; see `synthward.api.Ward.approve`.
 
         Repeating one's last decision adds nothing while it counts. The time of the first one stands.
@@ -91,22 +92,11 @@ class Decisions:
                 printable.
         """
         request = plan.file.request
-        made = self._made(plan, plan.file.digest, by=by, role=role, expires=expires, decision=decision, note=note)
+        made = self._made(plan, plan.file.digest, given)
         approval = replace(made, runs=runs, scope=request.population.scope, output=request.output.name)
-        return self._recorded(plan, approval, plan.assessment.approvals_needed, signer)
+        return self._recorded(plan, approval, plan.assessment.approvals_needed, given.signer)
 
-    def record_repair(
-        self,
-        plan: Plan,
-        repair: Repair,
-        *,
-        by: str,
-        role: str,
-        expires: dt.date | None = None,
-        decision: str = "approve",
-        note: str = "",
-        signer: Signer | None = None,
-    ) -> Approval:
+    def record_repair(self, plan: Plan, repair: Repair, given: Given) -> Approval:
         """Records a decision on another output section for a sealed run; see `synthward.api.Ward.approve_repair`.
 
         It does not name scope and output, so that it never counts as a decision on the request itself.
@@ -116,27 +106,25 @@ class Decisions:
             UsageError: As for `record`.
         """
         needed = self._repair_assessment(plan).approvals_needed
-        made = self._made(plan, repair.digest, by=by, role=role, expires=expires, decision=decision, note=note)
-        return self._recorded(plan, made, needed, signer)
+        made = self._made(plan, repair.digest, given)
+        return self._recorded(plan, made, needed, given.signer)
 
-    def _made(
-        self, plan: Plan, subject: str, *, by: str, role: str, expires: dt.date | None, decision: str, note: str
-    ) -> Approval:
+    def _made(self, plan: Plan, subject: str, given: Given) -> Approval:
         """A decision on what has the digest `subject`, of this moment."""
-        if decision not in ("approve", "reject", "revoke"):
-            raise UsageError(f"decision '{decision}' is unknown; it is approve, reject or revoke")
-        if decision == "approve":
+        if given.decision not in ("approve", "reject", "revoke"):
+            raise UsageError(f"decision '{given.decision}' is unknown; it is approve, reject or revoke")
+        if given.decision == "approve":
             plan.require_policy()
         return Approval(
-            by=by,
-            role=role,
-            decision=decision,  # type: ignore[arg-type]
+            by=given.by,
+            role=given.role,
+            decision=given.decision,  # type: ignore[arg-type]
             request_digest=subject,
             assessment_digest=plan.assessment.digest,
             policy_digest=self._policy.digest,
             at=utc_text(self._clock()),
-            expires=expires,
-            note=note,
+            expires=given.expires,
+            note=given.note,
         )
 
     def _recorded(self, plan: Plan, approval: Approval, needed: Sequence[str], signer: Signer | None) -> Approval:
@@ -174,9 +162,11 @@ class Decisions:
 
     def verdict(self, plan: Plan) -> Verdict:
         """Whether the recorded approvals cover the plan's run; approvals of earlier versions are named as void."""
-        found = self._covering(plan, self.of(plan.file))
+        found = self._covering(plan, self.of(plan.file), plan.assessment, plan.file.digest)
+        if not found.missing_roles:
+            return found
         # The whole table is read only where a person has to be told why a decision does not count.
-        return self._covering(plan, self._of_all_versions(plan.file)) if found.missing_roles else found
+        return self._covering(plan, self._of_all_versions(plan.file), plan.assessment, plan.file.digest)
 
     def repair_verdict(self, plan: Plan, repair: Repair) -> Verdict:
         """Whether the recorded decisions cover a repair of the plan's run.
@@ -184,15 +174,8 @@ class Decisions:
         Raises:
             PolicyRefused: Policy allows no repair in the tier.
         """
-        return covering(
-            [_decision(link) for link in self._chain.read(repair.digest)],
-            judge=self._judge(plan),
-            requester=plan.file.request.requester,
-            assessment=self._repair_assessment(plan),
-            digests=replace(self._digests(plan), request=repair.digest),
-            today=self._today(),
-            limits=self._limits,
-        )
+        decisions = [_decision(link) for link in self._chain.read(repair.digest)]
+        return self._covering(plan, decisions, self._repair_assessment(plan), repair.digest)
 
     def _repair_assessment(self, plan: Plan) -> Assessment:
         """The assessment with the roles that decide on repairs.
@@ -207,13 +190,14 @@ class Decisions:
             raise PolicyRefused([f"{reason}, so that a sealed run of it cannot be repaired"])
         return replace(plan.assessment, approvals_needed=roles)
 
-    def _covering(self, plan: Plan, approvals: tuple[Approval, ...]) -> Verdict:
+    def _covering(self, plan: Plan, decisions: Sequence[Approval], assessment: Assessment, subject: str) -> Verdict:
+        """Whether decisions cover what has the digest `subject`: the plan's request, or a repair of its run."""
         return covering(
-            approvals,
+            decisions,
             judge=self._judge(plan),
             requester=plan.file.request.requester,
-            assessment=plan.assessment,
-            digests=self._digests(plan),
+            assessment=assessment,
+            digests=Digests(subject, plan.assessment.digest, self._policy.digest),
             today=self._today(),
             limits=self._limits,
         )
@@ -260,9 +244,6 @@ class Decisions:
             text = f"a signature names the site's ledger, and it has no records yet; open the budget of '{scope}' first"
             raise PolicyRefused([Reason.of("no_ledger", text)])
         return judge.signed(approval, signer)
-
-    def _digests(self, plan: Plan) -> Digests:
-        return Digests(plan.file.digest, plan.assessment.digest, self._policy.digest)
 
     @property
     def _limits(self) -> Limits:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pyspark.sql import types as T
 
-from synthward.errors import SourceError, UsageError, kind_of
+from synthward.conditions import kind_of
+from synthward.errors import SourceError, UsageError
 from synthward.spec.draft import draft
 from synthward.store.places import local_path
 

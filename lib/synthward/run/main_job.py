@@ -20,6 +20,7 @@ from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.errors import GateFailed, IntegrityError, UsageError, after_seal
 from synthward.evaluate.gates.registry import remedies
+from synthward.fit.base import driven
 from synthward.fit.model import Model
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
@@ -269,17 +270,7 @@ class MainJob:
             plan = plan.on(plan.learning.learned(learned.sealed, learned.found))
         cliques = plan.synthesizer.cliques(plan.task)
         with contextlib.closing(self._curator(pinned, committed, plan.domain, plan.synthesis, cliques)) as curator:
-            rounds = plan.synthesizer.rounds(plan.task)
-            sealed: list[Measurement] = []
-            asked = next(rounds)
-            while True:
-                answers = self._answered(curator, asked)
-                sealed.extend(answers)
-                try:
-                    asked = rounds.send(answers)
-                except StopIteration as finished:
-                    model: Model = finished.value
-                    break
+            model, sealed = driven(plan.synthesizer.rounds(plan.task), functools.partial(self._answered, curator))
         fitted = ModelFile(with_histograms(model, plan.learning, learned), plan.domain)
         return Measured(plan, self._steps.run("fitted", lambda: self._kept(fitted, committed)), sealed, learned)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from synthward.errors import SourceError, kind_of
+from synthward.conditions import kind_of
+from synthward.errors import SourceError
 from synthward.sources.reading import PinnedSource
 from synthward.spec.population import OptOuts, People, Route, Step, Table, route_of
 from synthward.spec.request_file import RequestFile

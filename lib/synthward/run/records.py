@@ -312,12 +312,7 @@ def _limits_of_structure(model: Model) -> list[str]:
             f"A release of more than {MOST_EXACT} rows repeats combinations of groups of values; values inside groups "
             "are drawn for every row."
         )
-        return [
-            "No row belongs with another: rows with fresh keys do not form synthetic patients yet.",
-            beyond,
-            repeated,
-        ]
-    first = "No row belongs with another: rows with fresh keys do not form synthetic patients yet."
+        return [first, beyond, repeated]
     widest = max(len(column.parents) for column in model.columns) + 1
     if widest == 1:
         return [first, "Columns are drawn independently of each other: relations between columns are not kept."]

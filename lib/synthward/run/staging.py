@@ -13,7 +13,7 @@ from synthward.evaluate.gates.registry import run_gates
 from synthward.evaluate.inspect import Cells, count_cells, inspect
 from synthward.evaluate.metrics import column_quality
 from synthward.evaluate.quality.assessed import Assessed, Release, assess
-from synthward.evaluate.quality.verdicts import Judged, judged_by
+from synthward.evaluate.quality.verdicts import judged_by
 from synthward.evaluate.relations import beyond_noise, clique_quality, drawn_graph, drawn_pairs
 from synthward.evaluate.tables import noisy_tables, total_rows, with_pairs
 from synthward.fit.model import Model
@@ -120,32 +120,15 @@ def stage_and_check(
     quality = {name: column_quality(book, noisy[name,], judged.counts[name]) for name, book in books.items()}
     rows_by_noise = total_rows(noisy.values())
     relations = tuple(clique_quality(noisy[c], judged.table(c), books, rows_by_noise) for c in cliques)
-    thresholds = Thresholds(
-        rows=request.output.rows,
-        min_patients=plan.assessment.min_declared_patients,
-        max_out_of_domain_share=request.utility.max_out_of_domain_share,
-        max_clipped_share=request.utility.max_clipped_share,
-        max_mean_tvd=request.utility.max_mean_tvd,
-        max_mean_pair_tvd=request.utility.max_mean_pair_tvd,
-        max_expected=request.utility.max_expected,
-    )
     assessed: Assessed | None = None
-    verdicts: tuple[Judged, ...] = ()
     if request.utility.replicates:
         alone = [clique_quality(noisy[name,], judged.counts[name], books, rows_by_noise) for name in books]
         at_least = {each.columns: beyond_noise(each) for each in (*alone, *relations) if len(each.columns) <= 2}
-        asked = Release(
-            plan.synthesizer,
-            plan.task,
-            rows=request.output.rows,
-            seed=request.output.sampling_seed,
-            replicates=request.utility.replicates,
-        )
-        assessed = steps.run("quality", lambda: assess(asked, model, sealed, at_least))
-        verdicts = judged_by(assessed.expected.values(), env.policy.quality_limits)
+        assessed = steps.run("quality", lambda: assess(_simulated(plan), model, sealed, at_least))
+    verdicts = () if assessed is None else judged_by(assessed.expected.values(), env.policy.quality_limits)
     population = next(measurement for measurement in sealed if isinstance(measurement.asked.query, Population))
     expected = {name: data_type.simpleString() for name, data_type in types.items()}
-    inputs = GateInputs(found, expected, quality, relations, population, thresholds, verdicts)
+    inputs = GateInputs(found, expected, quality, relations, population, _thresholds(plan), verdicts)
     facts = Facts(
         plan=plan,
         site_name=env.site.name,
@@ -172,6 +155,32 @@ def stage_and_check(
         quality_limits=env.policy.quality_limits,
     )
     return Checked(manifest_of(facts), version)
+
+
+def _thresholds(plan: Plan) -> Thresholds:
+    """What request and policy allow."""
+    request = plan.file.request
+    return Thresholds(
+        rows=request.output.rows,
+        min_patients=plan.assessment.min_declared_patients,
+        max_out_of_domain_share=request.utility.max_out_of_domain_share,
+        max_clipped_share=request.utility.max_clipped_share,
+        max_mean_tvd=request.utility.max_mean_tvd,
+        max_mean_pair_tvd=request.utility.max_mean_pair_tvd,
+        max_expected=request.utility.max_expected,
+    )
+
+
+def _simulated(plan: Plan) -> Release:
+    """The release as simulations repeat it."""
+    request = plan.file.request
+    return Release(
+        plan.synthesizer,
+        plan.task,
+        rows=request.output.rows,
+        seed=request.output.sampling_seed,
+        replicates=request.utility.replicates,
+    )
 
 
 def _drawing(file: ModelFile, output: Output) -> SamplePlan:

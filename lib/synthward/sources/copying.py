@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from synthward.errors import SourceError, kind_of
+from synthward.conditions import kind_of
+from synthward.errors import SourceError
 from synthward.sources import delta
 from synthward.sources.patient import needed_columns
 from synthward.sources.protocol import Pinned

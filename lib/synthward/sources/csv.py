@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from synthward.errors import SourceError, kind_of
+from synthward.conditions import kind_of
+from synthward.errors import SourceError
 from synthward.sources import _worker
 from synthward.sources.locations import (
     SourceFile,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from synthward.errors import SourceError, conditions_of, kind_of
+from synthward.conditions import conditions_of, kind_of
+from synthward.errors import SourceError
 from synthward.sources.columns import select_columns
 from synthward.sources.protocol import Pinned
 from synthward.spec.request import Source

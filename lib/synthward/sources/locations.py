@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from synthward.errors import SourceError, kind_of
+from synthward.conditions import kind_of
+from synthward.errors import SourceError
 from synthward.sources.protocol import Pinned
 from synthward.spec.request import Source
 

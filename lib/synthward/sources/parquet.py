@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from synthward.errors import SourceError, kind_of
+from synthward.conditions import kind_of
+from synthward.errors import SourceError
 from synthward.sources import _worker
 from synthward.sources.columns import listed
 from synthward.sources.locations import (

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from synthward.errors import SourceError, kind_of
+from synthward.conditions import kind_of
+from synthward.errors import SourceError
 from synthward.records.journal import PinnedTable
 from synthward.sources import catalog, csv, delta, parquet
 from synthward.sources.protocol import Format, Pinned

@@ -20,7 +20,7 @@ from synthward.domain.codes import codebooks
 from synthward.evaluate.quality.questions import Trial, trials
 from synthward.evaluate.quality.simulated import SimulatedNoise, SimulatedSource
 from synthward.evaluate.quality.tables import effective_cells, judged, shown_codes, total_variation
-from synthward.fit.base import Synthesizer, Task
+from synthward.fit.base import Synthesizer, Task, driven
 from synthward.fit.model import Model
 from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Clique
@@ -100,17 +100,7 @@ def _replicate(
 
 def refitted(synthesizer: Synthesizer, task: Task, source: SimulatedSource) -> tuple[Model, tuple[Measurement, ...]]:
     """The product's own rounds and fit on simulated answers; the model, and the answers."""
-    rounds = synthesizer.rounds(task)
-    answers = source.answer(next(rounds))
-    known = list(answers)
-    while True:
-        try:
-            asked = rounds.send(answers)
-        except StopIteration as finished:
-            fitted: Model = finished.value
-            return fitted, tuple(known)
-        answers = source.answer(asked)
-        known.extend(answers)
+    return driven(synthesizer.rounds(task), source.answer)
 
 
 def _capped(rows: float) -> int:

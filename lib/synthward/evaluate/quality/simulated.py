@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from synthward.domain.codes import square_of
 from synthward.domain.spec import Date, Graded, Numeric
 from synthward.privacy.answers import exact_answer
 from synthward.privacy.measurement import Measurement, Round
@@ -72,7 +73,7 @@ class SimulatedSource:
         assert isinstance(attribute, Numeric | Date), "only graded columns have sums"
         values, shift = _quanta(attribute, present), attribute.fixed_point.shift
         if not isinstance(base, Sum):
-            values = (values * values + (1 << (shift - 1))) >> shift
+            values = square_of(values, shift)
         return np.array([int(values.sum()) * self._weight // WEIGHT_UNIT], dtype=np.int64)
 
 
