@@ -14,11 +14,12 @@ from recorded import Call, RecordingNoise, ReplayNoise
 from store_doubles import MemoryLinks
 from synthward.domain.spec import Categorical, Numeric
 from synthward.errors import SourceError
+from synthward.fit.program import Fit
 from synthward.governance.policy import load_policy
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.ledger import Ledger
 from synthward.run.environment import Environment
-from synthward.run.main_job import MainJob, Measured
+from synthward.run.main_job import MainJob
 from synthward.sample.model_file import ModelFile
 from synthward.sources import reading as source
 from synthward.sources.reading import PinnedSource
@@ -124,7 +125,7 @@ class Driver:
 
     def measure(
         self, noise: NoiseSource, on_step: Callable[[str], None] = lambda _: None, pinned: PinnedSource | None = None
-    ) -> Measured:
+    ) -> Fit:
         """All rounds, from wherever an earlier driver left them."""
         clock = Clock()
         env = Environment(
@@ -197,7 +198,7 @@ def test_learned_rounds_replayed_on_a_neighbour_and_resumed(spark: SparkSession,
     assert less.seals() == whole.seals()
     assert replayed.place == replayed.moved == len(noise.calls) == 6
     assert found.model.digest == expected.model.digest
-    assert found.plan.domain.digest == expected.plan.domain.digest != whole.plan.domain.digest
+    assert found.domain.digest == expected.domain.digest != whole.plan.domain.digest
     last = CountingNoise()
     assert less.measure(last).model.digest == expected.model.digest
     assert last.drawn == []

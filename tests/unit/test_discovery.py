@@ -1,4 +1,4 @@
-"""Discovery of categories without Spark: refuse, draw, threshold, seal, and use only what the seal holds."""
+"""Rounds about texts without Spark: refuse, draw, threshold, seal, and use only what the seal holds."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from synthward.domain.spec import Categorical, Domain
 from synthward.errors import IntegrityError
-from synthward.measure import discovery as module
-from synthward.measure.discovery import Discovery
+from synthward.measure import texts as module
+from synthward.measure.curator import Curator
 from synthward.privacy.accounting import ATTO, NANO, Charge, ceil_units
-from synthward.privacy.discovery import AskedCategories, Categories, CategoryRound, pack, payload_size, unpack
+from synthward.privacy.discovery import AskedCategories, pack, payload_size, unpack
+from synthward.privacy.measurement import Asked, Round
 from synthward.privacy.noise import NoiseCall, gaussian_for, laplace_for
+from synthward.privacy.queries import Categories, Population
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.thresholds import Threshold, count_bound, threshold_for
 from synthward.privacy.unit import PrivacyUnit
@@ -23,14 +26,19 @@ from trial import MemorySeals, NoNoise, Stopped, heard, stepping, stop_after
 K0, DELTA = 3, 10**8
 
 
-def asked(at_most: int = 10, column: str = "ward", most: int = K0, pattern: str = "[A-Za-z ]{1,20}") -> CategoryRound:
+def asked(at_most: int = 10, column: str = "ward", most: int = K0, pattern: str = "[A-Za-z ]{1,20}") -> Round:
     call = gaussian_for(10**7, count_bound("gaussian", most, WEIGHT_UNIT))
     threshold = threshold_for(call, most, DELTA, WEIGHT_UNIT)
-    query = Categories(column, pattern, ("Known",), at_most)
-    return CategoryRound("learn_categories", (AskedCategories(query, threshold),))
+    query = Categories(column, pattern, ("Known",), at_most, most)
+    return Round("learn_categories", (AskedCategories(query, call, threshold.above),))
 
 
-LIMIT = int(asked().asked[0].patients)
+def questions(*rounds: Round) -> list[AskedCategories]:
+    """The queries of rounds about texts."""
+    return [item for each in rounds for item in each.asked if isinstance(item, AskedCategories)]
+
+
+LIMIT = int(questions(asked())[0].patients)
 """Patients that the threshold of `asked` lies above."""
 
 EXACT = {"Rare Disease": 1, "Common": LIMIT + 1, "Bound": LIMIT, "Huge": 7 * LIMIT, "Large": 2 * LIMIT}
@@ -72,21 +80,29 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return made
 
 
-def build(seals: MemorySeals, noise: Any, charge: Charge | None = None, **changes: Any) -> Discovery:
-    given = {"check_source": lambda _: None, "step": stepping(), "curve_cells": None, **changes}
+def build(
+    seals: MemorySeals, noise: Any, charge: Charge | None = None, column: str = "ward", **changes: Any
+) -> Curator:
+    given = {"check_source": lambda _: None, "step": stepping(), "curve_cells": None, "tasks": 2, **changes}
     unit = given.pop("unit", PrivacyUnit("patient", 2))
     paid = asked().charge if charge is None else charge
-    return Discovery(lambda: None, unit, paid, seals, noise, **given)  # type: ignore[arg-type, return-value]
+    domain = Domain(version=1, attributes={column: Categorical(values=("Known",))})
+    return Curator(lambda: None, domain, unit, paid, seals, noise, **given)  # type: ignore[arg-type, return-value]
+
+
+def texts_of(answers: Any) -> list[dict[str, int]]:
+    """Released texts with their noisy counts."""
+    return [found.released for found in answers]
 
 
 def test_what_is_strictly_above_the_threshold_comes_out(passes: list[Any]) -> None:
     noise = Plus()
     [found] = build(MemorySeals(), noise).answer(asked())
-    assert list(found.counts) == ["Common", "Huge", "Large"]
-    assert found.counts["Huge"] == 7 * LIMIT * WEIGHT_UNIT
+    assert list(found.released) == ["Common", "Huge", "Large"]
+    assert found.released["Huge"] == 7 * LIMIT * WEIGHT_UNIT
     [(label, call, exact)] = noise.calls
     assert label == "categories(ward)"
-    assert call == asked().asked[0].threshold.call
+    assert call == asked().asked[0].call
     # Every text gets noise, whatever its count, in an order that says nothing.
     assert exact == [EXACT[text] * WEIGHT_UNIT for text in sorted(EXACT)]
     [(columns, secret)] = passes
@@ -102,16 +118,16 @@ def test_every_pass_has_a_secret_of_its_own(passes: list[Any]) -> None:
 
 def test_of_too_many_the_largest_come_out(passes: list[Any]) -> None:
     [found] = build(MemorySeals(), NoNoise()).answer(asked(at_most=2))
-    assert list(found.counts) == ["Huge", "Large"]
+    assert list(found.released) == ["Huge", "Large"]
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 100])
 @pytest.mark.parametrize("at_most", [1, 2, 10])
 def test_chunks_do_not_matter(passes: list[Any], monkeypatch: pytest.MonkeyPatch, chunk: int, at_most: int) -> None:
-    expected = build(MemorySeals(), NoNoise()).answer(asked(at_most))[0].counts
+    expected = texts_of(build(MemorySeals(), NoNoise()).answer(asked(at_most)))
     monkeypatch.setattr(module, "CHUNK", chunk)
     noise = Plus()
-    assert build(MemorySeals(), noise).answer(asked(at_most))[0].counts == expected
+    assert texts_of(build(MemorySeals(), noise).answer(asked(at_most))) == expected
     assert sum(len(exact) for _, _, exact in noise.calls) == len(EXACT)
 
 
@@ -139,8 +155,8 @@ def test_the_size_of_a_seal_does_not_depend_on_the_draw(passes: list[Any], at_mo
         sealed = seals.find("learn_categories")
         assert sealed is not None
         sizes.add(len(sealed[1]))
-        numbers.add(len(found.counts))
-    assert sizes == {payload_size(asked(at_most).asked)}
+        numbers.add(len(found.released))
+    assert sizes == {payload_size(questions(asked(at_most)))}
     assert numbers >= {0, min(at_most, len(EXACT))}
 
 
@@ -156,26 +172,26 @@ def test_the_size_of_a_seal_does_not_depend_on_the_draw(passes: list[Any], at_mo
 @pytest.mark.parametrize("at_most", [1, 2, 200])
 def test_the_longest_answers_have_room_in_a_seal(pattern: str, text: str, at_most: int) -> None:
     """As many of the longest texts as may come out, with the widest counts there are; and they are read back."""
-    [first] = asked(at_most, pattern=pattern).asked
+    [first] = questions(asked(at_most, pattern=pattern))
     counts, items = [{text: -(2**63)}] * 2, (first, first)
     one = len(json.dumps([[text, -(2**63)]]))
     assert len(pack(items, counts)) == payload_size(items)
     # The pair alone, times as many as may come out, and what stands between them.
     assert 2 * at_most * (one - 2 + len(", ")) + len("[[], []]") <= payload_size(items)
-    assert [dict(found.counts) for found in unpack(items, pack(items, counts))] == counts
+    assert [found.released for found in unpack(items, pack(items, counts))] == counts
 
 
 def test_a_seal_of_an_earlier_version_is_read() -> None:
     """It was not padded."""
-    [found] = unpack(asked().asked, b'[[["Cardiology", 65536000]]]')
-    assert found.counts == {"Cardiology": 65536000}
+    [found] = unpack(questions(asked()), b'[[["Cardiology", 65536000]]]')
+    assert found.released == {"Cardiology": 65536000}
 
 
 def test_a_sealed_answer_is_never_drawn_again(passes: list[Any]) -> None:
     seals = MemorySeals()
     first = build(seals, Plus(3)).answer(asked())
     noise = Plus(9)
-    assert [found.counts for found in build(seals, noise).answer(asked())] == [found.counts for found in first]
+    assert texts_of(build(seals, noise).answer(asked())) == texts_of(first)
     assert noise.calls == []
     assert len(passes) == 1
 
@@ -186,7 +202,7 @@ def test_a_draw_that_was_not_sealed_is_forgotten(passes: list[Any]) -> None:
         build(seals, Plus(3), step=stepping(stop_after("draw"))).answer(asked())
     assert seals.find("learn_categories") is None
     [found] = build(seals, Plus(0)).answer(asked())
-    assert "Bound" not in found.counts
+    assert "Bound" not in found.released
 
 
 def test_a_source_that_changed_is_not_sealed(passes: list[Any]) -> None:
@@ -217,9 +233,9 @@ def test_a_pass_that_fails_over_a_changed_source_says_that_it_changed(monkeypatc
 def test_other_questions_do_not_take_the_seal(passes: list[Any]) -> None:
     seals = MemorySeals()
     build(seals, NoNoise()).answer(asked())
-    for other in (asked(at_most=9), asked(column="room")):
-        with pytest.raises(IntegrityError, match="seal has other questions"):
-            build(seals, NoNoise()).answer(other)
+    for other, column in ((asked(at_most=9), "ward"), (asked(column="room"), "room")):
+        with pytest.raises(IntegrityError, match="seal has other queries"):
+            build(seals, NoNoise(), column=column).answer(other)
 
 
 def test_a_round_is_held_against_rho_and_delta(passes: list[Any]) -> None:
@@ -233,12 +249,11 @@ def test_a_round_is_held_against_rho_and_delta(passes: list[Any]) -> None:
 
 
 def test_counts_of_other_units_are_refused(passes: list[Any]) -> None:
-    [item] = asked().asked
-    single = replace(item, threshold=threshold_for(gaussian_for(10**7, 2), K0, DELTA, 1))
-    wrong = CategoryRound("learn_categories", (single,))
-    with pytest.raises(IntegrityError, match="does not count units"):
-        build(MemorySeals(), NoNoise(), wrong.charge).answer(wrong)
-    with pytest.raises(IntegrityError, match="does not count units"):
+    [item] = questions(asked())
+    wrong = Round("learn_categories", (replace(item, call=gaussian_for(10**7, 2)),))
+    with pytest.raises(IntegrityError, match="has sensitivity"):
+        build(MemorySeals(), NoNoise()).answer(wrong)
+    with pytest.raises(IntegrityError, match="has sensitivity"):
         build(MemorySeals(), NoNoise(), unit=PrivacyUnit("row", 1)).answer(asked())
     rows = asked(most=1)
     assert build(MemorySeals(), NoNoise(), rows.charge, unit=PrivacyUnit("row", 1)).answer(rows)
@@ -248,30 +263,40 @@ def test_the_curve_admits_only_what_it_was_computed_for(passes: list[Any]) -> No
     assert build(MemorySeals(), NoNoise(), curve_cells=K0).answer(asked())
     with pytest.raises(IntegrityError, match="exact Gaussian curve"):
         build(MemorySeals(), NoNoise(), curve_cells=K0 - 1).answer(asked())
-    [item] = asked().asked
+    [item] = questions(asked())
     call = laplace_for(10**9, count_bound("laplace", K0, WEIGHT_UNIT))
-    pure = CategoryRound("x", (replace(item, threshold=threshold_for(call, K0, DELTA, WEIGHT_UNIT)),))
+    pure = Round("x", (replace(item, call=call, above=threshold_for(call, K0, DELTA, WEIGHT_UNIT).above),))
     with pytest.raises(IntegrityError, match="exact Gaussian curve"):
         build(MemorySeals(), NoNoise(), pure.charge, curve_cells=K0).answer(pure)
 
 
 def test_the_charge_of_a_round_is_that_of_its_parts() -> None:
-    both = CategoryRound("x", asked().asked + asked(column="room").asked)
+    both = Round("x", asked().asked + asked(column="room").asked)
     assert both.charge == asked().charge + asked().charge
-    [item] = asked().asked
-    assert item.threshold.charge.nano_rho == item.threshold.call.charge.nano_rho
+    [item] = questions(asked())
+    assert item.threshold.charge.nano_rho == item.call.charge.nano_rho
     assert item.threshold.charge.atto_delta == ceil_units(item.threshold.delta, ATTO)
     assert item.threshold.charge.nano_rho <= NANO // 100
 
 
 def test_in_units_of_s_the_threshold_is_about_that_of_whole_patients() -> None:
     """The same rho and delta, counted in patients: the finer unit has the finer threshold and bound."""
-    [item] = asked().asked
+    [item] = questions(asked())
     coarse = threshold_for(gaussian_for(10**7, count_bound("gaussian", K0, 1)), K0, DELTA, 1)
-    ratio = coarse.call.sensitivity / (item.threshold.call.sensitivity / WEIGHT_UNIT)
+    ratio = coarse.call.sensitivity / (item.call.sensitivity / WEIGHT_UNIT)
     assert ratio == pytest.approx(2 / 3**0.5, rel=1e-4)
     assert (item.patients - 1) * ratio == pytest.approx(coarse.above - 1, abs=1)
-    lower = replace(item.threshold, above=item.threshold.above - 1)
+    lower = replace(item, above=item.above - 1).threshold
     assert ceil_units(lower.delta, ATTO) > DELTA
     with pytest.raises(ValueError, match=f"at least {WEIGHT_UNIT}"):
-        Threshold(item.threshold.call, K0, WEIGHT_UNIT - 1, WEIGHT_UNIT)
+        Threshold(item.call, K0, WEIGHT_UNIT - 1, WEIGHT_UNIT)
+
+
+def test_a_round_of_texts_is_about_the_columns_of_its_table(passes: list[Any]) -> None:
+    """Columns are counted by their place, so that another order would answer a question with another column."""
+    both = Round("x", asked().asked + asked(column="room").asked)
+    plain = Round("x", (*asked().asked, Asked(Population(), gaussian_for(10**7, WEIGHT_UNIT))))
+    for wrong in (both, asked(column="room"), plain):
+        with pytest.raises(IntegrityError, match="other columns than its table"):
+            build(MemorySeals(), NoNoise(), wrong.charge).answer(wrong)
+    assert passes == []

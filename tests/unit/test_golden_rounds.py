@@ -15,15 +15,24 @@ import pytest
 
 from synthward.config.canonical import canonical_json
 from synthward.config.loader import bind
-from synthward.domain.spec import Domain
+from synthward.domain.spec import Categorical, Domain
 from synthward.measure import curator as curator_module
-from synthward.measure import discovery as discovery_module
+from synthward.measure import texts as texts_module
 from synthward.measure.curator import Curator
-from synthward.measure.discovery import Discovery
-from synthward.privacy.discovery import AskedCategories, Categories, CategoryRound
+from synthward.privacy.discovery import AskedCategories
 from synthward.privacy.measurement import Asked, Round
 from synthward.privacy.noise import NoiseCall
-from synthward.privacy.queries import Marginal, Population, Presence, Query, Scores, Selection, SquareSum, Sum
+from synthward.privacy.queries import (
+    Categories,
+    Marginal,
+    Population,
+    Presence,
+    Query,
+    Scores,
+    Selection,
+    SquareSum,
+    Sum,
+)
 from synthward.privacy.sensitivity import WEIGHT_UNIT, bound
 from synthward.privacy.thresholds import count_bound, threshold_for
 from synthward.privacy.unit import PrivacyUnit
@@ -62,10 +71,11 @@ def round_of(mechanism: str) -> Round:
     return Round("golden", tuple(asked_of(query, each) for query, each in zip(queries, chosen, strict=True)))
 
 
-def categories() -> CategoryRound:
+def categories() -> Round:
     call = NoiseCall("gaussian", 3.0 * 2**18, count_bound("gaussian", 3, WEIGHT_UNIT))
-    question = Categories("ward", "[A-Z]{1,5}", ("ICU",), 2)
-    return CategoryRound("golden", (AskedCategories(question, threshold_for(call, 3, 10**8, WEIGHT_UNIT)),))
+    question = Categories("ward", "[A-Z]{1,5}", ("ICU",), 2, 3)
+    threshold = threshold_for(call, 3, 10**8, WEIGHT_UNIT)
+    return Round("golden", (AskedCategories(question, call, threshold.above),))
 
 
 def short(value: Any) -> str:
@@ -80,7 +90,7 @@ def test_a_round_has_the_digest_that_it_always_had(mechanism: str, digest: str) 
 
 
 def test_a_round_of_categories_has_the_digest_that_it_always_had() -> None:
-    assert categories().asked[0].threshold.above == 5_201_957
+    assert categories().asked[0].to_json()["above"] == 5_201_957
     assert categories().digest[:16] == "286c3e99b8492287"
 
 
@@ -121,17 +131,18 @@ def test_a_seal_of_categories_holds_what_it_always_held(monkeypatch: pytest.Monk
             """Rows of the kernel."""
             return iter([{"place": 0, "text": text, "patients": 900} for text in ("B", "A", "C")])
 
-    monkeypatch.setattr(discovery_module, "kept_counts", lambda *_: Frame())
+    monkeypatch.setattr(texts_module, "kept_counts", lambda *_: Frame())
     seals, asked = MemorySeals(), categories()
-    Discovery(
-        lambda: None,  # type: ignore[arg-type, return-value]
-        UNIT,
-        asked.charge,
-        seals,
-        NoNoise(),
+    Curator(
+        rows=lambda: None,  # type: ignore[arg-type, return-value]
+        domain=Domain(version=1, attributes={"ward": Categorical(values=("ICU",))}),
+        unit=UNIT,
+        charge=asked.charge,
+        seals=seals,
+        noise=NoNoise(),
+        tasks=2,
         check_source=lambda _: None,
         step=stepping(),
-        curve_cells=None,
     ).answer(asked)
     sealed = seals.find("golden")
     assert sealed is not None

@@ -16,6 +16,8 @@ from synthward.domain.codes import codebooks
 from synthward.domain.spec import Categorical, Numeric
 from synthward.errors import ConfigError
 from synthward.fit.base import budget_of, whole_budget
+from synthward.fit.learning import BINS_STEP, ceiling
+from synthward.fit.program import learned_task
 from synthward.measure.answers import cells_of
 from synthward.privacy.accounting import NANO, Charge, total
 from synthward.privacy.discovery import Found
@@ -23,7 +25,6 @@ from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Marginal
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.run.cost import Cost
-from synthward.run.learning import BINS_STEP, ceiling
 from synthward.run.plan import Plan, reported
 from trial import TestSite, plan_of
 
@@ -100,7 +101,7 @@ def test_thresholds_are_paid_for_in_rho_and_delta(tmp_path: Path, name: str) -> 
     )
     assert plan.learning is not None
     assert plan.learning.categories is not None
-    [item] = plan.learning.categories.asked
+    [item] = plan.learning.questions
     assert 0 < plan.charge.atto_delta == item.threshold.charge.atto_delta <= 10**10
     assert plan.charge.atto_delta > 0.9 * 10**10
     assert plan.delta == Decimal("1e-7")
@@ -127,20 +128,19 @@ def test_the_label_of_other_is_no_candidate(tmp_path: Path) -> None:
     plan = plan_of(site, site.request(synthesizer={"name": "independent"}, **changes))
     assert plan.learning is not None
     assert plan.learning.categories is not None
-    assert plan.learning.categories.asked[0].query.listed == ("F", "?", "X")
+    assert plan.learning.questions[0].query.listed == ("F", "?", "X")
 
 
 def test_found_values_come_after_the_declared_ones(tmp_path: Path) -> None:
     plan = planned(tmp_path, learn={"categories": {"sex": SEX}})
     assert plan.learning is not None
     assert plan.learning.categories is not None
-    [item] = plan.learning.categories.asked
-    learned = plan.on(plan.learning.learned((), (Found(item, {"D": 10, "U": 20}),)))
+    [item] = plan.learning.questions
+    learned = learned_task(plan.task, plan.learning.learned((), (Found.of(item, {"D": 10, "U": 20}),)))
     sex = learned.domain.attributes["sex"]
     assert isinstance(sex, Categorical)
     assert sex.values == ("F", "M", "D", "U")
     assert not list(sex.problems())
-    assert learned.learning == plan.learning
     lines = plan.learning.describe(whole_budget(plan.task))
     assert any("further values of sex (at most 3, of about" in line for line in lines)
     assert any("of the budget and delta" in line for line in lines)
@@ -226,7 +226,7 @@ def test_the_ceiling_covers_one_call_with_everything(tmp_path: Path) -> None:
     plan = planned(
         tmp_path, privacy={"_whole": True, "mechanism": "laplace", "epsilon": 3}, synthesizer={"name": "fixed"}
     )
-    task = replace(plan.task, part=Fraction(1))
+    task = replace(plan.task, budget_share=Fraction(1))
     assert ceiling(task, 0) == Charge.pure(3)
     assert ceiling(task, 7).nano_rho == Charge.pure(3).nano_rho + 7
 
@@ -259,13 +259,13 @@ def test_the_plan_holds_for_every_domain_that_can_be_learned(tmp_path: Path, nam
     plan = planned(tmp_path, synthesizer={"name": name})
     assert plan.learning is not None
     for counts in (np.zeros(105), np.full(105, -5.0), np.eye(105)[7] * 1000, np.full(105, 8.0)):
-        learned = plan.on(plan.learning.learned(sealed(plan, counts), ()))
+        learned = learned_task(plan.task, plan.learning.learned(sealed(plan, counts), ()))
         books = codebooks(learned.domain)
         assert learned.domain.attributes["age"].size <= 5
-        assert budget_of(learned.task) == budget_of(plan.task)
-        announced = plan.synthesizer.cliques(learned.task)
+        assert budget_of(learned) == budget_of(plan.task)
+        announced = plan.synthesizer.cliques(learned)
         assert announced == plan.synthesizer.cliques(plan.task)
-        rounds, asked, charges = plan.synthesizer.rounds(learned.task), None, []
+        rounds, asked, charges = plan.synthesizer.rounds(learned), None, []
         asked = next(rounds)
         for _ in range(3):
             charges.append(asked.charge)
@@ -288,8 +288,8 @@ def test_a_table_that_was_not_planned_is_no_candidate(tmp_path: Path) -> None:
     """On two bins the pair would be worth asking about; the plan, on sixty, did not count on it."""
     plan = planned(tmp_path, learn={"quantiles": {"age": 60}}, population={"declared_rows": 10**4})
     assert plan.learning is not None
-    few = plan.on(plan.learning.learned(sealed(plan, np.eye(105)[7] * 1000), ())).task
-    rows = next(n for n in range(10**4) if plan.synthesizer.cliques(replace(few, widest=None, declared_rows=n)))
+    few = learned_task(plan.task, plan.learning.learned(sealed(plan, np.eye(105)[7] * 1000), ()))
+    rows = next(n for n in range(10**4) if plan.synthesizer.cliques(replace(few, planned_domain=None, declared_rows=n)))
     assert plan.synthesizer.cliques(replace(plan.task, declared_rows=rows)) == ()
     assert plan.synthesizer.cliques(replace(few, declared_rows=rows)) == ()
 

@@ -34,6 +34,7 @@ from synthward.evaluate.relations import Edge
 from synthward.evaluate.tables import noisy_tables
 from synthward.fit import joint
 from synthward.fit.model import Model
+from synthward.fit.program import Fit
 from synthward.governance.policy import load_policy
 from synthward.ledger.ledger import Ledger
 from synthward.measure import curator
@@ -46,8 +47,8 @@ from synthward.records.manifest import GateEntry
 from synthward.release.manifest import Manifest
 from synthward.release.table import Fingerprint, Lineage
 from synthward.report.render import render
+from synthward.run import curators, rehearsal
 from synthward.run import main_job as module
-from synthward.run import rehearsal
 from synthward.run.environment import Environment
 from synthward.run.evidence import evidence_of
 from synthward.run.journal import OPENED, Journal, entry
@@ -213,13 +214,14 @@ class World:
         if self.broken:
             raise Stopped(self.broken)
 
-    def stage(self, _: Any, plan: Any, places: Any, model: Model, *rest: Any) -> Checked:
+    def stage(self, _: Any, plan: Any, places: Any, fit: Fit, *rest: Any) -> Checked:
         """Stands for sampling and gates."""
         self.events.append("stage")
+        model = fit.model
         self.models.append(model)
-        self.origins.append(rest[1])
+        self.origins.append(rest[0])
         self.staging()
-        assert model.domain_digest == plan.domain.digest
+        assert model.domain_digest == fit.domain.digest
         example = Manifest.parse(EXAMPLE.read_text(encoding="utf-8")).record
         record = replace(
             example,
@@ -229,7 +231,7 @@ class World:
             model=replace(example.model, digest=model.digest),
             gates=(GateEntry("distance", self.gate, "as told"),),
             budget=replace(example.budget, scope=SCOPE),
-            repair=rest[1].repair,
+            repair=rest[0].repair,
         )
         return Checked(Manifest.of(record), 0)
 
@@ -297,8 +299,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(api.Runs, "add", lambda *_: True)
     monkeypatch.setattr(module, "open_source", made.open)
     monkeypatch.setattr(module, "copy_source", made.copy)
-    monkeypatch.setattr(module, "source_rows", lambda *_: None)
-    monkeypatch.setattr(module.source, "check_unchanged", lambda *_: None)
+    monkeypatch.setattr(curators, "source_rows", lambda *_: None)
+    monkeypatch.setattr(curators.source, "check_unchanged", lambda *_: None)
     monkeypatch.setattr(module, "stage_and_check", made.stage)
     monkeypatch.setattr(rehearsal, "rehearse", lambda _, script, *__: made.rehearsed.append(script))
     monkeypatch.setattr(module, "publish", made.publish)
@@ -1082,9 +1084,9 @@ def test_the_manifest_of_a_run_is_its_record_in_format_2(world: World, monkeypat
     """Built from the plan, the ledger and the sealed answers of a run; only the counts of its rows are made up."""
     made: list[Manifest] = []
 
-    def stage(env: Any, plan: Any, places: Any, model: Model, sealed: Any, origin: Any, _: Any) -> Checked:
-        books = codebooks(plan.domain)
-        noisy = noisy_tables(sealed, books)
+    def stage(env: Any, plan: Any, places: Any, fit: Fit, origin: Any, _: Any) -> Checked:
+        books = codebooks(fit.domain)
+        noisy = noisy_tables(fit.sealed, books)
         drawn = {name: np.full_like(noisy[name,].counts, 5, dtype=np.int64) for name in books}
         facts = Facts(
             plan=plan,
@@ -1096,10 +1098,8 @@ def test_the_manifest_of_a_run_is_its_record_in_format_2(world: World, monkeypat
             scope=env.ledger.state(SCOPE),
             receipt=origin.receipt,
             source_ref=origin.opened.source_ref,
-            model=model,
-            sealed=sealed,
-            learned=origin.learned,
-            lineage=Lineage(plan.identity.release_id, model.digest, origin.sealed_at),
+            fit=fit,
+            lineage=Lineage(plan.identity.release_id, fit.model.digest, origin.sealed_at),
             table=str(places.target),
             fingerprint=Fingerprint(200, "0"),
             gates=(GateResult("structure", True, "as declared"),),

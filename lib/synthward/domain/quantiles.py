@@ -30,7 +30,7 @@ def fine_bins(attribute: Numeric) -> int:
     return fine(attribute).grid.bins
 
 
-def widest(attribute: Numeric, bins: int) -> Numeric:
+def planned_bins(attribute: Numeric, bins: int) -> Numeric:
     """A stand-in with exactly that many bins, for what depends on their number alone.
 
     Args:

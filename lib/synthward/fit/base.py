@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from synthward.domain.spec import Domain
 from synthward.fit.model import Model
@@ -22,6 +22,9 @@ from synthward.privacy.noise import Additive, NoiseCall
 from synthward.privacy.queries import Clique, Query
 from synthward.privacy.unit import PrivacyUnit
 from synthward.spec.request import Synthesizer as Settings
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 Rounds = Generator[Round, tuple[Measurement, ...], Model]
 
@@ -40,10 +43,10 @@ class Task:
         options: The synthesizer's settings in the request.
         curve_cells: Number of integers in the largest answer, if the exact Gaussian curve accounts for the run. None if
             the conversion from zCDP does.
-        part: The synthesizer's share of the run's budget. The learning rounds before it have the rest.
-        widest: The domain used for planning, before bins and values were learned. It has as many bins and values as a
-            learned domain can have, so costs computed on it are valid for any learned domain. None if nothing is
-            learned.
+        budget_share: The synthesizer's share of the run's budget. The learning rounds before it have the rest.
+        planned_domain: The domain used for planning, before bins and values were learned. It has as many bins and
+            values as a learned domain can have, so costs computed on it are valid for any learned domain. None before
+            anything is learned.
     """
 
     domain: Domain
@@ -54,8 +57,8 @@ class Task:
     declared_rows: int
     options: Settings
     curve_cells: int | None = None
-    part: Fraction = Fraction(1)
-    widest: Domain | None = None
+    budget_share: Fraction = Fraction(1)
+    planned_domain: Domain | None = None
 
 
 class Synthesizer(Protocol):
@@ -96,11 +99,13 @@ class Synthesizer(Protocol):
         ...
 
 
-def driven(rounds: Rounds, answer: Callable[[Round], tuple[Measurement, ...]]) -> tuple[Model, tuple[Measurement, ...]]:
-    """Drive a synthesizer's rounds to their end; the model, and all answers in order.
+def driven(
+    rounds: Generator[A, tuple[Measurement, ...], R], answer: Callable[[A], tuple[Measurement, ...]]
+) -> tuple[R, tuple[Measurement, ...]]:
+    """Drive rounds to their end. Return what they lead to, and all answers in order.
 
     Args:
-        rounds: What `Synthesizer.rounds` has given.
+        rounds: Rounds of a synthesizer, which lead to a model, or of a program, which lead to a fit.
         answer: Answers a round: a curator, or a simulated one.
     """
     known: list[Measurement] = []
@@ -111,13 +116,13 @@ def driven(rounds: Rounds, answer: Callable[[Round], tuple[Measurement, ...]]) -
         try:
             asked = rounds.send(answers)
         except StopIteration as finished:
-            model: Model = finished.value
-            return model, tuple(known)
+            result: R = finished.value
+            return result, tuple(known)
 
 
 def budget_of(task: Task) -> int:
     """Return the synthesizer's budget: nano-epsilon for laplace, nano-rho for gaussian."""
-    return int(whole_budget(task) * task.part)
+    return int(whole_budget(task) * task.budget_share)
 
 
 def whole_budget(task: Task) -> int:

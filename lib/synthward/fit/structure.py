@@ -45,7 +45,7 @@ def weights_of(task: Task) -> dict[Clique, int]:
     found = dict.fromkeys(combinations(names, 2), 1) | {
         tuple(sorted(entry.columns, key=names.index)): entry.weight for entry in options.workload
     }
-    books = codebooks(task.domain if task.widest is None else task.widest)
+    books = codebooks(task.domain if task.planned_domain is None else task.planned_domain)
     share = budget_of(task) // max(len(names), 1)
     call = calibrated(Marginal(names[:1]), task.unit, task.domain, task.mechanism, share)
     noise = call.mean_absolute / WEIGHT_UNIT / 2

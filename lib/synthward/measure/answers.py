@@ -15,6 +15,11 @@ def cells_of(query: Query, books: Mapping[str, CodeBook]) -> int:
     return query.cells({name: books[name].cells for name in query.columns})
 
 
+def movable_of(query: Query, books: Mapping[str, CodeBook]) -> int:
+    """Return the number of integers in the answer that one privacy unit can change."""
+    return query.movable({name: books[name].cells for name in query.columns})
+
+
 def refuse_too_many_cells(cliques: Iterable[Clique], books: Mapping[str, CodeBook]) -> None:
     """Check that a pass can count the marginals and that the driver can hold them. Public, before any data is read.
 

@@ -5,8 +5,8 @@ exact answers, adds noise and seals the result. It always returns what was read 
 between draw and seal branches on a value. No exact number is logged, raised or stored.
 
 The first pass over the pinned source counts every clique that the synthesizer has announced. So later rounds are
-answered from memory. A query that was not announced costs another pass. A run that is resumed between two rounds reads
-the sealed rounds and makes one pass for the rest, under the same charge.
+answered from memory. A query that was not announced costs another pass, and so does a round about texts (`texts`).
+A run that is resumed between two rounds reads the sealed rounds and makes one pass for the rest, under the same charge.
 
 Guarantee: the noisy answers of all rounds together cost at most the charge given to the constructor. The reasons are:
 every call carries the query's sensitivity bound (PROOFS.md, sections 1 to 4); charges come from the privacy map; and a
@@ -17,15 +17,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from synthward.domain.codes import codebooks
 from synthward.domain.spec import Domain
 from synthward.errors import IntegrityError
-from synthward.measure.answers import cells_of, refuse_too_many_cells
+from synthward.measure.answers import cells_of, movable_of, refuse_too_many_cells
 from synthward.measure.layout import Layout, collect_vector, exact_vector_frame
+from synthward.measure.texts import released_texts
+from synthward.privacy import discovery
 from synthward.privacy.accounting import Charge, total
 from synthward.privacy.answers import exact_answer
+from synthward.privacy.discovery import AskedCategories
 from synthward.privacy.measurement import Asked, Measurement, Round, pack, unpack
 from synthward.privacy.noise import NoiseSource
 from synthward.privacy.queries import Base, Clique, Marginal, Scores, Selection, needs
@@ -65,6 +69,23 @@ class RunStep(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Answers:
+    """How the answers of a round are drawn, and what their seal holds; the two forms are vectors and texts.
+
+    Attributes:
+        facts: Public facts that the seal holds beside the queries.
+        measure: Brings exact answers into memory, if they have to be there.
+        draw: Draws the noisy answers and returns the payload of the seal.
+        unpack: Reads the answers from the payload.
+    """
+
+    facts: dict[str, Any]
+    measure: Callable[[], None]
+    draw: Callable[[], bytes]
+    unpack: Callable[[bytes], tuple[Measurement, ...]]
+
+
 class Curator:
     """Answers rounds of queries about one pinned source under one charge."""
 
@@ -86,7 +107,7 @@ class Curator:
         """Remember the settings. The curator holds no data yet.
 
         Args:
-            rows: Opens the pinned source: columns `c0`, ... and `unit`.
+            rows: Opens the pinned source: columns `c0`, ... in the order of the domain, and `unit`.
             domain: The requested attributes.
             unit: Privacy unit.
             charge: The run's charge in the ledger.
@@ -129,30 +150,60 @@ class Curator:
             SourceError: The source changed.
         """
         self._admit(asked)
-        cells = [cells_of(item.query, self._books) for item in asked.asked]
+        answers = self._answers_of(asked)
         sealed = self._seals.find(asked.step)
         if sealed is None:
-            self._measure(asked)
-            drawn = self._step("draw", lambda: pack([self._draw(item) for item in asked.asked]))
-            facts = {"digest": asked.digest, "asked": [item.to_json() for item in asked.asked], "cells": cells}
+            answers.measure()
+            drawn = self._step("draw", answers.draw)
+            facts = {"digest": asked.digest, "asked": [item.to_json() for item in asked.asked], **answers.facts}
             sealed = self._step("seal", lambda: self._seals.put(asked.step, facts, drawn))
         body, payload = sealed
+        sizes = {key: body[key] for key in answers.facts}
         expected = recordable([item.to_json() for item in asked.asked])
-        if _shape(body["asked"]) != _shape(expected) or body["cells"] != cells:
+        if _shape(body["asked"]) != _shape(expected) or sizes != answers.facts:
             raise IntegrityError(
                 f"step '{asked.step}': its seal has other queries than this version of Synthward asks; resume the run "
                 "with the version that started it, or start a run with a new key"
             )
-        return unpack(asked.asked, cells, payload)
+        return answers.unpack(payload)
 
     def close(self) -> None:
         """Forget every exact number. A later round that is not sealed would cost another pass."""
         self._exact.clear()
 
+    def _answers_of(self, asked: Round) -> _Answers:
+        """Return how the answers of a round are drawn and what their seal holds.
+
+        Raises:
+            IntegrityError: The round mixes vectors and texts, or asks about texts of other columns than its table has.
+        """
+        items = asked.asked
+        texts = [item for item in items if isinstance(item, AskedCategories)]
+        if not texts:
+            cells = [cells_of(item.query, self._books) for item in items]
+            return _Answers(
+                {"cells": cells},
+                measure=lambda: self._measure(asked),
+                draw=lambda: pack([self._draw(item) for item in items]),
+                unpack=lambda payload: unpack(items, cells, payload),
+            )
+        if [item.query.column for item in texts] != list(self._books) or len(texts) != len(items):
+            raise IntegrityError(
+                f"step '{asked.step}' asks about texts beside other queries, or about other columns than its table "
+                "has; this is a defect of the program of rounds"
+            )
+        return _Answers(
+            {},
+            # Counts of texts are never all in memory: each chunk is drawn as it comes.
+            measure=lambda: logger.info("step %s: one pass for texts of %d columns", asked.step, len(texts)),
+            draw=lambda: self._draw_texts(texts),
+            unpack=lambda payload: discovery.unpack(texts, payload),
+        )
+
     def _admit(self, asked: Round) -> None:
         """Refuse a round that its charge or its sensitivities do not cover, before any data is read."""
         for item in asked.asked:
-            self._admit_call(item)
+            self._admit_query(item)
         spent = total([*self._spent, asked.charge])
         if not self._charge.covers(spent):
             raise IntegrityError(
@@ -160,7 +211,7 @@ class Curator:
             )
         self._spent.append(asked.charge)
 
-    def _admit_call(self, item: Asked) -> None:
+    def _admit_query(self, item: Asked) -> None:
         query, call = item.query, item.call
         if (call.mechanism == "exponential") != isinstance(query, Selection):
             raise IntegrityError(
@@ -188,7 +239,7 @@ class Curator:
 
     def _on_curve(self, item: Asked, largest: int) -> bool:
         fits = item.call.mechanism == "gaussian" and item.query.IN_WEIGHTS
-        return fits and cells_of(item.query, self._books) <= largest
+        return fits and movable_of(item.query, self._books) <= largest
 
     def _measure(self, asked: Round) -> None:
         """Make at most one pass over the source, so that all exact vectors of the round are in memory."""
@@ -209,6 +260,10 @@ class Curator:
             return collect_vector(
                 exact_vector_frame(self._rows(), self._books, layout, self._unit, self._tasks), layout.cells
             )
+
+    def _draw_texts(self, asked: Sequence[AskedCategories]) -> bytes:
+        with compared_after(self._check_source):
+            return discovery.pack(asked, released_texts(self._rows(), asked, self._noise))
 
     def _draw(self, item: Asked) -> Measurement:
         exact = exact_answer(item.query, self._exact)

@@ -1,7 +1,7 @@
 """Answers of queries from the vectors that they need: exact inside the curator, simulated in `evaluate.quality`.
 
 Guarantee: `exact_answer` is a function of the vectors and of public constants. One privacy unit changes it by at most
-`sensitivity.bound` (PROOFS.md, section 3.6), and it is total: no value of a vector makes it raise.
+`sensitivity.bound` (PROOFS.md, section 3.6), and no value of a vector makes it raise.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from synthward.privacy.queries import Base, Query, Scores, Selection, needs
+from synthward.privacy.queries import Base, Categories, Query, Scores, Selection, needs
 
 Integers = npt.NDArray[np.int64]
 
@@ -26,6 +26,9 @@ def exact_answer(query: Query, vectors: Mapping[Base, Integers]) -> Integers:
     Args:
         query: The query.
         vectors: At least the answers that `needs(query)` names.
+
+    Raises:
+        ValueError: The query asks about texts, whose answer is no vector.
     """
     if isinstance(query, Scores | Selection):
         errors = [
@@ -37,4 +40,6 @@ def exact_answer(query: Query, vectors: Mapping[Base, Integers]) -> Integers:
             scored = zip(query.weights, errors, query.offsets, strict=True)
             errors = [max(-MAX_SCORE, min(weight * error + offset, MAX_SCORE)) for weight, error, offset in scored]
         return np.array(errors, dtype=np.int64)
+    if isinstance(query, Categories):
+        raise ValueError(f"the answer of {query.label} is no vector")
     return vectors[query]

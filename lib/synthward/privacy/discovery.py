@@ -1,4 +1,4 @@
-"""Questions for categories beyond a public list, and their sealed answers.
+"""Queries about texts beyond a public list as they are asked, thresholded and sealed.
 
 The exact answer is the number of patients who keep each text (`kernels.categories`), in units of 1/S. It is noised and
 thresholded (`privacy.thresholds`), and at most `at_most` texts come out: those with the largest noisy counts. Nothing
@@ -13,11 +13,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from synthward.config.canonical import canonical_json, digest
+import numpy as np
+
+from synthward.config.canonical import canonical_json
 from synthward.domain.patterns import longest_match
-from synthward.privacy.accounting import Charge, total
+from synthward.privacy.accounting import Charge
+from synthward.privacy.measurement import Asked, Measurement
+from synthward.privacy.queries import Categories
 from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.thresholds import Threshold
 
@@ -29,56 +33,47 @@ _FRAME = 4
 
 
 @dataclass(frozen=True)
-class Categories:
-    """Which texts of a column many patients have.
+class AskedCategories(Asked):
+    """A query about texts, with its noise and the threshold of its answer; public.
 
     Attributes:
-        column: The column.
-        pattern: What such a text looks like as a whole, in the language of `domain.patterns`.
-        listed: Texts that are known already.
-        at_most: How many texts come out at most.
+        query: The query.
+        call: Noise of each count.
+        above: The threshold, in units of 1/S. Released texts have a noisy count strictly above it.
     """
 
-    column: str
-    pattern: str
-    listed: tuple[str, ...]
-    at_most: int
-    KIND: ClassVar[str] = "categories"
+    query: Categories
+    above: int
 
     @property
-    def label(self) -> str:
-        """Unique, readable name."""
-        return f"categories({self.column})"
+    def threshold(self) -> Threshold:
+        """The mechanism with all its numbers.
 
+        Raises:
+            ValueError: The noise does not have the sensitivity of the query, or the threshold is below one unit.
+        """
+        return Threshold(self.call, self.query.per_patient, self.above, WEIGHT_UNIT)
 
-@dataclass(frozen=True)
-class AskedCategories:
-    """A question with the noise and the threshold of its answer; public."""
-
-    query: Categories
-    threshold: Threshold
+    @property
+    def charge(self) -> Charge:
+        """What the answer costs, delta of the threshold included."""
+        return self.threshold.charge
 
     def to_json(self) -> dict[str, Any]:
         """Canonical public description, from which digests are taken."""
-        call = self.threshold.call
-        return {
-            "kind": self.query.KIND,
-            "subject": self.query.column,
+        return super().to_json() | {
             "pattern": self.query.pattern,
             "listed": hashlib.sha256(canonical_json(list(self.query.listed)).encode()).hexdigest(),
             "at_most": self.query.at_most,
-            "per_patient": self.threshold.categories,
-            "above": self.threshold.above,
-            "one": self.threshold.one,
-            "mechanism": call.mechanism,
-            "scale": call.scale.hex(),
-            "sensitivity": call.sensitivity,
+            "per_patient": self.query.per_patient,
+            "above": self.above,
+            "one": WEIGHT_UNIT,
         }
 
     @property
     def patients(self) -> float:
         """The threshold as a number of patients."""
-        return self.threshold.above / WEIGHT_UNIT
+        return self.above / WEIGHT_UNIT
 
     def released(self, noisy: Mapping[str, int]) -> dict[str, int]:
         """What comes out of noisy counts: a function of them, and the same if it is applied to its own result and more.
@@ -94,40 +89,28 @@ class AskedCategories:
         return {text: noisy[text] for text in sorted(largest)}
 
 
-@dataclass(frozen=True)
-class CategoryRound:
-    """Questions answered together, by one pass.
+@dataclass(frozen=True, eq=False)
+class Found(Measurement):
+    """A sealed answer about texts.
 
     Attributes:
-        step: Name of the step inside the run, unique; part of the seal's identity.
-        asked: Questions, one a column.
-    """
-
-    step: str
-    asked: tuple[AskedCategories, ...]
-
-    @property
-    def charge(self) -> Charge:
-        """What the round costs, additive deltas included."""
-        return total(item.threshold.charge for item in self.asked)
-
-    @property
-    def digest(self) -> str:
-        """sha256 of the public description; part of the seal's identity."""
-        return digest({"step": self.step, "asked": [item.to_json() for item in self.asked]})
-
-
-@dataclass(frozen=True)
-class Found:
-    """A sealed answer.
-
-    Attributes:
-        asked: The question.
-        counts: Noisy number of patients of each released text, in units of 1/S, sorted by the text.
+        asked: The query, its noise and its threshold.
+        values: Noisy number of units that keep each text of `texts`, in units of 1/S.
+        texts: Released texts, sorted.
     """
 
     asked: AskedCategories
-    counts: Mapping[str, int]
+    texts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, asked: AskedCategories, released: Mapping[str, int]) -> Found:
+        """The answer with these noisy counts, in units of 1/S, sorted by the text."""
+        return cls(asked, np.array(list(released.values()), dtype=np.int64), tuple(released))
+
+    @property
+    def released(self) -> dict[str, int]:
+        """Noisy count of each released text, in units of 1/S."""
+        return dict(zip(self.texts, self.values.tolist(), strict=True))
 
 
 def payload_size(asked: Sequence[AskedCategories]) -> int:
@@ -164,4 +147,4 @@ def unpack(asked: Sequence[AskedCategories], payload: bytes) -> tuple[Found, ...
         ValueError: The payload does not answer these questions.
     """
     answers = json.loads(payload)
-    return tuple(Found(item, dict(pairs)) for item, pairs in zip(asked, answers, strict=True))
+    return tuple(Found.of(item, dict(pairs)) for item, pairs in zip(asked, answers, strict=True))

@@ -23,6 +23,11 @@ class Asked:
     query: Query
     call: NoiseCall
 
+    @property
+    def charge(self) -> Charge:
+        """What the answer costs."""
+        return self.call.charge
+
     def to_json(self) -> dict[str, Any]:
         """Canonical public description, from which digests are taken."""
         return {
@@ -49,7 +54,7 @@ class Round:
     @property
     def charge(self) -> Charge:
         """What the round costs."""
-        return total(item.call.charge for item in self.asked)
+        return total(item.charge for item in self.asked)
 
     @property
     def digest(self) -> str:

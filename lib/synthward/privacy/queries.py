@@ -58,6 +58,14 @@ class _Facts:
         """
         return 1
 
+    def movable(self, sizes: Mapping[str, int]) -> int:
+        """Number of integers of the answer that one privacy unit can change.
+
+        Args:
+            sizes: See `cells`.
+        """
+        return self.cells(sizes)
+
 
 class _OfAttribute(_Facts):
     """Facts of a query that is about one graded attribute."""
@@ -254,17 +262,62 @@ class Selection(_OfPredictions):
         return hash(self.digest)
 
 
-Base = Population | Marginal | Presence | Sum | SquareSum
-"""Queries that a pass over the source answers; the others are functions of these answers."""
+@dataclass(frozen=True)
+class Categories(_Facts):
+    """Number of privacy units that keep each text of a column, in units of 1/S; no public list names the texts.
 
-Query = Base | Scores | Selection
+    A unit keeps at most `per_patient` of its texts. The answer is thresholded, so it names `at_most` texts or fewer.
+
+    Attributes:
+        column: The column.
+        pattern: What such a text looks like as a whole, in the language of `domain.patterns`.
+        listed: Texts that are known already. They are not counted.
+        at_most: Largest number of texts in the answer.
+        per_patient: K0, the largest number of texts that one unit keeps.
+    """
+
+    column: str
+    pattern: str
+    listed: tuple[str, ...]
+    at_most: int
+    per_patient: int
+    KIND: ClassVar[str] = "categories"
+
+    @property
+    def label(self) -> str:
+        """Unique, readable name."""
+        return f"categories({self.column})"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """See `_Facts`."""
+        return (self.column,)
+
+    @property
+    def subject(self) -> Any:
+        """See `_Facts`."""
+        return self.column
+
+    def cells(self, sizes: Mapping[str, int]) -> int:  # noqa: ARG002 - texts have no codes
+        """Largest number of integers in the answer; the number that comes out depends on the draw."""
+        return self.at_most
+
+    def movable(self, sizes: Mapping[str, int]) -> int:  # noqa: ARG002 - a unit keeps texts, whatever their number
+        """See `_Facts`. The rule is about exact counts, before the threshold (PROOFS.md, section 8.7)."""
+        return self.per_patient
+
+
+Base = Population | Marginal | Presence | Sum | SquareSum
+"""Queries that a pass over the source answers with a vector; predictions and choices are functions of vectors."""
+
+Query = Base | Scores | Selection | Categories
 
 
 def needs(query: Query) -> tuple[Base, ...]:
-    """The answers of a pass that a query is computed from."""
+    """The vectors of a pass that a query is computed from; none for texts, which have a pass of their own."""
     if isinstance(query, Scores | Selection):
         return tuple(Marginal(clique) for clique in query.cliques)
-    return (query,)
+    return () if isinstance(query, Categories) else (query,)
 
 
 def _frozen(cliques: Sequence[Clique], predictions: Sequence[npt.NDArray[np.int64]]) -> Predictions:

@@ -8,7 +8,8 @@ kernels count a unit's sum as `sum` when `n <= K` and as `(sum * K) div n` other
 * a marginal by at most `K * S` in L1, hence in L2 (all its rows may share one cell, so the bound is attained);
 * the L1 error of a prediction by at most `K * S`, m errors together by `m * K * S` in L1 and `sqrt(m) * K * S` in L2;
   public weights multiply that, public offsets add nothing;
-* the population, counted in units of 1/S, by S.
+* the population, counted in units of 1/S, by S;
+* counts of texts by S in each of at most K0 texts (section 8.1). A unit that is a row has one text.
 
 Proofs: PROOFS.md, sections 1 to 3. All bounds are integers, and so is every answer.
 """
@@ -20,7 +21,18 @@ from math import isqrt
 from synthward.domain.spec import Domain
 from synthward.errors import ConfigError, Problem
 from synthward.privacy.noise import Mechanism
-from synthward.privacy.queries import Marginal, Population, Presence, Query, Scores, Selection, SquareSum, Sum
+from synthward.privacy.queries import (
+    Categories,
+    Marginal,
+    Population,
+    Presence,
+    Query,
+    Scores,
+    Selection,
+    SquareSum,
+    Sum,
+)
+from synthward.privacy.thresholds import count_bound
 from synthward.privacy.unit import PrivacyUnit
 
 WEIGHT_UNIT = 2**16
@@ -68,6 +80,8 @@ def bound(query: Query, unit: PrivacyUnit, domain: Domain, mechanism: Mechanism)
             return unit.max_rows * domain.graded[attribute].fixed_point.limit
         case SquareSum(attribute):
             return unit.max_rows * domain.graded[attribute].fixed_point.square_limit
+        case Categories():
+            return count_bound(mechanism, 1 if unit.name == "row" else query.per_patient, WEIGHT_UNIT)
 
 
 def joint_l1(queries: int, unit: PrivacyUnit) -> int:

@@ -43,9 +43,8 @@ class Claim:
         thresholds: list[tuple[str, str, Threshold]] = []
         if plan.learning is not None and plan.learning.bins is not None:
             rounds.append(plan.learning.bins)
-        if plan.learning is not None and plan.learning.categories is not None:
-            asked = plan.learning.categories
-            thresholds = [(asked.digest, item.query.label, item.threshold) for item in asked.asked]
+        if plan.learning is not None and (asked := plan.learning.categories) is not None:
+            thresholds = [(asked.digest, item.query.label, item.threshold) for item in plan.learning.questions]
         rounds.append(next(plan.synthesizer.rounds(plan.task)))
         return cls(plan, tuple(rounds), tuple(thresholds))
 

@@ -9,28 +9,20 @@ ledger and the tables, and goes on from there. Nothing is spent twice and no sea
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from synthward.domain.codes import codebooks
-from synthward.domain.spec import Domain
 from synthward.errors import GateFailed, IntegrityError, UsageError, after_seal
 from synthward.evaluate.gates.registry import remedies
 from synthward.fit.base import driven
 from synthward.fit.model import Model
+from synthward.fit.program import Fit
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
-from synthward.measure.curator import Curator
-from synthward.measure.discovery import Discovery
-from synthward.privacy.accounting import Charge
-from synthward.privacy.discovery import Found
-from synthward.privacy.measurement import Measurement, Round
-from synthward.privacy.queries import Clique
 from synthward.records.codec import encode
 from synthward.records.journal import Fitted, Opened, Published, Repaired, Validated
 from synthward.records.manifest import RepairEntry
@@ -39,10 +31,10 @@ from synthward.release.publication import publish, recognise
 from synthward.release.registry import Artifact, Registry
 from synthward.report.render import render
 from synthward.run import preflight
-from synthward.run.committed import CommittedJournal, CommittedSeals, require_whole_ledger
+from synthward.run.committed import CommittedJournal, require_whole_ledger
+from synthward.run.curators import Curators
 from synthward.run.environment import Environment, Places
 from synthward.run.journal import FITTED, OPENED, PUBLISHED, REPAIRED, VALIDATED, Journal, entry, is_publication
-from synthward.run.learning import Learned, Learning, with_histograms
 from synthward.run.opening import copy_source, open_source
 from synthward.run.plan import ATTEMPT, Plan
 from synthward.run.records import (
@@ -55,8 +47,6 @@ from synthward.run.records import (
 from synthward.run.staging import Origin, stage_and_check
 from synthward.run.steps import Steps
 from synthward.sample.model_file import ModelFile
-from synthward.sources import reading as source
-from synthward.sources.patient import source_rows
 from synthward.sources.reading import PinnedSource
 from synthward.store.delta import drop
 from synthward.store.links import Link
@@ -91,23 +81,6 @@ class Outcome:
     is_new: bool
     mlflow_run: str | None
     scope: ScopeState
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What all rounds have come to.
-
-    Attributes:
-        plan: The plan, on the learned domain where there is one.
-        model: The fitted model.
-        sealed: Answers of the synthesizer's rounds.
-        learned: Answers of the rounds before.
-    """
-
-    plan: Plan
-    model: Model
-    sealed: Sequence[Measurement]
-    learned: Learned
 
 
 class MainJob:
@@ -149,8 +122,8 @@ class MainJob:
         committed = self._vouched_for(receipt)
         if pinned.unversioned:
             pinned = self._steps.run("copy", functools.partial(self._copy, committed, pinned))
-        measured = self._measure(pinned, committed)
-        return self._released(measured, receipt, committed)
+        fit = self._measure(pinned, committed)
+        return self._released(fit, receipt, committed)
 
     def _recognised(self, manifest: Manifest) -> Outcome:
         """The release that an earlier driver of the run has published, after a look at it."""
@@ -174,11 +147,11 @@ class MainJob:
         self._places = replace(self._places, target=TableRef.parse(manifest.record.table))
         return self._recognised(manifest)
 
-    def _released(self, measured: Measured, receipt: ChargeReceipt, committed: CommittedJournal) -> Outcome:
+    def _released(self, fit: Fit, receipt: ChargeReceipt, committed: CommittedJournal) -> Outcome:
         """Everything after the last seal: rows, gates, registry, publication, tracking."""
-        manifest = self._sealed("validate", lambda: self._validate(measured, receipt, committed))
+        manifest = self._sealed("validate", lambda: self._validate(fit, receipt, committed))
         report = render(manifest)
-        self._sealed("register", lambda: self._register(manifest, report, measured))
+        self._sealed("register", lambda: self._register(manifest, report, fit))
         is_new = self._sealed("publish", lambda: self._publish(manifest, committed))
         return self._sealed("track", lambda: self._outcome(manifest, report, is_new=is_new))
 
@@ -262,17 +235,12 @@ class MainJob:
     def _copy(self, committed: CommittedJournal, pinned: PinnedSource) -> PinnedSource:
         return copy_source(self._env, self._plan, self._places, committed, pinned)
 
-    def _measure(self, pinned: PinnedSource, committed: CommittedJournal) -> Measured:
-        """Drives all rounds against curators; domain and model see sealed measurements only."""
-        plan = self._plan
-        learned = Learned((), ()) if plan.learning is None else self._learn(plan.learning, pinned, committed)
-        if plan.learning is not None:
-            plan = plan.on(plan.learning.learned(learned.sealed, learned.found))
-        cliques = plan.synthesizer.cliques(plan.task)
-        with contextlib.closing(self._curator(pinned, committed, plan.domain, plan.synthesis, cliques)) as curator:
-            model, sealed = driven(plan.synthesizer.rounds(plan.task), functools.partial(self._answered, curator))
-        fitted = ModelFile(with_histograms(model, plan.learning, learned), plan.domain)
-        return Measured(plan, self._steps.run("fitted", lambda: self._kept(fitted, committed)), sealed, learned)
+    def _measure(self, pinned: PinnedSource, committed: CommittedJournal) -> Fit:
+        """Answers all rounds by curators; domain and model see sealed measurements only."""
+        with Curators(self._env, self._plan, pinned, committed, self._steps) as curators:
+            fit, _ = driven(self._plan.program.rounds(), curators.answer)
+        fitted = ModelFile(fit.model, fit.domain)
+        return replace(fit, model=self._steps.run("fitted", lambda: self._kept(fitted, committed)))
 
     def _kept(self, fitted: ModelFile, committed: CommittedJournal) -> Model:
         """The model of the run: that of the first driver to get here.
@@ -287,58 +255,7 @@ class MainJob:
         link = committed.once(FITTED, kept)
         return ModelFile.parse((link.payload or b"").decode(), entry(link, Fitted).model).model
 
-    def _learn(self, learning: Learning, pinned: PinnedSource, committed: CommittedJournal) -> Learned:
-        """The rounds before the synthesizer's, each under its part of the charge."""
-        sealed: tuple[Measurement, ...] = ()
-        found: tuple[Found, ...] = ()
-        if (bins := learning.bins) is not None:
-            with contextlib.closing(self._curator(pinned, committed, learning.fine, bins.charge)) as curator:
-                sealed = self._answered(curator, bins)
-        if (categories := learning.categories) is not None:
-            spark, plan = self._env.spark, self._plan
-            books = codebooks(learning.declared.restricted_to(tuple(item.query.column for item in categories.asked)))
-            discovery = Discovery(
-                rows=lambda: source_rows(spark, pinned, plan.file, books),
-                unit=plan.task.unit,
-                charge=categories.charge,
-                seals=CommittedSeals(committed),
-                noise=self._env.noise,
-                check_source=functools.partial(source.check_unchanged, spark, pinned),
-                step=self._steps.run,
-                curve_cells=plan.task.curve_cells,
-            )
-            found = self._steps.run(f"measure {categories.step}", lambda: discovery.answer(categories))
-        return Learned(sealed, found)
-
-    def _answered(self, curator: Curator, asked: Round) -> tuple[Measurement, ...]:
-        return self._steps.run(f"measure {asked.step}", lambda: curator.answer(asked))
-
-    def _curator(
-        self,
-        pinned: PinnedSource,
-        committed: CommittedJournal,
-        domain: Domain,
-        charge: Charge,
-        cliques: Sequence[Clique] = (),
-    ) -> Curator:
-        """A curator of one domain under its part of the run's charge."""
-        spark, plan = self._env.spark, self._plan
-        books = codebooks(domain)
-        return Curator(
-            rows=lambda: source_rows(spark, pinned, plan.file, books),
-            domain=domain,
-            unit=plan.task.unit,
-            charge=charge,
-            seals=CommittedSeals(committed),
-            noise=self._env.noise,
-            tasks=plan.tasks,
-            check_source=functools.partial(source.check_unchanged, spark, pinned),
-            step=self._steps.run,
-            cliques=cliques,
-            curve_cells=plan.task.curve_cells,
-        )
-
-    def _validate(self, measured: Measured, receipt: ChargeReceipt, committed: CommittedJournal) -> Manifest:
+    def _validate(self, fit: Fit, receipt: ChargeReceipt, committed: CommittedJournal) -> Manifest:
         """Samples into staging, runs the gates there, and records gates and manifest, once a run.
 
         Raises:
@@ -347,17 +264,15 @@ class MainJob:
         opened = entry(committed.opening(), Opened)
         for copy in opened.copies:  # every time: another driver may have copied while we sealed
             drop(self._env.spark, TableRef.parse(copy))
-        at, plan, model = committed.last_seal().at, measured.plan, measured.model
-        origin = Origin(
-            self._release_opening(opened), at, self._approvals, receipt, measured.learned, self._repair_entry()
-        )
+        at, plan = committed.last_seal().at, self._plan
+        origin = Origin(self._release_opening(opened), at, self._approvals, receipt, self._repair_entry())
 
         def checked() -> tuple[dict[str, Any], bytes]:
-            staged = stage_and_check(self._env, plan, self._places, model, measured.sealed, origin, self._steps)
+            staged = stage_and_check(self._env, plan, self._places, fit, origin, self._steps)
             return staged.record(committed.latest_receipt())
 
         manifest = self._recorded_manifest(committed.once(VALIDATED, checked))
-        if manifest.record.model.digest != measured.model.digest:
+        if manifest.record.model.digest != fit.model.digest:
             raise IntegrityError(f"run {self._journal.run_id}: its recorded manifest does not belong to its seals")
         failed = manifest.record.failed_gates
         if failed:
@@ -382,9 +297,9 @@ class MainJob:
             raise IntegrityError(f"run {self._journal.run_id}: its manifest does not have the digest of its record")
         return manifest
 
-    def _register(self, manifest: Manifest, report: str, measured: Measured) -> None:
+    def _register(self, manifest: Manifest, report: str, fit: Fit) -> None:
         release_id = manifest.record.release_id
-        model = ModelFile(measured.model, measured.plan.domain, count_errors_of(manifest))
+        model = ModelFile(fit.model, fit.domain, count_errors_of(manifest))
         artifacts = [
             Artifact(MANIFEST, "application/json", manifest.text.encode()),
             Artifact(REPORT, "text/html", report.encode()),

@@ -22,6 +22,16 @@ from synthward.errors import ConfigError, PolicyRefused, Problem
 from synthward.evaluate.gates.registry import CONTROLS
 from synthward.fit.base import Synthesizer, Task
 from synthward.fit.catalog import synthesizer
+from synthward.fit.learning import (
+    Learning,
+    ceiling,
+    largest_answer,
+    learning_of,
+    noise_delta,
+    part_of,
+    planned_domain,
+)
+from synthward.fit.program import Program
 from synthward.fit.zeros import impossible_wishes, read_zeros
 from synthward.governance.assess import Assessment, assess
 from synthward.governance.controls import control_refusals, evidence_for
@@ -36,15 +46,6 @@ from synthward.privacy.queries import Marginal
 from synthward.privacy.sensitivity import check_overflow
 from synthward.privacy.unit import PrivacyUnit
 from synthward.release.names import name_faults
-from synthward.run.learning import (
-    Learning,
-    ceiling,
-    largest_answer,
-    learning_of,
-    noise_delta,
-    part_of,
-    widest_domain,
-)
 from synthward.run.stated import settled, unkept
 from synthward.spec.population import differences
 from synthward.spec.request import Request
@@ -87,7 +88,7 @@ class Plan:
     Attributes:
         file: The request as read.
         identity: Names of run and release.
-        task: What the synthesizer is asked; where the domain is learned first, on the widest domain that can come out.
+        task: What the synthesizer is asked; where the domain is learned first, on the largest domain that can come out.
         synthesizer: The synthesizer.
         assessment: What policy says.
         evidence: Gates that will show each of the tier's controls, by control.
@@ -138,9 +139,10 @@ class Plan:
         found = self.assessment
         return TierCap(found.tier, found.max_epsilon_per_scope, found.max_delta_per_scope)
 
-    def on(self, learned: Domain) -> Plan:
-        """The same plan on the domain that was learned."""
-        return replace(self, task=replace(self.task, domain=learned, widest=self.task.domain))
+    @property
+    def program(self) -> Program:
+        """All rounds of the run."""
+        return Program(self.task, self.synthesizer, self.learning, self.synthesis)
 
     def require_policy(self) -> None:
         """Refuses what policy does not allow.
@@ -224,7 +226,7 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     """
     request, learn = _settled(file), file.request.learn
     declared = file.domain.restricted_to(request.columns)
-    domain = declared if learn is None else widest_domain(declared, learn)
+    domain = declared if learn is None else planned_domain(declared, learn)
     unit = PrivacyUnit(request.patient.unit, request.patient.max_rows_per_patient)
     problems: list[Problem] = []
     try:
@@ -239,7 +241,7 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
         delta=request.privacy.delta if learn is None else noise_delta(learn, request.privacy.delta),
         declared_rows=request.population.declared_rows,
         options=request.synthesizer,
-        part=Fraction(1) if learn is None else part_of(learn),
+        budget_share=Fraction(1) if learn is None else part_of(learn),
     )
     chosen = synthesizer(request.synthesizer.name)
     problems += [file.problem(_setting(text), text) for text in chosen.check(task)]

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 import synthward
 from synthward.config.canonical import canonical_json
-from synthward.domain.spec import Categorical, Date, Difference, Numeric
+from synthward.domain.spec import Categorical, Date, Difference, Domain, Numeric
 from synthward.evaluate.gates.gate import GateResult
 from synthward.evaluate.metrics import ColumnQuality, summary
 from synthward.evaluate.quality.assessed import Assessed
 from synthward.evaluate.quality.verdicts import Judged, quality_summary
 from synthward.evaluate.relations import CliqueQuality, Edge, pair_summary
 from synthward.fit.model import Model
+from synthward.fit.program import Fit
 from synthward.fit.prototypes import MOST_EXACT
 from synthward.governance.approvals import Approval
 from synthward.governance.policy import QualityLimits
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
 from synthward.privacy.accounting import epsilon_of
-from synthward.privacy.discovery import Found
 from synthward.privacy.measurement import Measurement
-from synthward.privacy.sensitivity import WEIGHT_UNIT
 from synthward.privacy.unit import PrivacyUnit
 from synthward.records.codec import decode
 from synthward.records.manifest import (
@@ -53,7 +52,6 @@ from synthward.records.manifest import (
 )
 from synthward.release.manifest import FORMAT, Manifest
 from synthward.release.table import Fingerprint, Lineage
-from synthward.run.learning import Learned
 from synthward.run.plan import Plan
 from synthward.run.stated import risk_words
 from synthward.sample.counts import CountErrors, counting_distance
@@ -74,9 +72,7 @@ class Facts:
     scope: ScopeState
     receipt: ChargeReceipt
     source_ref: str
-    model: Model
-    sealed: Sequence[Measurement]
-    learned: Learned
+    fit: Fit
     lineage: Lineage
     table: str
     fingerprint: Fingerprint
@@ -117,11 +113,14 @@ def manifest_of(facts: Facts) -> Manifest:
         guarantee=_guarantee(plan, facts.scope),
         budget=_budget(facts),
         measurements=(
-            *(_measurement(measurement, "bins") for measurement in facts.learned.sealed),
-            *(_discovery(found) for found in facts.learned.found),
-            *(_measurement(measurement, None) for measurement in facts.sealed),
+            *(_measurement(measurement, "bins") for measurement in facts.fit.learned.sealed),
+            *(
+                replace(_measurement(found, "categories"), threshold=found.asked.patients)
+                for found in facts.fit.learned.found
+            ),
+            *(_measurement(measurement, None) for measurement in facts.fit.sealed),
         ),
-        domain=DomainEntry(plan.domain.digest, tuple(_attributes(plan))),
+        domain=DomainEntry(facts.fit.domain.digest, tuple(_attributes(plan, facts.fit.domain))),
         model=_model(facts),
         sampling=_sampling(request.output),
         gates=tuple(GateEntry(gate.name, gate.passed, gate.detail) for gate in facts.gates),
@@ -135,7 +134,7 @@ def manifest_of(facts: Facts) -> Manifest:
         forecast={name: round(value, 6) for name, value in plan.forecast.items()},
         warnings=tuple(plan.warnings),
         limits=(
-            *limits_of(facts.model, plan.task.unit, request.output.where),
+            *limits_of(facts.fit.model, plan.task.unit, request.output.where),
             *([] if facts.repair is None else [REPAIRED_LIMIT]),
         ),
         repair=facts.repair,
@@ -201,7 +200,7 @@ def _budget(facts: Facts) -> BudgetEntry:
 
 
 def _model(facts: Facts) -> ModelEntry:
-    model = facts.model
+    model = facts.fit.model
     edges = tuple(EdgeEntry(edge.parent, edge.child, round(edge.strength, 6)) for edge in facts.graph)
     graph = GraphEntry(tuple(model.order), edges, "tree" if model.field is None else "field")
     ended = None if model.convergence is None else decode(ConvergenceEntry, model.convergence.to_json())
@@ -329,7 +328,7 @@ def _limits_of_structure(model: Model) -> list[str]:
 
 def _measurement(measurement: Measurement, learns: str | None) -> MeasurementEntry:
     query, call = measurement.asked.query, measurement.asked.call
-    charge = call.charge
+    charge = measurement.asked.charge
     return MeasurementEntry(
         query=query.label,
         kind=query.KIND,
@@ -347,30 +346,9 @@ def _measurement(measurement: Measurement, learns: str | None) -> MeasurementEnt
     )
 
 
-def _discovery(found: Found) -> MeasurementEntry:
-    """As `_measurement`; what was released may be counted, what was asked about never is."""
-    query, threshold = found.asked.query, found.asked.threshold
-    call, charge = threshold.call, threshold.charge
-    return MeasurementEntry(
-        query=query.label,
-        kind=query.KIND,
-        columns=(query.column,),
-        learns="categories",
-        cells=len(found.counts),
-        mechanism=call.mechanism,
-        scale=call.scale,
-        deviation=call.deviation / WEIGHT_UNIT,
-        sensitivity=call.sensitivity,
-        nano_epsilon=charge.nano_epsilon,
-        nano_rho=charge.nano_rho,
-        atto_delta=charge.atto_delta,
-        threshold=found.asked.patients,
-    )
-
-
-def _attributes(plan: Plan) -> Iterator[AttributeEntry]:
+def _attributes(plan: Plan, domain: Domain) -> Iterator[AttributeEntry]:
     learned = {} if plan.learning is None else plan.learning.columns
-    for name, attribute in plan.domain.counted.items():
+    for name, attribute in domain.counted.items():
         entry = AttributeEntry(name, attribute.TAG, attribute.required, learned.get(name))
         if isinstance(attribute, Numeric | Date):
             low, high = attribute.bounds

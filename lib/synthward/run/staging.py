@@ -16,10 +16,9 @@ from synthward.evaluate.quality.assessed import Assessed, Release, assess
 from synthward.evaluate.quality.verdicts import judged_by
 from synthward.evaluate.relations import beyond_noise, clique_quality, drawn_graph, drawn_pairs
 from synthward.evaluate.tables import noisy_tables, total_rows, with_pairs
-from synthward.fit.model import Model
+from synthward.fit.program import Fit
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
-from synthward.privacy.measurement import Measurement
 from synthward.privacy.queries import Population
 from synthward.records.codec import encode
 from synthward.records.journal import Opened, Validated
@@ -29,7 +28,6 @@ from synthward.release import table
 from synthward.release.manifest import Manifest
 from synthward.release.table import Lineage
 from synthward.run.environment import Environment, Places
-from synthward.run.learning import Learned
 from synthward.run.opening import opened_types
 from synthward.run.plan import Plan
 from synthward.run.records import Facts, manifest_of
@@ -54,7 +52,6 @@ class Origin:
         sealed_at: Time of the last seal.
         approvals: The approvals that cover the run.
         receipt: The charge.
-        learned: Answers from which the domain was learned.
         repair: What the manifest says of a repair; None without one.
     """
 
@@ -62,7 +59,6 @@ class Origin:
     sealed_at: str
     approvals: Sequence[Approval]
     receipt: ChargeReceipt
-    learned: Learned
     repair: RepairEntry | None = None
 
 
@@ -89,13 +85,13 @@ def stage_and_check(
     env: Environment,
     plan: Plan,
     places: Places,
-    model: Model,
-    sealed: Sequence[Measurement],
+    fit: Fit,
     origin: Origin,
     steps: Steps,
 ) -> Checked:
     """Samples, stages, inspects and gates; reads synthetic rows and sealed measurements only."""
-    request, books = plan.file.request, codebooks(plan.domain)
+    request, model, sealed = plan.file.request, fit.model, fit.sealed
+    books = codebooks(fit.domain)
     struct = opened_types(origin.opened)
     types = {field.name: field.dataType for field in struct.fields}
     lineage = Lineage(plan.identity.release_id, model.digest, origin.sealed_at)
@@ -105,7 +101,7 @@ def stage_and_check(
         drawn = sample_places(env.spark, drawing, env.site.target_file_rows)
         return table.release_rows(drawn, books, types, keys, lineage)
 
-    rows = rows_of(_drawing(ModelFile(model, plan.domain), request.output))
+    rows = rows_of(_drawing(ModelFile(model, fit.domain), request.output))
     told = {"release_id": lineage.release_id, "status": "staged"}
     version = steps.run("sample", lambda: table.stage(rows, places.staged, table.constraints(books, types), told))
     noisy = with_pairs(noisy_tables(sealed, books))
@@ -124,7 +120,7 @@ def stage_and_check(
     if request.utility.replicates:
         alone = [clique_quality(noisy[name,], judged.counts[name], books, rows_by_noise) for name in books]
         at_least = {each.columns: beyond_noise(each) for each in (*alone, *relations) if len(each.columns) <= 2}
-        assessed = steps.run("quality", lambda: assess(_simulated(plan), model, sealed, at_least))
+        assessed = steps.run("quality", lambda: assess(_simulated(plan, fit), model, sealed, at_least))
     verdicts = () if assessed is None else judged_by(assessed.expected.values(), env.policy.quality_limits)
     population = next(measurement for measurement in sealed if isinstance(measurement.asked.query, Population))
     expected = {name: data_type.simpleString() for name, data_type in types.items()}
@@ -139,9 +135,7 @@ def stage_and_check(
         scope=env.ledger.state(request.population.scope),
         receipt=origin.receipt,
         source_ref=origin.opened.source_ref,
-        model=model,
-        sealed=sealed,
-        learned=origin.learned,
+        fit=fit,
         lineage=lineage,
         table=str(places.target),
         fingerprint=found.fingerprint,
@@ -171,12 +165,12 @@ def _thresholds(plan: Plan) -> Thresholds:
     )
 
 
-def _simulated(plan: Plan) -> Release:
+def _simulated(plan: Plan, fit: Fit) -> Release:
     """The release as simulations repeat it."""
     request = plan.file.request
     return Release(
         plan.synthesizer,
-        plan.task,
+        fit.task,
         rows=request.output.rows,
         seed=request.output.sampling_seed,
         replicates=request.utility.replicates,

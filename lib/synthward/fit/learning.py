@@ -16,19 +16,19 @@ from fractions import Fraction
 import numpy as np
 
 from synthward.domain.codes import CodeBook
-from synthward.domain.quantiles import fine, quantile_bins, widest
+from synthward.domain.quantiles import fine, planned_bins, quantile_bins
 from synthward.domain.spec import Attribute, Categorical, Domain, Numeric
 from synthward.fit.base import Task, budget_of, whole_budget
 from synthward.fit.model import Model
 from synthward.fit.within_bin import Histogram, refined
 from synthward.privacy.accounting import ATTO, NANO, Charge, total
 from synthward.privacy.calibration import calibrated
-from synthward.privacy.discovery import AskedCategories, Categories, CategoryRound, Found
+from synthward.privacy.discovery import AskedCategories, Found
 from synthward.privacy.measurement import Asked, Measurement, Round
 from synthward.privacy.noise import gaussian_for
-from synthward.privacy.queries import Clique, Marginal
-from synthward.privacy.sensitivity import WEIGHT_UNIT
-from synthward.privacy.thresholds import count_bound, threshold_for
+from synthward.privacy.queries import Categories, Clique, Marginal
+from synthward.privacy.sensitivity import WEIGHT_UNIT, bound
+from synthward.privacy.thresholds import threshold_for
 from synthward.spec.learn import Learn, threshold_delta
 
 BINS_STEP, CATEGORIES_STEP = "learn_bins", "learn_categories"
@@ -53,7 +53,7 @@ class Learning:
     quantiles: dict[str, int]
     fine: Domain
     bins: Round | None
-    categories: CategoryRound | None
+    categories: Round | None
 
     @property
     def charge(self) -> Charge:
@@ -68,8 +68,14 @@ class Learning:
     @property
     def columns(self) -> dict[str, str]:
         """What is learned of each column: bins or categories."""
+        found = {column: "categories" for item in self.questions for column in item.query.columns}
+        return dict.fromkeys(self.quantiles, "bins") | found
+
+    @property
+    def questions(self) -> tuple[AskedCategories, ...]:
+        """Queries of `categories`; none without it."""
         asked = () if self.categories is None else self.categories.asked
-        return dict.fromkeys(self.quantiles, "bins") | {item.query.column: "categories" for item in asked}
+        return tuple(item for item in asked if isinstance(item, AskedCategories))
 
     def learned(self, sealed: Sequence[Measurement], found: Sequence[Found]) -> Domain:
         """The declared domain with bins cut at the noisy quantiles, and with the values that were found.
@@ -85,9 +91,9 @@ class Learning:
             counts = measurement.counts[: self.fine.attributes[name].size]
             attributes[name] = quantile_bins(_numeric(self.fine.attributes[name]), counts, self.quantiles[name])
         for answer in found:
-            name = answer.asked.query.column
+            [name] = answer.asked.query.columns
             attribute = _categorical(attributes[name])
-            attributes[name] = replace(attribute, values=(*attribute.values, *answer.counts))
+            attributes[name] = replace(attribute, values=(*attribute.values, *answer.texts))
         return replace(self.declared, attributes=attributes)
 
     def describe(self, whole: int) -> list[str]:
@@ -103,7 +109,7 @@ class Learning:
         if self.categories is not None:
             wanted = ", ".join(
                 f"{item.query.column} (at most {item.query.at_most}, of about {item.patients:.0f} patients or more)"
-                for item in self.categories.asked
+                for item in self.questions
             )
             charge = self.categories.charge
             price = f"{_spent(charge) / whole:.1%} of the budget and delta {Decimal(charge.atto_delta) / ATTO:.2E}"
@@ -122,7 +128,7 @@ class Learning:
                     f"the noise moves cuts between bins of '{name}' by half a bin or more; ask for fewer bins, or give "
                     "`learn` a larger share"
                 )
-        for question in () if self.categories is None else self.categories.asked:
+        for question in self.questions:
             part = question.patients / declared_patients
             if part > RARE:
                 text = (
@@ -178,11 +184,11 @@ def _categorical(attribute: Attribute) -> Categorical:
     return attribute
 
 
-def widest_domain(declared: Domain, learn: Learn) -> Domain:
+def planned_domain(declared: Domain, learn: Learn) -> Domain:
     """The declared domain with as many bins and values as a learned one can have."""
     wider: dict[str, Attribute] = {}
     for name, bins in learn.quantiles.items():
-        wider[name] = widest(_numeric(declared.attributes[name]), bins)
+        wider[name] = planned_bins(_numeric(declared.attributes[name]), bins)
     for name, wanted in learn.categories.items():
         attribute = _categorical(declared.attributes[name])
         # Stand-ins that no pattern matches, so that they are neither declared nor found.
@@ -215,15 +221,16 @@ def learning_of(declared: Domain, learn: Learn, task: Task, delta: Decimal) -> L
         attribute = _categorical(declared.attributes[name])
         label = () if attribute.other is None else (attribute.other,)
         listed = tuple(dict.fromkeys((*attribute.values, *attribute.missing, *label)))
-        call = gaussian_for(share, count_bound("gaussian", wanted.per_patient, WEIGHT_UNIT))
+        texts = Categories(name, wanted.pattern, listed, wanted.at_most, wanted.per_patient)
+        call = gaussian_for(share, bound(texts, task.unit, declared, "gaussian"))
         threshold = threshold_for(call, wanted.per_patient, threshold_delta(learn, delta), WEIGHT_UNIT)
-        questions.append(AskedCategories(Categories(name, wanted.pattern, listed, wanted.at_most), threshold))
+        questions.append(AskedCategories(texts, call, threshold.above))
     return Learning(
         declared,
         learn.quantiles,
         fine_domain,
         Round(BINS_STEP, tuple(histograms)) if histograms else None,
-        CategoryRound(CATEGORIES_STEP, tuple(questions)) if questions else None,
+        Round(CATEGORIES_STEP, tuple(questions)) if questions else None,
     )
 
 
