@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, partial
@@ -43,7 +44,7 @@ from synthward.run.describe import describe_plan
 from synthward.run.doctor import Finding, session_findings, site_findings
 from synthward.run.environment import Environment
 from synthward.run.evidence import Evidence, evidence_of
-from synthward.run.main_job import MANIFEST, MODEL, REPORT, MainJob, Outcome
+from synthward.run.main_job import MainJob, Outcome
 from synthward.run.opening import discard_copies
 from synthward.run.ownership import list_with_id, route_with_ids, with_ids
 from synthward.run.plan import Plan, make_plan
@@ -51,6 +52,8 @@ from synthward.run.records import publishable_metrics
 from synthward.run.repair import ApprovedRepair, RepairJob, repaired_plan
 from synthward.run.result import RunResult
 from synthward.run.runs import Runs
+from synthward.run.stages import MANIFEST, MODEL, REPORT
+from synthward.run.suppliers import PRODUCTION, Suppliers
 from synthward.sample.counts import Count, Counts
 from synthward.sample.model_file import ModelFile
 from synthward.spec.apart import zone_problems
@@ -58,7 +61,6 @@ from synthward.spec.population import OptOuts, PopulationFile, Route, Table, loa
 from synthward.spec.repair import Repair
 from synthward.spec.request_file import RequestFile, load_request
 from synthward.spec.site import Site, load_site
-from synthward.store.chain import Chain
 from synthward.store.delta import read
 from synthward.store.links import Link
 from synthward.store.places import TableRef, Zone
@@ -125,6 +127,19 @@ def _nothing(step: str) -> None:
     """The step callback of production."""
 
 
+@dataclass
+class _Attempt:
+    """One try of a run, as far as it has come.
+
+    Attributes:
+        plan: Its plan.
+        outcome: What it has published, None if it stops before that.
+    """
+
+    plan: Plan | None = None
+    outcome: Outcome | None = None
+
+
 class Ward:
     """A site, opened with a session: requests, approvals, runs, budgets, releases."""
 
@@ -136,6 +151,7 @@ class Ward:
         noise: NoiseSource | None = None,
         clock: Callable[[], dt.datetime] = now,
         on_step: Callable[[str], None] = _nothing,
+        suppliers: Suppliers = PRODUCTION,
     ) -> None:
         """Reads the policy; nothing else is read or written before it is needed.
 
@@ -145,24 +161,26 @@ class Ward:
             noise: For tests; production leaves it out and gets cryptographic noise.
             clock: Time, with a zone.
             on_step: Called with the name of each step of a run after it.
+            suppliers: Functions with effects; tests give others.
         """
         self.session = spark
         self.site = site
         self.policy: Policy = load_policy(Path(site.policy))
         self._clock = clock
         self._on_step = on_step
+        self._suppliers = suppliers
         self._noise = noise if noise is not None else SecureNoise()
         protected = Zone(site.protected)
         self._approvals, self._journal = (
-            Chain(spark, protected.table(name), single_writer=site.single_writer, clock=clock)
+            suppliers.chain(spark, protected.table(name), single_writer=site.single_writer, clock=clock)
             for name in ("approvals", "journal")
         )
         self.roster = roster_of(site)
-        self.registry = Registry(spark, Zone(site.releases))
-        self.runs = Runs(spark, protected)
+        self.registry: Registry = suppliers.registry(spark, Zone(site.releases))
+        self.runs: Runs = suppliers.runs(spark, protected)
         self.result: RunResult | None = None
         """How the last `run` of this object ended."""
-        self.ledger = Ledger(spark, Zone(site.ledger), single_writer=site.single_writer, clock=clock)
+        self.ledger: Ledger = suppliers.ledger(spark, Zone(site.ledger), single_writer=site.single_writer, clock=clock)
         self._decisions = Decisions(
             self._approvals, self.policy, clock, site=site, roster=self.roster, ledger=self.ledger.genesis_hash
         )
@@ -376,17 +394,61 @@ class Ward:
             SynthwardError: See `synthward.errors`; running again is always safe. Whatever happens, `result` tells how
                 it ended, and so does a row of the `runs` table unless a signal ended it.
         """
-        started = self._clock()
-        self.result = None
-        plan = None
-        try:
-            plan = self.plan(request, run_key=run_key)
+        with self._attempt() as attempt:
+            attempt.plan = plan = self.plan(request, run_key=run_key)
             if repair is None:
-                release = self._run(plan)
+                release = self._released(self._job(plan).execute())
             else:
-                plan, of = self._repaired(plan, repair), plan
-                release = self._repair(of, plan, repair)
+                attempt.plan = self._repaired(plan, repair)
+                release = self._repair(plan, attempt.plan, repair)
+            attempt.outcome = release.outcome
+        return release
+
+    def validate(self, request: RequestFile, *, run_key: str = "") -> Manifest:
+        """Runs an approved request to a validated release, which is registered and not published.
+
+        The report of the release can be read with `report`. `publish`, or `run`, goes on from there without a charge.
+
+        Args:
+            request: The request.
+            run_key: The scheduler's key of the period.
+
+        Returns:
+            The manifest of the release; that of the published release if there is one.
+
+        Raises:
+            SynthwardError: As `run`.
+        """
+        with self._attempt() as attempt:
+            attempt.plan = plan = self.plan(request, run_key=run_key)
+            return self._job(plan).validate()
+
+    def publish(self, request: RequestFile, *, run_key: str = "") -> Release:
+        """Publishes the validated release of a run. Nothing is measured, drawn or charged.
+
+        Args:
+            request: The request of the run.
+            run_key: The key of the run.
+
+        Raises:
+            UsageError: The run has no validated release.
+            SynthwardError: As `run`.
+        """
+        with self._attempt() as attempt:
+            attempt.plan = plan = self.plan(request, run_key=run_key)
+            release = self._released(self._job(plan).publish())
+            attempt.outcome = release.outcome
+        return release
+
+    @contextmanager
+    def _attempt(self) -> Iterator[_Attempt]:
+        """Records how one try of a run ends, in `result` and in the table of runs."""
+        started, attempt = self._clock(), _Attempt()
+        self.result = None
+        try:
+            yield attempt
         except BaseException as error:
+            plan = attempt.plan
             if plan is not None and isinstance(error, SynthwardError) and not error.retryable:
                 discard_copies(self._environment(), plan)
             self.result = RunResult.failure(error, plan, started=started, ended=self._clock())
@@ -394,17 +456,26 @@ class Ward:
             if isinstance(error, Exception):
                 self.runs.add(self.result)
             raise
-        self.result = RunResult.success(
-            plan, release.table, is_new=release.outcome.is_new, started=started, ended=self._clock()
-        )
+        plan, outcome = attempt.plan, attempt.outcome
+        assert plan is not None, "an attempt that ends well has a plan"
+        if outcome is None:
+            self.result = RunResult.validated(plan, started=started, ended=self._clock())
+        else:
+            table, is_new = str(outcome.table), outcome.is_new
+            self.result = RunResult.success(plan, table, is_new=is_new, started=started, ended=self._clock())
         self.runs.add(self.result)
-        return release
 
-    def _run(self, plan: Plan) -> Release:
+    def _job(self, plan: Plan) -> MainJob:
+        """The job of a plan that policy, approvals and budget allow.
+
+        Raises:
+            PolicyRefused: Policy or approvals do not allow it.
+            BudgetError: The budget does not allow it.
+        """
         verdict = self.verdict(plan)
         runs_allowed = min((approval.runs for approval in verdict.counted), default=None)
         self._require(plan, verdict, runs_allowed)
-        return self._released(MainJob(self._environment(), plan, verdict.counted, runs_allowed).execute())
+        return MainJob(self._environment(), plan, verdict.counted, runs_allowed, self._suppliers)
 
     def _repaired(self, plan: Plan, repair: Repair) -> Plan:
         """The plan of a repair."""
@@ -417,7 +488,7 @@ class Ward:
         if refusals:
             raise PolicyRefused(refusals)
         approved = ApprovedRepair(repair, plan, decided.counted, of.identity.release_id)
-        return self._released(RepairJob(self._environment(), approved, verdict.counted).execute())
+        return self._released(RepairJob(self._environment(), approved, verdict.counted, self._suppliers).execute())
 
     def _released(self, outcome: Outcome) -> Release:
         report = self.registry.artifact(outcome.release_id, REPORT).decode()

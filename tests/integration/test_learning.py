@@ -20,6 +20,7 @@ from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.ledger import Ledger
 from synthward.run.environment import Environment
 from synthward.run.main_job import MainJob
+from synthward.run.stages import Measure
 from synthward.sample.model_file import ModelFile
 from synthward.sources import reading as source
 from synthward.sources.reading import PinnedSource
@@ -140,7 +141,11 @@ class Driver:
         )
         state = source.pin(self.spark, self.plan.file) if pinned is None else pinned
         job = MainJob(env, self.plan, (), 1)
-        return job._measure(state, job._vouched_for(RECEIPT))
+        job._run.pinned = state
+        job._run.charged(RECEIPT)
+        job._pass([Measure()])
+        assert job._run.fit is not None
+        return job._run.fit
 
     def seals(self) -> list[tuple[Any, ...]]:
         """What is sealed."""

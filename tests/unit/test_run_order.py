@@ -32,12 +32,11 @@ from synthward.evaluate.gates.gate import GateResult
 from synthward.evaluate.metrics import column_quality
 from synthward.evaluate.relations import Edge
 from synthward.evaluate.tables import noisy_tables
-from synthward.fit import joint
+from synthward.fit.base import Rounds, Synthesizer, Task
 from synthward.fit.model import Model
 from synthward.fit.program import Fit
 from synthward.governance.policy import load_policy
 from synthward.ledger.ledger import Ledger
-from synthward.measure import curator
 from synthward.privacy.accounting import epsilon_of, rho_for
 from synthward.privacy.noise import NoiseCall
 from synthward.records.canonical import parse_canonical
@@ -47,8 +46,6 @@ from synthward.records.manifest import GateEntry
 from synthward.release.manifest import Manifest
 from synthward.release.table import Fingerprint, Lineage
 from synthward.report.render import render
-from synthward.run import curators, rehearsal
-from synthward.run import main_job as module
 from synthward.run.environment import Environment
 from synthward.run.evidence import evidence_of
 from synthward.run.journal import OPENED, Journal, entry
@@ -58,6 +55,7 @@ from synthward.run.records import Facts, approval_entry, manifest_of, registry_r
 from synthward.run.rehearsal import Script
 from synthward.run.repair import ApprovedRepair, RepairJob
 from synthward.run.staging import Checked, Origin
+from synthward.run.suppliers import Suppliers
 from synthward.sources.reading import Pinned, PinnedSource
 from synthward.spec.repair import Repair, load_repair
 from synthward.spec.request import Source
@@ -90,6 +88,7 @@ STEPS = (
     "seal",
     "measure moments",
     "fitted",
+    "drop copies",
     "validate",
     "register",
     "publish",
@@ -112,6 +111,7 @@ class World:
         origins: Where what was staged comes from.
         staging: Called when something is staged.
         rehearsed: What was rehearsed for repairs.
+        tried: Zones that preflight tried, by name.
     """
 
     root: Path
@@ -131,11 +131,47 @@ class World:
     origins: list[Origin] = field(default_factory=list)
     staging: Callable[[], None] = lambda: None
     rehearsed: list[Script] = field(default_factory=list)
+    tried: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.suppliers = self.supplied()
         self.site = TestSite(self.root)
         self.ask()
         open_budget(_Opener(self.accounts(), self))  # type: ignore[arg-type]
+
+    def supplied(self) -> Suppliers:
+        """What the stages of a run call, without Spark."""
+
+        def nothing(*_: Any, **__: Any) -> None:
+            return None
+
+        return Suppliers(
+            chain=self.chain,
+            ledger=lambda *_, **__: self.accounts(),
+            registry=lambda *_: _Registry(self),  # type: ignore[arg-type, return-value]
+            runs=lambda *_: _Runs(),  # type: ignore[arg-type, return-value]
+            check_executors=nothing,
+            warn_of_interpretation=nothing,
+            check_zones=lambda _, zones, __: self.tried.update({k: v.location for k, v in zones.items()}),
+            check_targets=nothing,
+            reachable=lambda _: "",
+            open_source=self.open,
+            copy_source=self.copy,
+            source_rows=nothing,
+            exact_vector=self.aggregate,
+            check_unchanged=nothing,
+            rehearse=lambda _, script, *__: self.rehearsed.append(script),
+            stage_and_check=self.stage,
+            drop=lambda _, ref: self.events.append(f"drop {ref} with {self.kinds()[-1]}"),
+            render=lambda _: "<html></html>",
+            registry_row=lambda manifest: {"manifest_digest": manifest.digest},
+            table_properties=lambda _: {},
+            publishable_metrics=lambda _: {},
+            tracked_parameters=lambda _: {},
+            publish=self.publish,
+            recognise=nothing,
+            log_release=nothing,
+        )
 
     def ask(self, **changes: Any) -> None:
         """Plans another request."""
@@ -156,7 +192,7 @@ class World:
     def drive(self, on_step: Callable[[str], None] = lambda _: None, run_key: str = "") -> Outcome:
         """One driver."""
         plan = replace(self.plan, identity=RunIdentity.of(self.plan.file.digest, run_key))
-        return MainJob(self.environment(on_step), plan, (), 1).execute()
+        return MainJob(self.environment(on_step), plan, (), 1, self.suppliers).execute()
 
     def environment(self, on_step: Callable[[str], None] = lambda _: None) -> Environment:
         """What a driver is given."""
@@ -174,7 +210,7 @@ class World:
 
     def ward(self, on_step: Callable[[str], None] = lambda _: None, runs: int = 1) -> api.Ward:
         """What a notebook or a job opens, with the request approved."""
-        seams = {"noise": self.noise, "clock": self.clock, "on_step": on_step}
+        seams = {"noise": self.noise, "clock": self.clock, "on_step": on_step, "suppliers": self.suppliers}
         opened = api.Ward(None, load_site(self.site.file), **seams)  # type: ignore[arg-type]
         approve(opened, self.plan.file, runs)
         return opened
@@ -208,11 +244,12 @@ class World:
         copied: PinnedSource = rest[-1]
         return copied
 
-    def aggregate(self, *_: Any) -> None:
+    def aggregate(self, *rest: Any) -> np.ndarray:
         """Stands for the pass over the source."""
         self.events.append(f"pass after {self.charges()} charge(s)")
         if self.broken:
             raise Stopped(self.broken)
+        return self.exact(rest[2].cells)
 
     def stage(self, _: Any, plan: Any, places: Any, fit: Fit, *rest: Any) -> Checked:
         """Stands for sampling and gates."""
@@ -256,6 +293,14 @@ class _Opener:
         self._ledger.open_scope(scope, unit="patient", policy_digest="p", site_digest="s", **terms)
 
 
+class _Runs:
+    """A table of runs that takes everything."""
+
+    def add(self, _: Any) -> bool:
+        """Stands for adding a row."""
+        return True
+
+
 class _Registry:
     """A registry that takes everything and remembers manifests."""
 
@@ -282,33 +327,8 @@ class _Registry:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World(tmp_path)
-    for name in ("check_executors", "warn_of_interpretation", "check_zones", "check_targets"):
-        monkeypatch.setattr(module.preflight, name, lambda *_: None)
-    monkeypatch.setattr(module, "registry_row", lambda manifest: {"manifest_digest": manifest.digest})
-    for name in ("table_properties", "publishable_metrics", "tracked_parameters"):
-        monkeypatch.setattr(module, name, lambda _: {})
-    monkeypatch.setattr(module, "render", lambda _: "<html></html>")
-    monkeypatch.setattr(module.tracking, "reachable", lambda _: "")
-    monkeypatch.setattr(module.tracking, "log_release", lambda *_, **__: None)
-    for place in (module, api):
-        monkeypatch.setattr(place, "Registry", lambda *_: _Registry(made))
-    monkeypatch.setattr(api, "Chain", made.chain)
-    monkeypatch.setattr(api, "Ledger", lambda *_, **__: made.accounts())
-    monkeypatch.setattr(api.Runs, "add", lambda *_: True)
-    monkeypatch.setattr(module, "open_source", made.open)
-    monkeypatch.setattr(module, "copy_source", made.copy)
-    monkeypatch.setattr(curators, "source_rows", lambda *_: None)
-    monkeypatch.setattr(curators.source, "check_unchanged", lambda *_: None)
-    monkeypatch.setattr(module, "stage_and_check", made.stage)
-    monkeypatch.setattr(rehearsal, "rehearse", lambda _, script, *__: made.rehearsed.append(script))
-    monkeypatch.setattr(module, "publish", made.publish)
-    monkeypatch.setattr(module, "recognise", lambda *_: None)
-    monkeypatch.setattr(module, "drop", lambda _, ref: made.events.append(f"drop {ref} with {made.kinds()[-1]}"))
-    monkeypatch.setattr(curator, "exact_vector_frame", made.aggregate)
-    monkeypatch.setattr(curator, "collect_vector", lambda _, cells: made.exact(cells))
-    return made
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
 
 
 def test_the_order_of_a_run(world: World) -> None:
@@ -318,6 +338,54 @@ def test_the_order_of_a_run(world: World) -> None:
     assert tuple(steps) == (*STEPS, "track")
     assert world.events == ["pass after 1 charge(s)", "drop memory/copy with fitted", "stage", "publish"]
     assert world.kinds() == ["opened", "sealed", "fitted", "validated", "published"]
+
+
+def test_a_validated_release_waits_until_it_is_published(world: World) -> None:
+    """Publication is a step of its own, by another driver; it measures, draws and charges nothing."""
+    steps: list[str] = []
+    ward = world.ward(steps.append)
+    for _ in range(2):
+        manifest = ward.validate(world.plan.file)
+        assert ward.result is not None
+        assert (ward.result.status, ward.result.code, ward.result.table) == ("validated", 0, None)
+    assert world.published == []
+    assert world.kinds() == ["opened", "sealed", "fitted", "validated"]
+    assert not {"publish", "track"} & set(steps)
+    before, drawn = len(world.events), len(world.noise.drawn)
+    steps.clear()
+    release = world.ward(steps.append).publish(world.plan.file)
+    assert steps == ["publish", "track"]
+    assert (release.outcome.is_new, release.manifest.digest) == (True, manifest.digest)
+    assert world.events[before:] == ["publish"]
+    assert (len(world.noise.drawn), world.charges()) == (drawn, 1)
+    assert world.kinds()[-1] == "published"
+    for again in (world.ward().publish, world.ward().run):
+        assert again(world.plan.file).outcome.is_new is False
+    assert world.ward().validate(world.plan.file).digest == manifest.digest
+    assert len(world.published) == 1
+
+
+@pytest.mark.parametrize("last", ["", "open", "charge", "fitted", "validate"])
+def test_what_is_not_validated_and_registered_is_not_published(world: World, last: str) -> None:
+    if last:
+        with pytest.raises(Stopped):
+            world.drive(stop_after(last))
+    with pytest.raises(UsageError, match="no validated release"):
+        world.ward().publish(world.plan.file)
+    assert world.published == []
+
+
+def test_a_quarantined_release_is_not_published_by_itself(world: World) -> None:
+    world.gate = False
+    with pytest.raises(GateFailed):
+        world.drive()
+    [validated] = [link for link in world.journal.links if link.kind == "validated"]
+    manifest = Manifest.parse((validated.payload or b"").decode())
+    # Whoever can write to the release zone puts it into the registry.
+    world.registry[manifest.record.release_id] = {"manifest_digest": manifest.digest}
+    with pytest.raises(UsageError, match="no validated release"):
+        world.ward().publish(world.plan.file)
+    assert world.published == []
 
 
 def test_what_has_no_versions_is_copied_after_the_charge(world: World) -> None:
@@ -484,15 +552,11 @@ def test_a_scope_of_another_unit_or_size_pays_for_nothing(
     assert (steps, world.charges(), world.journal.links) == ([], 0, [])
 
 
-def test_preflight_tries_every_zone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preflight_tries_every_zone(world: World) -> None:
     """A charge comes after it, so that a ledger that cannot be written is known before the source is opened."""
-    tried: dict[str, str] = {}
-    monkeypatch.setattr(
-        module.preflight, "check_zones", lambda _, zones, __: tried.update({k: v.location for k, v in zones.items()})
-    )
     world.drive()
     site = load_site(world.site.file)
-    assert tried == {"release": site.releases, "protected": site.protected, "ledger": site.ledger}
+    assert world.tried == {"release": site.releases, "protected": site.protected, "ledger": site.ledger}
 
 
 def plant(world: World, kind: str, facts: dict[str, Any], payload: bytes | None = None) -> Link:
@@ -625,17 +689,30 @@ def test_a_run_that_dies_between_rounds_is_finished_by_one_more_pass(world: Worl
     assert world.charges() == 1
 
 
+class Elsewhere:
+    """A synthesizer that comes to another model of the same answers."""
+
+    def __init__(self, synthesizer: Synthesizer) -> None:
+        self._synthesizer = synthesizer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._synthesizer, name)
+
+    def rounds(self, task: Task) -> Rounds:
+        """See `Synthesizer`."""
+        model = yield from self._synthesizer.rounds(task)
+        return replace(model, synthesizer="elsewhere")
+
+
 @pytest.mark.parametrize("step", ["measure tables", "fitted"])
-def test_a_run_that_goes_on_elsewhere_draws_from_the_first_model(
-    world: World, step: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_goes_on_elsewhere_draws_from_the_first_model(world: World, step: str) -> None:
     """Floats differ from one kind of processor to the next; a driver elsewhere may come to another model."""
     world.ask(**ADAPTIVE)
     world.exact = skewed
     with pytest.raises(Stopped):
         world.drive(stop_after(step))
     kept = [link for link in world.journal.links if link.kind == "fitted"]
-    monkeypatch.setattr(joint, "RIDGE", 2 * joint.RIDGE)
+    world.plan = replace(world.plan, synthesizer=Elsewhere(world.plan.synthesizer))
     world.drive()
     [fitted] = [link for link in world.journal.links if link.kind == "fitted"]
     assert kept in ([], [fitted])
@@ -938,7 +1015,7 @@ def test_a_repair_fits_its_run_and_its_request(world: World) -> None:
 
 def test_everything_that_refuses_a_run_is_said_at_once(world: World) -> None:
     world.ask(purpose={"code": "fun"}, privacy={"epsilon": 99})
-    ward = api.Ward(None, load_site(world.site.file), noise=world.noise, clock=world.clock)  # type: ignore[arg-type]
+    ward = api.Ward(None, load_site(world.site.file), noise=world.noise, clock=world.clock, suppliers=world.suppliers)  # type: ignore[arg-type]
     TestSite(world.root, policy={"tiers": {"T0": {"max_epsilon_per_scope": 100}}})
     with pytest.raises(PolicyRefused) as refused:
         ward.run(world.plan.file)
@@ -975,10 +1052,10 @@ def test_a_repair_draws_nothing_whatever_the_journal_lacks(world: World) -> None
         ward.run(world.plan.file)
     repair = repair_of(world, rows=50)
     approved = ApprovedRepair(repair, world.plan, (), world.plan.identity.release_id)
-    job = RepairJob(replace(world.environment(), noise=world.noise), approved, ())
+    job = RepairJob(replace(world.environment(), noise=world.noise), approved, (), world.suppliers)
     drawn = len(world.noise.drawn)
     with pytest.raises(IntegrityError, match="a repair draws no noise"):
-        job._env.noise.draw("marginal(sex)", np.zeros(3, dtype=np.int64), _first_call(world))
+        job._run.env.noise.draw("marginal(sex)", np.zeros(3, dtype=np.int64), _first_call(world))
     assert len(world.noise.drawn) == drawn
 
 
@@ -1080,7 +1157,7 @@ def test_a_run_goes_on_where_an_earlier_version_left_it(world: World, step: str)
     assert verify_chain(world.journal.links) == []
 
 
-def test_the_manifest_of_a_run_is_its_record_in_format_2(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_manifest_of_a_run_is_its_record_in_format_2(world: World) -> None:
     """Built from the plan, the ledger and the sealed answers of a run; only the counts of its rows are made up."""
     made: list[Manifest] = []
 
@@ -1110,7 +1187,7 @@ def test_the_manifest_of_a_run_is_its_record_in_format_2(world: World, monkeypat
         made.append(manifest_of(facts))
         return Checked(made[0], 0)
 
-    monkeypatch.setattr(module, "stage_and_check", stage)
+    world.suppliers = replace(world.suppliers, stage_and_check=stage)
     outcome = world.drive()
     [manifest] = made
     assert outcome.manifest.digest == manifest.digest
@@ -1145,7 +1222,7 @@ def with_roster(world: World, **changes: Any) -> None:
 
 def unapproved(world: World) -> api.Ward:
     """The opened site; nobody has decided yet."""
-    return api.Ward(None, load_site(world.site.file), noise=world.noise, clock=world.clock)  # type: ignore[arg-type]
+    return api.Ward(None, load_site(world.site.file), noise=world.noise, clock=world.clock, suppliers=world.suppliers)  # type: ignore[arg-type]
 
 
 LEE = {"by": "lee", "role": "privacy_officer"}

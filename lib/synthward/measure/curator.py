@@ -16,11 +16,11 @@ round that would exceed the charge is refused before any data is read.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from synthward.domain.codes import codebooks
+from synthward.domain.codes import CodeBook, codebooks
 from synthward.domain.spec import Domain
 from synthward.errors import IntegrityError
 from synthward.measure.answers import cells_of, movable_of, refuse_too_many_cells
@@ -47,6 +47,16 @@ T = TypeVar("T")
 
 ROWS_PER_TASK = 2**19
 """Declared rows for each task of the pass. A task holds its rows as words and codes, about 20 bytes for each row."""
+
+
+class ExactVector(Protocol):
+    """Makes one pass over the rows. See `exact_vector`."""
+
+    def __call__(
+        self, rows: DataFrame, books: Mapping[str, CodeBook], layout: Layout, unit: PrivacyUnit, tasks: int, /
+    ) -> np.ndarray:
+        """Return the exact vector. Its errors are passed on."""
+        ...
 
 
 class SealStore(Protocol):
@@ -103,6 +113,7 @@ class Curator:
         step: RunStep,
         cliques: Sequence[Clique] = (),
         curve_cells: int | None = None,
+        exact_vector: ExactVector | None = None,
     ) -> None:
         """Remember the settings. The curator holds no data yet.
 
@@ -120,6 +131,7 @@ class Curator:
             cliques: The announced cliques. Later rounds may ask about their marginals.
             curve_cells: Number of integers in the largest answer, if the exact Gaussian curve accounts for the run.
                 Then every call must meet its conditions (PROOFS.md, section 4.8).
+            exact_vector: Makes a pass; `exact_vector` of this module if left out.
 
         Raises:
             ConfigError: The announced marginals are too large to be counted or held.
@@ -137,6 +149,7 @@ class Curator:
         self._spent: list[Charge] = []
         self._announced = dict.fromkeys(Marginal(clique) for clique in cliques)
         self._curve_cells = curve_cells
+        self._exact_vector = exact_vector
         self._exact: dict[Base, np.ndarray] = {}
         refuse_too_many_cells([query.clique for query in self._announced], self._books)
 
@@ -257,9 +270,8 @@ class Curator:
 
     def _aggregate(self, layout: Layout) -> np.ndarray:
         with compared_after(self._check_source):
-            return collect_vector(
-                exact_vector_frame(self._rows(), self._books, layout, self._unit, self._tasks), layout.cells
-            )
+            make = exact_vector if self._exact_vector is None else self._exact_vector
+            return make(self._rows(), self._books, layout, self._unit, self._tasks)
 
     def _draw_texts(self, asked: Sequence[AskedCategories]) -> bytes:
         with compared_after(self._check_source):
@@ -268,6 +280,13 @@ class Curator:
     def _draw(self, item: Asked) -> Measurement:
         exact = exact_answer(item.query, self._exact)
         return Measurement(item, self._noise.draw(item.query.label, exact, item.call))
+
+
+def exact_vector(
+    rows: DataFrame, books: Mapping[str, CodeBook], layout: Layout, unit: PrivacyUnit, tasks: int
+) -> np.ndarray:
+    """Make one pass over the rows. Return the exact vector. See `layout.exact_vector_frame` for the arguments."""
+    return collect_vector(exact_vector_frame(rows, books, layout, unit, tasks), layout.cells)
 
 
 def _shape(asked: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

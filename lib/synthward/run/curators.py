@@ -16,8 +16,7 @@ from synthward.run.committed import CommittedJournal, CommittedSeals
 from synthward.run.environment import Environment
 from synthward.run.plan import Plan
 from synthward.run.steps import Steps
-from synthward.sources import reading as source
-from synthward.sources.patient import source_rows
+from synthward.run.suppliers import Suppliers
 from synthward.sources.reading import PinnedSource
 
 
@@ -25,7 +24,13 @@ class Curators:
     """Answers the rounds of one run. A context manager, which forgets every exact number at its end."""
 
     def __init__(
-        self, env: Environment, plan: Plan, pinned: PinnedSource, committed: CommittedJournal, steps: Steps
+        self,
+        env: Environment,
+        plan: Plan,
+        pinned: PinnedSource,
+        committed: CommittedJournal,
+        steps: Steps,
+        suppliers: Suppliers,
     ) -> None:
         """Reads nothing yet.
 
@@ -35,12 +40,14 @@ class Curators:
             pinned: The pinned source.
             committed: The run's journal, as far as the ledger vouches for it.
             steps: Runs and logs the parts of a round.
+            suppliers: Functions that read the source.
         """
         self._env = env
         self._plan = plan
         self._pinned = pinned
         self._committed = committed
         self._steps = steps
+        self._suppliers = suppliers
         self._table: CodedTable | None = None
         self._curator: Curator | None = None
 
@@ -67,19 +74,20 @@ class Curators:
             return self._curator
         self._forget()
         spark, plan, pinned = self._env.spark, self._plan, self._pinned
-        books = codebooks(table.domain)
+        books, suppliers = codebooks(table.domain), self._suppliers
         self._table = table
         self._curator = Curator(
-            rows=lambda: source_rows(spark, pinned, plan.file, books),
+            rows=lambda: suppliers.source_rows(spark, pinned, plan.file, books),
             domain=table.domain,
             unit=plan.task.unit,
             charge=table.charge,
             seals=CommittedSeals(self._committed),
             noise=self._env.noise,
             tasks=plan.tasks,
-            check_source=functools.partial(source.check_unchanged, spark, pinned),
+            check_source=functools.partial(suppliers.check_unchanged, spark, pinned),
             step=self._steps.run,
             cliques=table.cliques,
             curve_cells=plan.task.curve_cells,
+            exact_vector=suppliers.exact_vector,
         )
         return self._curator

@@ -1,63 +1,59 @@
 """The main job: the one place that composes the stages, in the order that keeps the guarantee.
 
-    check policy -> preflight -> open (pin the source) -> charge -> copy what has no versions -> measure, seal -> fit
-    -> sample into staging -> gates -> registry -> publish -> track
+    check policy -> preflight -> open (pin the source) -> charge -> copy what has no versions -> measure, seal, fit
+    -> drop copies -> sample into staging, gates -> registry -> publish -> track
 
-Every step is idempotent: a driver that starts again under the same run key finds what is done in the journal, the
+Every stage is idempotent: a driver that starts again under the same run key finds what is done in the journal, the
 ledger and the tables, and goes on from there. Nothing is spent twice and no sealed answer is drawn again.
 """
 
 from __future__ import annotations
 
-import functools
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
-from synthward.errors import GateFailed, IntegrityError, UsageError, after_seal
-from synthward.evaluate.gates.registry import remedies
-from synthward.fit.base import driven
-from synthward.fit.model import Model
-from synthward.fit.program import Fit
+from synthward.errors import UsageError, after_seal
 from synthward.governance.approvals import Approval
 from synthward.ledger.charges import ChargeReceipt
 from synthward.ledger.scopes import ScopeState
-from synthward.records.codec import encode
-from synthward.records.journal import Fitted, Opened, Published, Repaired, Validated
-from synthward.records.manifest import RepairEntry
+from synthward.records.journal import Repaired, Validated
 from synthward.release.manifest import Manifest
-from synthward.release.publication import publish, recognise
-from synthward.release.registry import Artifact, Registry
-from synthward.report.render import render
-from synthward.run import preflight
 from synthward.run.committed import CommittedJournal, require_whole_ledger
-from synthward.run.curators import Curators
 from synthward.run.environment import Environment, Places
-from synthward.run.journal import FITTED, OPENED, PUBLISHED, REPAIRED, VALIDATED, Journal, entry, is_publication
-from synthward.run.opening import copy_source, open_source
+from synthward.run.journal import PUBLISHED, REPAIRED, VALIDATED, Journal, entry
 from synthward.run.plan import ATTEMPT, Plan
-from synthward.run.records import (
-    count_errors_of,
-    publishable_metrics,
-    registry_row,
-    table_properties,
-    tracked_parameters,
+from synthward.run.stages import (
+    ChargeRun,
+    Copy,
+    DropCopies,
+    Measure,
+    Open,
+    Preflight,
+    Progress,
+    Publish,
+    Register,
+    Stage,
+    Track,
+    Validate,
 )
-from synthward.run.staging import Origin, stage_and_check
 from synthward.run.steps import Steps
-from synthward.sample.model_file import ModelFile
-from synthward.sources.reading import PinnedSource
-from synthward.store.delta import drop
-from synthward.store.links import Link
+from synthward.run.suppliers import PRODUCTION, Suppliers
 from synthward.store.places import TableRef, Zone
-from synthward.tracking import record as tracking
-from synthward.tracking.record import LoggedModel
 
-logger = logging.getLogger(__name__)
-T = TypeVar("T")
+SEALING: tuple[Stage, ...] = (
+    Preflight(),
+    Open(),
+    ChargeRun(),
+    Copy(),
+    Measure(),
+)
+"""Everything up to the fit. Rows are read after the charge."""
 
-MANIFEST, REPORT, MODEL = "manifest.json", "report.html", "model.json"
+RELEASING: tuple[Stage, ...] = (DropCopies(), Validate(), Register())
+"""From the fit to a validated release, which is registered and not published."""
+
+PUBLISHING: tuple[Stage, ...] = (Publish(), Track())
+"""From a validated release to a published one."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,14 @@ class Outcome:
 class MainJob:
     """Executes one plan."""
 
-    def __init__(self, env: Environment, plan: Plan, approvals: Sequence[Approval], runs_allowed: int | None) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        plan: Plan,
+        approvals: Sequence[Approval],
+        runs_allowed: int | None,
+        suppliers: Suppliers = PRODUCTION,
+    ) -> None:
         """Reads and writes nothing yet.
 
         Args:
@@ -94,15 +97,19 @@ class MainJob:
             plan: What to do; policy has been asked by the caller.
             approvals: The approvals that cover the run, for the record.
             runs_allowed: How many runs of the request they cover; None where policy asks for none.
+            suppliers: Functions with effects.
         """
-        self._env = env
-        self._plan = plan
-        self._approvals = approvals
-        self._runs_allowed = runs_allowed
-        self._places = Places.of(env.site, plan)
-        self._journal = Journal(env.journal, plan.identity.run_id)
-        self._registry = Registry(env.spark, Zone(env.site.releases))
-        self._steps = Steps(plan.identity, env.on_step)
+        self._run = Progress(
+            env=env,
+            plan=plan,
+            places=Places.of(env.site, plan),
+            journal=Journal(env.journal, plan.identity.run_id),
+            registry=suppliers.registry(env.spark, Zone(env.site.releases)),
+            steps=Steps(plan.identity, env.on_step),
+            suppliers=suppliers,
+            approvals=approvals,
+            runs_allowed=runs_allowed,
+        )
 
     def execute(self) -> Outcome:
         """Runs the plan to a published release, from wherever an earlier driver left it.
@@ -110,78 +117,134 @@ class MainJob:
         Raises:
             SynthwardError: See `synthward.errors`; running the same command again is always safe.
         """
-        if self._journal.find(REPAIRED) is not None and (earlier := self._charged()) is not None and earlier.repairs():
+        published = self._already_published()
+        if published is not None:
+            return self._recognised(published)
+        self._pass((*SEALING, *RELEASING, *PUBLISHING))
+        return self._outcome()
+
+    def validate(self) -> Manifest:
+        """Runs the plan to a validated release, which is registered and not published.
+
+        Returns:
+            The manifest of the release; that of the published release if there is one.
+
+        Raises:
+            SynthwardError: As `execute`.
+        """
+        published = self._already_published()
+        if published is not None:
+            return published
+        self._pass((*SEALING, *RELEASING))
+        assert self._run.manifest is not None, "a validated release has a manifest"
+        return self._run.manifest
+
+    def publish(self) -> Outcome:
+        """Publishes the run's validated release; nothing is measured, drawn or charged.
+
+        Raises:
+            UsageError: The run has no validated release.
+            SynthwardError: As `execute`.
+        """
+        published = self._already_published()
+        if published is not None:
+            return self._recognised(published)
+        self._run.manifest = self._validated()
+        self._pass(PUBLISHING)
+        return self._outcome()
+
+    def _already_published(self) -> Manifest | None:
+        """The manifest of the run's published release, None if it has none.
+
+        Raises:
+            UsageError: The run is being repaired, which only the repair can finish.
+        """
+        journal = self._run.journal
+        if journal.find(REPAIRED) is not None and (earlier := self._charged()) is not None and earlier.repairs():
             return self._after_repair(earlier)
-        if self._journal.find(PUBLISHED) is not None and (earlier := self._charged()) is not None:
-            published = self._published(earlier)
-            if published is not None:
-                return self._recognised(published)
-        self._steps.run("preflight", self._preflight)
-        pinned = self._steps.run("open", lambda: open_source(self._env, self._plan, self._places, self._journal))
-        receipt = self._steps.run("charge", self._charge)
-        committed = self._vouched_for(receipt)
-        if pinned.unversioned:
-            pinned = self._steps.run("copy", functools.partial(self._copy, committed, pinned))
-        fit = self._measure(pinned, committed)
-        return self._released(fit, receipt, committed)
+        if journal.find(PUBLISHED) is not None and (earlier := self._charged()) is not None:
+            return self._published(earlier)
+        return None
+
+    def _validated(self) -> Manifest:
+        """The manifest of the run's release, which passed its gates and is registered.
+
+        Raises:
+            UsageError: There is none.
+            IntegrityError: The journal is not the one that was charged, or the manifest is not its record.
+        """
+        run, committed = self._run, self._charged()
+        if committed is not None:
+            require_whole_ledger(run.journal, run.env.ledger, run.scope)
+            link = committed.find(VALIDATED)
+            if link is not None and entry(link, Validated).passed:
+                manifest = run.recorded_manifest(link)
+                row = run.registry.row(manifest.record.release_id)
+                if row is not None and row["manifest_digest"] == manifest.digest:
+                    return manifest
+        raise UsageError(
+            f"run {run.journal.run_id} has no validated release that could be published; run its request first, or see "
+            "`synthward history`"
+        )
+
+    def _pass(self, stages: Sequence[Stage]) -> None:
+        """Goes through stages in their order."""
+        for stage in stages:
+            if not stage.is_done(self._run):
+                self._do(stage)
+
+    def _do(self, stage: Stage) -> None:
+        """Does a stage. Errors are quoted after the last seal only: those of the measurement quote real cells."""
+
+        def quotable() -> None:
+            with after_seal(stage.name):
+                stage.do(self._run)
+
+        def action() -> None:
+            return quotable() if stage.quotable else stage.do(self._run)
+
+        if stage.in_parts:
+            action()
+        else:
+            self._run.steps.run(stage.name, action)
 
     def _recognised(self, manifest: Manifest) -> Outcome:
         """The release that an earlier driver of the run has published, after a look at it."""
-        recognise(self._env.spark, self._places.target, table_properties(manifest))
-        return self._outcome(manifest, None, is_new=False)
+        run = self._run
+        run.suppliers.recognise(run.env.spark, run.places.target, run.suppliers.table_properties(manifest))
+        run.manifest = manifest
+        Track().do(run)
+        return self._outcome()
 
-    def _after_repair(self, committed: CommittedJournal) -> Outcome:
-        """What became of a run that is finished with another output section.
+    def _after_repair(self, committed: CommittedJournal) -> Manifest:
+        """The manifest of a run that was finished with another output section.
 
         Raises:
             UsageError: It is not finished yet, which needs that section.
         """
-        repaired = committed.repairs()[-1]
+        run, repaired = self._run, committed.repairs()[-1]
         manifest = self._published(committed.after_repair())
         if manifest is None:
             raise UsageError(
-                f"run {self._journal.run_id} is being finished with another output section "
+                f"run {run.journal.run_id} is being finished with another output section "
                 f"({entry(repaired, Repaired).repair.output[:12]}); run it with --repair and that file, nothing is "
                 "spent"
             )
-        self._places = replace(self._places, target=TableRef.parse(manifest.record.table))
-        return self._recognised(manifest)
-
-    def _released(self, fit: Fit, receipt: ChargeReceipt, committed: CommittedJournal) -> Outcome:
-        """Everything after the last seal: rows, gates, registry, publication, tracking."""
-        manifest = self._sealed("validate", lambda: self._validate(fit, receipt, committed))
-        report = render(manifest)
-        self._sealed("register", lambda: self._register(manifest, report, fit))
-        is_new = self._sealed("publish", lambda: self._publish(manifest, committed))
-        return self._sealed("track", lambda: self._outcome(manifest, report, is_new=is_new))
-
-    def _sealed(self, step: str, action: Callable[[], T]) -> T:
-        """Runs a step that comes after the last seal, where an error may be quoted."""
-
-        def quotable() -> T:
-            with after_seal(step):
-                return action()
-
-        return self._steps.run(step, quotable)
-
-    @property
-    def _scope(self) -> str:
-        return self._plan.file.request.population.scope
-
-    def _vouched_for(self, receipt: ChargeReceipt) -> CommittedJournal:
-        return CommittedJournal(self._journal, self._env.ledger, self._scope, receipt)
+        run.places = replace(run.places, target=TableRef.parse(manifest.record.table))
+        return manifest
 
     def _receipt(self) -> ChargeReceipt | None:
         """The receipt of the run's own charge, where it was made already."""
-        state = self._env.ledger.state(self._scope)
-        own = (self._plan.identity.run_id, ATTEMPT)
+        run = self._run
+        state = run.env.ledger.state(run.scope)
+        own = (run.plan.identity.run_id, ATTEMPT)
         mine = [charge for charge in state.charges if (charge.run_id, charge.attempt) == own]
         return mine[0].receipt(state.genesis_hash, is_new=False) if mine else None
 
     def _charged(self) -> CommittedJournal | None:
         """The journal as far as the ledger vouches for it, where the run was charged already."""
         receipt = self._receipt()
-        return None if receipt is None else self._vouched_for(receipt)
+        return None if receipt is None else self._run.charged(receipt)
 
     def _published(self, committed: CommittedJournal) -> Manifest | None:
         """The manifest of a run that is published already.
@@ -195,156 +258,17 @@ class MainJob:
         validated = committed.find(VALIDATED)
         if validated is None or not entry(validated, Validated).passed:
             return None
-        manifest = self._recorded_manifest(validated)
-        row = self._registry.row(manifest.record.release_id)
-        if row is None or row["manifest_digest"] != manifest.digest or not self._journal.has_published(manifest.digest):
+        run, manifest = self._run, self._run.recorded_manifest(validated)
+        row = run.registry.row(manifest.record.release_id)
+        if row is None or row["manifest_digest"] != manifest.digest or not run.journal.has_published(manifest.digest):
             return None
         return manifest
 
-    def _preflight(self) -> None:
-        preflight.check_executors(self._env.spark)
-        preflight.warn_of_interpretation(self._env.spark, len(self._plan.domain.attributes))
-        zones = preflight.written_zones(self._env.site)
-        preflight.check_zones(self._env.spark, zones, self._plan.identity.release_id)
-        preflight.check_targets(self._env.spark, self._registry, self._places.target, self._plan.identity.release_id)
-        trouble = tracking.reachable(self._env.site.tracking)
-        if trouble:
-            logger.warning("MLflow will not be written: %s; the run is recorded in Delta anyway", trouble)
-
-    def _charge(self) -> ChargeReceipt:
-        plan = self._plan
-        require_whole_ledger(self._journal, self._env.ledger, self._scope)
-        opened = self._journal.find(OPENED)
-        assert opened is not None, "a run is opened before it is charged"
-        return self._env.ledger.charge(
-            self._scope,
-            run_id=plan.identity.run_id,
-            attempt=ATTEMPT,
-            request_digest=plan.file.digest,
-            policy_digest=self._env.policy.digest,
-            site_digest=self._env.site.digest,
-            journal_id=entry(opened, Opened).journal_id,
-            cost=plan.charge,
-            release_id=plan.identity.release_id,
-            delta_report=plan.delta,
-            opened=opened.hash,
-            runs_allowed=self._runs_allowed,
-            tier_cap=plan.tier_cap,
-        )
-
-    def _copy(self, committed: CommittedJournal, pinned: PinnedSource) -> PinnedSource:
-        return copy_source(self._env, self._plan, self._places, committed, pinned)
-
-    def _measure(self, pinned: PinnedSource, committed: CommittedJournal) -> Fit:
-        """Answers all rounds by curators; domain and model see sealed measurements only."""
-        with Curators(self._env, self._plan, pinned, committed, self._steps) as curators:
-            fit, _ = driven(self._plan.program.rounds(), curators.answer)
-        fitted = ModelFile(fit.model, fit.domain)
-        return replace(fit, model=self._steps.run("fitted", lambda: self._kept(fitted, committed)))
-
-    def _kept(self, fitted: ModelFile, committed: CommittedJournal) -> Model:
-        """The model of the run: that of the first driver to get here.
-
-        A fit is a function of its seals, but floats differ from one kind of processor to the next, and by more than
-        their last places where a fit has hundreds of steps. A run that goes on elsewhere must draw from the same model.
-        """
-
-        def kept() -> tuple[dict[str, Any], bytes]:
-            return encode(Fitted(fitted.model.digest, committed.latest_receipt())), fitted.text.encode()
-
-        link = committed.once(FITTED, kept)
-        return ModelFile.parse((link.payload or b"").decode(), entry(link, Fitted).model).model
-
-    def _validate(self, fit: Fit, receipt: ChargeReceipt, committed: CommittedJournal) -> Manifest:
-        """Samples into staging, runs the gates there, and records gates and manifest, once a run.
-
-        Raises:
-            GateFailed: A gate failed; the staged rows stay where they are.
-        """
-        opened = entry(committed.opening(), Opened)
-        for copy in opened.copies:  # every time: another driver may have copied while we sealed
-            drop(self._env.spark, TableRef.parse(copy))
-        at, plan = committed.last_seal().at, self._plan
-        origin = Origin(self._release_opening(opened), at, self._approvals, receipt, self._repair_entry())
-
-        def checked() -> tuple[dict[str, Any], bytes]:
-            staged = stage_and_check(self._env, plan, self._places, fit, origin, self._steps)
-            return staged.record(committed.latest_receipt())
-
-        manifest = self._recorded_manifest(committed.once(VALIDATED, checked))
-        if manifest.record.model.digest != fit.model.digest:
-            raise IntegrityError(f"run {self._journal.run_id}: its recorded manifest does not belong to its seals")
-        failed = manifest.record.failed_gates
-        if failed:
-            reasons = "; ".join(f"gate '{gate.gate}' failed: {gate.detail}" for gate in failed)
-            raise GateFailed(
-                f"release {manifest.record.release_id} is quarantined at {self._places.staged}, nothing is published. "
-                f"{reasons}. The charge stands. {remedies(gate.gate for gate in failed)}"
-            )
-        return manifest
-
-    def _release_opening(self, opened: Opened) -> Opened:
-        """The opening as it holds for the release."""
-        return opened
-
-    def _repair_entry(self) -> RepairEntry | None:
-        """What the manifest says of a repair; None without one."""
-        return None
-
-    def _recorded_manifest(self, link: Link) -> Manifest:
-        manifest = Manifest.parse((link.payload or b"").decode())
-        if manifest.digest != entry(link, Validated).manifest:
-            raise IntegrityError(f"run {self._journal.run_id}: its manifest does not have the digest of its record")
-        return manifest
-
-    def _register(self, manifest: Manifest, report: str, fit: Fit) -> None:
-        release_id = manifest.record.release_id
-        model = ModelFile(fit.model, fit.domain, count_errors_of(manifest))
-        artifacts = [
-            Artifact(MANIFEST, "application/json", manifest.text.encode()),
-            Artifact(REPORT, "text/html", report.encode()),
-            Artifact(MODEL, "application/json", model.text.encode()),
-        ]
-        self._registry.keep(release_id, artifacts)
-        self._registry.record(release_id, registry_row(manifest))
-
-    def _publish(self, manifest: Manifest, committed: CommittedJournal) -> bool:
-        link = committed.find(VALIDATED)
-        assert link is not None, "a release is validated before it is published"
-        if not committed.is_newest():
-            raise UsageError(
-                f"run {self._journal.run_id} is being repaired in another way by another driver, and the last repair "
-                "counts; see `synthward history`, and run with --repair and that file"
-            )
-        is_new = publish(
-            self._env.spark,
-            self._places.staged,
-            entry(link, Validated).version,
-            self._places.target,
-            table_properties(manifest),
-            self._env.site.publish,
-        )
-        self._registry.create_view(self._places.target)
-        table = str(self._places.target)
-        # One that was planted is ignored; ours follows it.
-        self._journal.append(
-            PUBLISHED,
-            lambda link: is_publication(link, manifest.digest),
-            lambda: (encode(Published(table, manifest.digest, committed.latest_receipt())), None),
-        )
-        return is_new
-
-    def _outcome(self, manifest: Manifest, report: str | None, *, is_new: bool) -> Outcome:
+    def _outcome(self) -> Outcome:
+        run, manifest = self._run, self._run.manifest
+        assert manifest is not None, "an outcome has a manifest"
         release = manifest.record
-        mlflow_run = tracking.log_release(
-            self._env.site.tracking,
-            manifest,
-            report if report is not None else render(manifest),
-            metrics=publishable_metrics(manifest),
-            parameters=tracked_parameters(manifest),
-            model=LoggedModel(
-                self._plan.file.request.output.name, lambda: self._registry.artifact(release.release_id, MODEL)
-            ),
+        scope = run.env.ledger.state(release.budget.scope)
+        return Outcome(
+            release.run_id, release.release_id, run.places.target, manifest, run.is_new, run.mlflow_run, scope
         )
-        scope = self._env.ledger.state(release.budget.scope)
-        return Outcome(release.run_id, release.release_id, self._places.target, manifest, is_new, mlflow_run, scope)

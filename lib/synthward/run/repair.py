@@ -32,9 +32,11 @@ from synthward.run import rehearsal
 from synthward.run.committed import CommittedJournal, require_whole_ledger
 from synthward.run.environment import Environment, Places
 from synthward.run.journal import FITTED, entry
-from synthward.run.main_job import MainJob, Outcome
+from synthward.run.main_job import PUBLISHING, RELEASING, MainJob, Outcome
 from synthward.run.opening import opened_types
 from synthward.run.plan import ATTEMPT, Plan
+from synthward.run.stages import Measure, Preflight
+from synthward.run.suppliers import PRODUCTION, Suppliers
 from synthward.sources.reading import PinnedSource
 from synthward.spec.repair import Repair
 from synthward.store.links import Link
@@ -108,15 +110,25 @@ class SealedOnly:
 class RepairJob(MainJob):
     """Executes one approved repair."""
 
-    def __init__(self, env: Environment, approved: ApprovedRepair, approvals: Sequence[Approval]) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        approved: ApprovedRepair,
+        approvals: Sequence[Approval],
+        suppliers: Suppliers = PRODUCTION,
+    ) -> None:
         """Reads and writes nothing yet.
 
         Args:
             env: As for the run.
             approved: The repair.
             approvals: The approvals that cover the run, for the record.
+            suppliers: Functions with effects.
         """
-        super().__init__(replace(env, noise=SealedOnly()), approved.plan, approvals, None)
+        super().__init__(replace(env, noise=SealedOnly()), approved.plan, approvals, None, suppliers)
+        self._run.repair = approved.entry()
+        self._run.opened_as = self._release_opening
+        self._run.pinned = NO_SOURCE
         self._approved = approved
         self._types: T.StructType | None = None
 
@@ -130,36 +142,38 @@ class RepairJob(MainJob):
         receipt = self._receipt()
         if receipt is None:
             raise self._nothing_to_repair()
-        require_whole_ledger(self._journal, self._env.ledger, self._scope)
-        committed = self._vouched_for(receipt)
+        require_whole_ledger(self._run.journal, self._run.env.ledger, self._run.scope)
+        committed = self._run.charged(receipt)
         if committed.find(FITTED) is None:
             raise self._nothing_to_repair()
         self._types = self._new_types(entry(committed.opening(), Opened))
         repairs = committed.repairs()
         if not repairs or not self._is_own(repairs[-1]):
             self._repaired(committed, repairs)
-        committed = committed.after_repair()
+        self._run.committed = committed = committed.after_repair()
         published = self._published(committed)
         if published is not None:
             return self._recognised(published)
-        self._steps.run("preflight", self._preflight)
-        return self._released(self._measure(NO_SOURCE, committed), receipt, committed)
+        self._pass((Preflight(), Measure(), *RELEASING, *PUBLISHING))
+        return self._outcome()
 
     def _repaired(self, committed: CommittedJournal, repairs: Sequence[Link]) -> None:
         """Rehearses the new output and records the repair, unless something is published already."""
         if self._published(committed.after_repair() if repairs else committed) is not None:
             raise UsageError(
-                f"run {self._journal.run_id} is published, and a published release is not drawn anew; an edited "
+                f"run {self._run.journal.run_id} is published, and a published release is not drawn anew; an edited "
                 "request is a new run, which is charged"
             )
-        plan, types = self._plan, self._types
+        plan, types = self._run.plan, self._types
         assert types is not None
         by_name = {field.name: field.dataType for field in types.fields}
         keys = {name: by_name[name] for name in plan.file.request.output.key_columns}
         declared = plan.domain if plan.learning is None else plan.learning.declared
         script = rehearsal.Script.of(declared, by_name, keys, plan.file.request.output.rows)
-        places = Places.of(self._env.site, plan)
-        self._steps.run("rehearse", lambda: rehearsal.rehearse(self._env.spark, script, places.rehearsal, {}))
+        places = Places.of(self._run.env.site, plan)
+        self._run.steps.run(
+            "rehearse", lambda: self._run.suppliers.rehearse(self._run.env.spark, script, places.rehearsal, {})
+        )
         repaired = Repaired(
             repair=self._approved.entry(),
             release_id=plan.identity.release_id,
@@ -170,8 +184,8 @@ class RepairJob(MainJob):
         link = committed.repair_again(len(repairs), lambda: (encode(repaired), None))
         if not self._is_own(link):
             raise UsageError(
-                f"run {self._journal.run_id} is being repaired in another way by another driver at this moment; see "
-                "`synthward history`, and run one of the two again"
+                f"run {self._run.journal.run_id} is being repaired in another way by another driver at this moment; "
+                "see `synthward history`, and run one of the two again"
             )
 
     def _is_own(self, link: Link) -> bool:
@@ -179,22 +193,19 @@ class RepairJob(MainJob):
 
     def _nothing_to_repair(self) -> UsageError:
         return UsageError(
-            f"run {self._journal.run_id} has no model yet, so that there is nothing to repair; run its request"
+            f"run {self._run.journal.run_id} has no model yet, so that there is nothing to repair; run its request"
         )
 
     def _new_types(self, opened: Opened) -> T.StructType:
         """Types of the release under the new output section."""
         recorded = {field.name: field.dataType for field in opened_types(opened).fields}
-        output = self._plan.file.request.output
-        types = {name: recorded[name] for name in self._plan.domain.attributes}
+        output = self._run.plan.file.request.output
+        types = {name: recorded[name] for name in self._run.plan.domain.attributes}
         if output.types == "declared":
-            types = release_types(codebooks(self._plan.domain), dict.fromkeys(types))
+            types = release_types(codebooks(self._run.plan.domain), dict.fromkeys(types))
         keys = {name: recorded[name] for name in output.key_columns}
         return T.StructType([T.StructField(name, data_type) for name, data_type in (keys | types).items()])
 
     def _release_opening(self, opened: Opened) -> Opened:
         assert self._types is not None
         return replace(opened, types=json.loads(self._types.json()))
-
-    def _repair_entry(self) -> RepairEntry:
-        return self._approved.entry()

@@ -34,8 +34,8 @@ class RunResult:
 
     Attributes:
         execution: Random id of this try.
-        status: published, unchanged (it had been published before), invalid, refused, over_budget, quarantined,
-            failed, or stopped (by a signal).
+        status: published, unchanged (it had been published before), validated (a release waits for publication),
+            invalid, refused, over_budget, quarantined, failed, or stopped (by a signal).
         code: Exit code.
         retryable: Whether the same command again, with nothing changed, may end better.
         started_at: UTC, ISO 8601.
@@ -76,6 +76,12 @@ class RunResult:
         status = "published" if is_new else "unchanged"
         times = (utc_text(started), utc_text(ended))
         return cls(secrets.token_hex(8), status, 0, False, *times, **_ids(plan), table=table)
+
+    @classmethod
+    def validated(cls, plan: Plan, *, started: dt.datetime, ended: dt.datetime) -> RunResult:
+        """A run that ended with a validated release, which is not published."""
+        times = (utc_text(started), utc_text(ended))
+        return cls(secrets.token_hex(8), "validated", 0, False, *times, **_ids(plan))
 
     @classmethod
     def failure(cls, error: BaseException, plan: Plan | None, *, started: dt.datetime, ended: dt.datetime) -> RunResult:
