@@ -153,7 +153,12 @@ class MainJob:
         return self._released(measured, receipt, committed)
 
     def _recognised(self, manifest: Manifest) -> Outcome:
-        """The release that an earlier driver of the run has published, after a look at it."""
+        """The release that an earlier driver of the run has published, after a look at it.
+
+        Raises:
+            Withdrawn: It was taken back since.
+        """
+        self._env.require_standing(self._scope, self._journal.run_id, manifest.record.release_id)
         recognise(self._env.spark, self._places.target, table_properties(manifest))
         return self._outcome(manifest, None, is_new=False)
 
@@ -401,6 +406,7 @@ class MainJob:
                 f"run {self._journal.run_id} is being repaired in another way by another driver, and the last repair "
                 "counts; see `synthward history`, and run with --repair and that file"
             )
+        self._env.require_standing(self._scope, self._journal.run_id, manifest.record.release_id)
         is_new = publish(
             self._env.spark,
             self._places.staged,
