@@ -36,7 +36,7 @@ from synthward.prove import records, sampler
 from synthward.prove.claim import Claim
 from synthward.prove.proof import Proof, not_proven
 from synthward.prove.sensitivity import Attack
-from synthward.records.findings import Watched
+from synthward.records.findings import Drilled, Watched
 from synthward.release.catalogs import catalog_for
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Registry
@@ -44,6 +44,7 @@ from synthward.report.files import write_report
 from synthward.run.decisions import Decisions, Given
 from synthward.run.describe import describe_plan
 from synthward.run.doctor import Finding, session_findings, site_findings
+from synthward.run.drill import Scratch, newest
 from synthward.run.effects import SiteEffects
 from synthward.run.environment import Environment
 from synthward.run.evidence import Evidence, evidence_of
@@ -626,6 +627,26 @@ class Ward:
             schemas: Whether names and types of the sources' columns are looked at; no row is read.
         """
         return self._monitor.watch(schemas=schemas)
+
+    def drill(self, release_id: str | None = None, *, scratch: str | Path | None = None) -> Drilled:
+        """Practises a recall on a copy of a release, and records how long it took.
+
+        Args:
+            release_id: The release; default: the newest one that may be read.
+            scratch: Folder that driver and executors share, for the copy; default: a temporary one, which serves local
+                sessions.
+
+        Raises:
+            UsageError: There is no such release.
+            Withdrawn: It may not be read.
+        """
+        name = newest(self.published, self._today()) if release_id is None else release_id
+        listed = self.published.require_readable(name).listed
+        with tempfile.TemporaryDirectory(prefix="synthward-drill-", dir=scratch) as folder:
+            place = Scratch(self.session, self.site, self.policy, Path(folder), self._clock)
+            drilled = place.drill(self.registry, listed)
+        self._monitor.note_drill(drilled)
+        return drilled
 
     def model(self, release_id: str) -> ModelFile:
         """The stored model of a release, which draws rows and counts without Spark.

@@ -24,6 +24,7 @@ from synthward.report.quality import quality_view
 from synthward.report.relations import MAX_MAPPED, SMALLEST_TILE, Relation, graph, pair_map, relations
 from synthward.report.render import render
 from synthward.report.spending import groups, spending
+from synthward.report.templates import resource
 
 CROSS = " \N{MULTIPLICATION SIGN} "
 EXAMPLE = Path(__file__).with_name("manifest_example.json")
@@ -190,7 +191,7 @@ def test_another_unit_has_a_red_banner(body: dict[str, Any]) -> None:
     assert "Privacy unit unit: row, NOT patient Neighbouring data" in shown.text
     assert "Claim unit: row, NOT patient , property synthward.privacy_unit" in shown.text
     assert "NOT a patient" in shown.text
-    assert re.search(r"\.banner \{ background: var\(--alarm\)", module._resource("style.css"))
+    assert re.search(r"\.banner \{ background: var\(--alarm\)", resource("style.css"))
 
 
 def test_approximate_guarantee_is_rounded_up_and_explained(body: dict[str, Any]) -> None:

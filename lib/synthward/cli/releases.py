@@ -61,6 +61,10 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     _actor_arguments(recall)
     recall.set_defaults(command=recall_release)
 
+    _register_incidents(commands, common)
+
+
+def _register_incidents(commands: Any, common: argparse.ArgumentParser) -> None:
     incident = commands.add_parser("incident", help="open, close and list incidents")
     verbs = incident.add_subparsers(title="actions", required=True, metavar="ACTION")
     opening = verbs.add_parser("open", parents=[common], help="record an incident, and stop the releases' readers")
@@ -76,6 +80,15 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     closing.set_defaults(command=close_incident)
     showing = verbs.add_parser("list", parents=[common], help="every incident with its releases and its clock")
     showing.set_defaults(command=list_incidents)
+
+    drill = commands.add_parser(
+        "drill", parents=[common], help="practise a recall on a copy of a release, and time it by policy's clock"
+    )
+    drill.add_argument("release", nargs="?", default=None, help="release id (default: the newest that may be read)")
+    drill.add_argument(
+        "--scratch", type=Path, default=None, metavar="FOLDER", help="folder that driver and executors share"
+    )
+    drill.set_defaults(command=practise)
 
 
 def _actor_arguments(parser: argparse.ArgumentParser, *, needed: bool = True) -> None:
@@ -277,6 +290,21 @@ def list_incidents(options: argparse.Namespace) -> int:
             state = "LATE" if each.is_late(moment) else "open" if each.is_open else "closed"
             _print([f"{one.listed.release_id}  {_incident(each, state)}"])
     return 0
+
+
+def practise(options: argparse.Namespace) -> int:
+    """Practise a recall. Return 1 if a step failed or took longer than policy allows."""
+    from synthward.cli.sessions import ward
+    from synthward.run.releases import carried_out
+
+    with ward(options, "synthward drill") as opened:
+        drilled = opened.drill(options.release, scratch=options.scratch)
+    clock = "policy declares no clock" if drilled.hours is None else f"policy allows {drilled.hours} hours"
+    print(f"drill     recall of a copy of release {drilled.release}, as for an incident of severity {drilled.severity}")
+    _print(carried_out(drilled.steps))
+    print(f"drill     {'passed' if drilled.passed else 'FAILED'} in {drilled.seconds:.0f} seconds; {clock}")
+    print("drill     nothing of the site was changed; MLflow and the catalog were told nothing", file=sys.stderr)
+    return 0 if drilled.passed else 1
 
 
 def _say(done: Iterable[Done], words: str) -> int:

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from synthward.config.instants import utc_text
 from synthward.evaluate.gates.registry import GATES
@@ -19,7 +19,16 @@ from synthward.ledger.forecast import MOST, Forecast, forecast
 from synthward.ledger.ledger import Ledger
 from synthward.ledger.scopes import ScopeState
 from synthward.records.codec import decode_if, encode
-from synthward.records.findings import SEVERITIES, WATCHED, Finding, SeenColumn, SeenSchema, Watched
+from synthward.records.findings import (
+    DRILLED,
+    SEVERITIES,
+    WATCHED,
+    Drilled,
+    Finding,
+    SeenColumn,
+    SeenSchema,
+    Watched,
+)
 from synthward.records.manifest import ReleaseRecord
 from synthward.release.manifest import Manifest
 from synthward.run.releases import Releases, Standing
@@ -29,6 +38,8 @@ from synthward.store.chain import Chain
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+R = TypeVar("R")
 
 KEY = "site"
 """Key of the chain: one for the site."""
@@ -262,15 +273,24 @@ def seen_schema(spark: SparkSession, scope: str, table: Table) -> SeenSchema:
 
 def last_watched(chain: Chain) -> Watched | None:
     """What the last execution recorded; None before the first one, or if this version cannot read it."""
-    links = chain.read(KEY, payloads=False)
-    return decode_if(Watched, links[-1].facts) if links else None
+    return _last(chain, WATCHED, Watched)
 
 
-def recorded(chain: Chain, watched: Watched) -> Watched:
-    """Append what was found to the chain. Two executions at once are both recorded."""
-    body: dict[str, Any] = encode(watched)
-    chain.get_or_append(KEY, WATCHED, lambda _: False, lambda: (body, None))
-    return watched
+def last_drilled(chain: Chain) -> Drilled | None:
+    """The last drill; None before the first one."""
+    return _last(chain, DRILLED, Drilled)
+
+
+def _last(chain: Chain, kind: str, cls: type[R]) -> R | None:
+    links = [link for link in chain.read(KEY, payloads=False) if link.kind == kind]
+    return decode_if(cls, links[-1].facts) if links else None
+
+
+def recorded(chain: Chain, record: Watched | Drilled) -> None:
+    """Append a record to the chain. Two executions at once are both recorded."""
+    body: dict[str, Any] = encode(record)
+    kind = WATCHED if isinstance(record, Watched) else DRILLED
+    chain.get_or_append(KEY, kind, lambda _: False, lambda: (body, None))
 
 
 class Monitor:
@@ -324,7 +344,18 @@ class Monitor:
         seen = self._seen(known, schemas=schemas)
         kept = seen.schemas if schemas else known
         found = findings_of(seen, self._policy, now)
-        return recorded(chain, Watched(utc_text(now), self._policy.digest, found, tuple(kept)))
+        watched = Watched(utc_text(now), self._policy.digest, found, tuple(kept))
+        recorded(chain, watched)
+        return watched
+
+    def note_drill(self, drilled: Drilled) -> None:
+        """Record a drill."""
+        recorded(self._chain(), drilled)
+
+    def last(self) -> tuple[Watched | None, Drilled | None]:
+        """The last execution and the last drill."""
+        chain = self._chain()
+        return last_watched(chain), last_drilled(chain)
 
     def _seen(self, before: Sequence[SeenSchema], *, schemas: bool) -> Seen:
         scopes, releases = self._ledger.scopes(), self._releases.all()
