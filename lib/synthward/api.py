@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, partial
@@ -41,6 +41,7 @@ from synthward.release.catalogs import catalog_for
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Registry
 from synthward.report.files import write_report
+from synthward.report.site import pages
 from synthward.run.decisions import Decisions, Given
 from synthward.run.describe import describe_plan
 from synthward.run.doctor import Finding, session_findings, site_findings
@@ -51,11 +52,12 @@ from synthward.run.evidence import Evidence, evidence_of
 from synthward.run.main_job import MANIFEST, MODEL, REPORT, MainJob, Outcome
 from synthward.run.monitoring import TABLE as MONITORING
 from synthward.run.monitoring import Monitor
+from synthward.run.officer import Asked, Published, Records, facts_of
 from synthward.run.opening import discard_copies
 from synthward.run.ownership import list_with_id, route_with_ids, with_ids
 from synthward.run.plan import Plan, make_plan
 from synthward.run.records import publishable_metrics
-from synthward.run.releases import EVENTS, Releases
+from synthward.run.releases import EVENTS, Releases, Standing
 from synthward.run.repair import ApprovedRepair, RepairJob, repaired_plan
 from synthward.run.result import RunResult
 from synthward.run.runs import Runs
@@ -647,6 +649,34 @@ class Ward:
             drilled = place.drill(self.registry, listed)
         self._monitor.note_drill(drilled)
         return drilled
+
+    def site_pages(self, requests: Sequence[RequestFile] = ()) -> dict[str, str]:
+        """The pages of the officer's site, by relative path. All records are verified for it; no data are read.
+
+        Args:
+            requests: Requests that may wait for somebody. Those whose release is published are left out.
+        """
+        published = [self._published(one) for one in self.published.all()]
+        done = {each.record.request.digest for each in published}
+        plans = [self.plan(request) for request in requests if request.digest not in done]
+        asked = [
+            Asked(plan, self.verdict(plan), self.approvals(plan.file), self.account(plan))
+            for plan in sorted(plans, key=lambda plan: (plan.file.request.title, plan.file.digest))
+        ]
+        found = Records(
+            site=self.site,
+            policy=self.policy,
+            asked=asked,
+            scopes=self.ledger.scopes(),
+            problems=self.verify_all(),
+            published=published,
+            last=self._monitor.last(),
+        )
+        return pages(facts_of(found, self._clock()))
+
+    def _published(self, one: Standing) -> Published:
+        name = one.listed.release_id
+        return Published(one, self.manifest(name).record, self.report(name), self.published.verify(one))
 
     def model(self, release_id: str) -> ModelFile:
         """The stored model of a release, which draws rows and counts without Spark.

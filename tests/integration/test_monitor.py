@@ -39,6 +39,14 @@ def test_a_site_is_watched_and_a_recall_is_practised(
     assert ward.published.of(release.release_id).links == ()
     assert ward._monitor.last()[1] == drilled
 
+    with heard():
+        words = ["site", "build", "--site", str(site.file), "--out", str(tmp_path / "officer"), "--requests"]
+        assert main([*words, str(request.path), str(site.request("waits", title="Another"))]) == 0
+    page = (tmp_path / "officer" / "index.html").read_text(encoding="utf-8")
+    assert "decide about “Another”" in page
+    assert "agree with journals" in page
+    assert (tmp_path / "officer" / "releases" / f"{release.release_id}.report.html").is_file()
+
     # The source gets another type and a new column; a notice has names and types, and no value.
     other = spark.createDataFrame([(1, "F", "old", "x")], "pid BIGINT, sex STRING, age STRING, note STRING")
     other.write.format("delta").mode("overwrite").option("overwriteSchema", True).save(str(site.data()))

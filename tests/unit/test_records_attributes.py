@@ -28,6 +28,7 @@ NO_RECORDS = {
     "run/result.py": {"synthward"},
     "run/notices.py": {"synthward"},
     "release/manifest.py": {"format"},
+    "report/site_files.py": {"synthward", "pages"},
 }
 """Text keys that are no look-up into a record, by file."""
 
