@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,9 +40,11 @@ def test_a_site_is_watched_and_a_recall_is_practised(
     assert ward.published.of(release.release_id).links == ()
     assert ward._monitor.last()[1] == drilled
 
+    soon = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=30)
+    waits = site.request("waits", title="Another", expires=soon)
     with heard():
         words = ["site", "build", "--site", str(site.file), "--out", str(tmp_path / "officer"), "--requests"]
-        assert main([*words, str(request.path), str(site.request("waits", title="Another"))]) == 0
+        assert main([*words, str(request.path), str(waits)]) == 0
     page = (tmp_path / "officer" / "index.html").read_text(encoding="utf-8")
     assert "decide about “Another”" in page
     assert "agree with journals" in page
