@@ -136,6 +136,16 @@ def test_a_recall_that_is_not_carried_out_is_an_alarm(policy: Policy) -> None:
     assert "run the same recall again" in message
 
 
+def test_a_table_that_came_back_is_an_alarm(policy: Policy) -> None:
+    house = House(policy)
+    house.open().recall(RELEASE, LEE)
+    seen = replace(NOTHING, releases=[standing(house)])
+    assert said(seen, policy) == []
+    [(kind, severity, message)] = said(replace(seen, back=frozenset({RELEASE})), policy)
+    assert (kind, severity) == ("recall", "alarm")
+    assert "is recalled, and its table is there without the mark" in message
+
+
 def test_an_incident_is_a_warning_until_its_time_is_over(tmp_path: Path) -> None:
     policy = changed(tmp_path, incident_hours={"high": 72})
     house = House(policy, (replace(LISTED, policy_digest=policy.digest),))

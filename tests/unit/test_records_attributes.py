@@ -27,6 +27,7 @@ NO_RECORDS = {
     # The mark of a result file, and the format that decides how a manifest is read.
     "run/result.py": {"synthward"},
     "run/notices.py": {"synthward"},
+    "run/monitoring.py": {"release_id"},
     "release/manifest.py": {"format"},
     "report/site_files.py": {"synthward", "pages"},
 }

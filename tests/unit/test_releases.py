@@ -102,7 +102,9 @@ def test_a_step_that_fails_is_tried_again_by_the_same_command(house: House) -> N
     assert events(house) == ["recall", "applied", "applied"]
     before = list(house.effects.done)
     third = house.open().recall(RELEASE, LEE)
-    assert (third.is_complete, house.effects.done) == (True, before)
+    assert (third.is_new, third.is_complete) == (False, True)
+    assert house.effects.done == [*before, "table recalled"], "what has come back is removed again"
+    assert events(house) == ["recall", "applied", "applied"]
 
 
 def test_a_recall_names_everybody_who_ever_had_access(house: House) -> None:
@@ -190,6 +192,30 @@ def test_a_grant_counts_on_a_published_release_only(house: House) -> None:
     standing = house.open().of(RELEASE)
     assert standing.state.grants == {}
     assert "the release is frozen" in " ".join(house.open().verify(standing))
+
+
+def test_a_grant_that_a_recall_overtakes_is_refused(house: House) -> None:
+    """Two people act at once: whoever comes second is judged by what is there then."""
+
+    def overtaken(_: Link) -> None:
+        house.effects.done.append("overtaken")
+        house.links.links.append(link_of(house, records.Recalled(replace(ACT, at="2026-01-15T09:00:05Z"), ())))
+
+    house.links.faults = [overtaken]
+    with pytest.raises(PolicyRefused, match="the release is recalled, and only a published one is granted"):
+        house.open().grant(RELEASE, WISH, LEE)
+    assert house.effects.done == ["overtaken"]
+    assert events(house) == ["recall"]
+
+
+def test_two_recalls_at_once_are_one(house: House) -> None:
+    house.links.faults = [
+        lambda _: house.links.links.append(link_of(house, records.Recalled(replace(ACT, by="kim"), ())))
+    ]
+    with pytest.raises(PolicyRefused, match="recalled already"):
+        house.open().recall(RELEASE, LEE)
+    assert events(house) == ["recall"]
+    assert house.open().recall(RELEASE, LEE).is_complete
 
 
 def test_an_incident_has_the_clock_that_policy_declares(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ from synthward.records.findings import (
 )
 from synthward.records.manifest import ReleaseRecord
 from synthward.release.manifest import Manifest
+from synthward.release.publication import published_state
+from synthward.release.withdrawal import STATUS
 from synthward.run.releases import Releases, Standing
 from synthward.run.runs import Runs, Tried
 from synthward.spec.population import Table
@@ -64,6 +66,7 @@ class Seen:
         schemas: Schemas of the sources now.
         before: Schemas at the last execution.
         gates: Names of the gates of this version that run for every request.
+        back: Releases that were taken back, whose table is there without its mark.
     """
 
     scopes: Sequence[ScopeState]
@@ -74,6 +77,7 @@ class Seen:
     schemas: Sequence[SeenSchema]
     before: Sequence[SeenSchema]
     gates: frozenset[str]
+    back: frozenset[str] = frozenset()
 
 
 def findings_of(seen: Seen, policy: Policy, now: dt.datetime) -> tuple[Finding, ...]:
@@ -124,6 +128,9 @@ def _releases(seen: Seen, policy: Policy, now: dt.datetime) -> Iterator[Finding]
         name, state = one.listed.release_id, one.state
         for fault in seen.faults.get(name, ()):
             yield Finding("events", "alarm", name, f"an event does not count: {fault}")
+        if name in seen.back:
+            text = f"is {state.stage}, and its table is there without the mark; run the same command again"
+            yield Finding("recall", "alarm", name, text)
         for kind in state.pending.values():
             fix = "run `synthward release expire --due`" if kind == "expire" else f"run the same {kind} again"
             yield Finding("recall", "alarm", name, f"{kind} is recorded and not carried out completely; {fix}")
@@ -369,7 +376,15 @@ class Monitor:
             schemas=tuple(self._schemas(scopes)) if schemas else (),
             before=before,
             gates=frozenset(gate.name for gate in GATES if gate.setting is None),
+            back=frozenset(one.listed.release_id for one in releases if self._is_back(one)),
         )
+
+    def _is_back(self, one: Standing) -> bool:
+        """Whether the table of a release that was taken back is there without its mark."""
+        if one.state.stage in ("published", "frozen") or one.state.pending:
+            return False
+        there = published_state(self._spark, one.listed.table)
+        return there is not None and there.get("release_id") == one.listed.release_id and STATUS not in there
 
     def _schemas(self, scopes: Sequence[ScopeState]) -> Iterator[SeenSchema]:
         for state in scopes:

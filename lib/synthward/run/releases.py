@@ -424,13 +424,16 @@ class Releases:
         raise AssertionError("unreachable: `again` ends the loop")
 
     def _finished(self, standing: Standing, event: Event) -> Done:
-        """An event that was recorded before, with what was left of it carried out now."""
-        [link] = [link for link in standing.links if link.kind == kind_of(event) and _decoded(_entry(link)) == event][
-            -1:
-        ]
-        if link.hash not in standing.state.pending:
-            return Done(standing, event, False, standing.state.applied.get(link.hash))
-        return self._carried_out(standing, event, link.hash, is_new=False)
+        """An event that was recorded before, with what is left of it carried out now.
+
+        The end of a release is carried out again whatever is left: a driver that published at the same moment may have
+        brought the table back.
+        """
+        found = [link.hash for link in standing.links if _decoded(_entry(link)) == event]
+        digest = found[-1]
+        if digest not in standing.state.pending and not isinstance(event, Expired | Recalled):
+            return Done(standing, event, False, standing.state.applied.get(digest))
+        return self._carried_out(standing, event, digest, is_new=False)
 
     def _carried_out(self, standing: Standing, event: Event, digest: str, *, is_new: bool) -> Done:
         listed, state = standing.listed, standing.state

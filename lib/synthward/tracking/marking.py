@@ -12,10 +12,8 @@ from typing import Any
 from synthward.spec.site import Tracking
 from synthward.tracking import database
 from synthward.tracking.client import SETTINGS, environment, quiet
+from synthward.tracking.loading import STATUS_TAG
 from synthward.tracking.record import ALIAS, in_time, reachable
-
-STATUS_TAG = "synthward.status"
-"""Tag of a run and of a model's version: `recalled` or `expired`."""
 
 RELEASE_TAG = "synthward.release_id"
 
