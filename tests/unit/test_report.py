@@ -671,5 +671,6 @@ def test_every_key_of_the_manifest_is_documented(body: dict[str, Any]) -> None:
     body["forecast"] = {"*": 0.1}
     body["domain"]["attributes"][0]["after"] = "*"
     body["approvals"][0]["key_id"] = "00112233aabbccdd"
+    body["request"]["readable_until"] = "2027-11-30"
     body["sampling"]["where"] = {"*": {"*": "1"}}
     assert keys_of(body) == documented
