@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property, partial
 from pathlib import Path
@@ -753,8 +753,15 @@ class Ward:
 
     def _evidence(self) -> Evidence:
         """What journals and releases know of the ledger."""
-        events = self.published.events_of_runs()
-        return evidence_of(self._journal.read_all(payloads=False), self.registry.receipts(), events)
+        standings = self.published.all()
+        kept = evidence_of(
+            self._journal.read_all(payloads=False), self.registry.receipts(), self.published.events_of_runs(standings)
+        )
+        faults = {scope: list(found) for scope, found in kept.faults.items()}
+        for one in (one for one in standings if one.links):
+            found = (f"release {one.listed.release_id}: {fault}" for fault in self.published.verify(one))
+            faults.setdefault(one.listed.scope, []).extend(found)
+        return replace(kept, faults=faults)
 
 
 def open_ward(spark: SparkSession, site: str | Path) -> Ward:

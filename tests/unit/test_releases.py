@@ -287,7 +287,7 @@ def test_a_run_of_a_recalled_release_is_refused_and_says_why(house: House) -> No
 
 def journals(house: House) -> dict[str, frozenset[str]]:
     """Hashes of the run's opening and of the release's events, as `budget verify` gathers them."""
-    found = evidence_of({}, [], house.open().events_of_runs()).journals
+    found = evidence_of({}, [], house.open().events_of_runs(house.open().all())).journals
     return {RUN: frozenset({OPENED, *found.get(RUN, ())})}
 
 

@@ -259,10 +259,10 @@ class Releases:
             )
             raise Withdrawn([reason])
 
-    def events_of_runs(self) -> dict[str, tuple[Link, ...]]:
-        """The events of all releases, by the run that made the release."""
+    def events_of_runs(self, standings: Sequence[Standing]) -> dict[str, tuple[Link, ...]]:
+        """The events of releases, by the run that made the release."""
         found: dict[str, tuple[Link, ...]] = {}
-        for standing in self.all():
+        for standing in standings:
             found[standing.listed.run_id] = (*found.get(standing.listed.run_id, ()), *standing.links)
         return found
 
