@@ -57,10 +57,11 @@ from synthward.run.opening import discard_copies
 from synthward.run.ownership import list_with_id, route_with_ids, with_ids
 from synthward.run.plan import Plan, make_plan
 from synthward.run.records import publishable_metrics
-from synthward.run.releases import EVENTS, Releases, Standing
+from synthward.run.releases import EVENTS, Releases
 from synthward.run.repair import ApprovedRepair, RepairJob, repaired_plan
 from synthward.run.result import RunResult
 from synthward.run.runs import Runs
+from synthward.run.standing import Standing
 from synthward.sample.counts import Count, Counts
 from synthward.sample.model_file import ModelFile
 from synthward.spec.apart import zone_problems

@@ -17,7 +17,8 @@ from synthward.errors import UsageError
 if TYPE_CHECKING:
     import datetime as dt
 
-    from synthward.run.releases import Actor, Done, Standing
+    from synthward.run.releases import Actor, Done
+    from synthward.run.standing import Standing
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -153,7 +154,7 @@ def show_release(options: argparse.Namespace) -> int:
     """Print one release with everything that happened to it. Faults of its events go to stderr, with exit code 1."""
     from synthward.cli.sessions import ward
     from synthward.config.instants import now
-    from synthward.run.releases import told
+    from synthward.run.standing import event_lines
 
     with ward(options, "synthward release show") as opened:
         one = opened.published.of(options.release)
@@ -173,7 +174,7 @@ def show_release(options: argparse.Namespace) -> int:
             f"{grant.accepted_on}{until}"
         )
     lines += [_incident(each, "open" if each.is_open else "closed") for each in one.state.incidents.values()]
-    lines += [f"event     {line}" for line in told(one)]
+    lines += [f"event     {line}" for line in event_lines(one)]
     _print(lines)
     _print(faults, sys.stderr)
     return 1 if faults else 0
@@ -248,9 +249,9 @@ def recall_release(options: argparse.Namespace) -> int:
     with ward(options, "synthward recall") as opened:
         done = opened.published.recall(options.release, actor, incident=options.incident)
     code = _say([done], "recalled")
-    told = done.standing.state.granted
-    _print(f"tell      {name}: terms accepted by {grant.accepted_by}" for name, grant in told.items())
-    if not told:
+    granted = done.standing.state.granted
+    _print(f"tell      {name}: terms accepted by {grant.accepted_by}" for name, grant in granted.items())
+    if not granted:
         print("tell      nobody: no grant was ever recorded")
     return code
 
@@ -295,7 +296,7 @@ def list_incidents(options: argparse.Namespace) -> int:
 def practise(options: argparse.Namespace) -> int:
     """Practise a recall. Return 1 if a step failed or took longer than policy allows."""
     from synthward.cli.sessions import ward
-    from synthward.run.releases import carried_out
+    from synthward.run.standing import carried_out
 
     with ward(options, "synthward drill") as opened:
         drilled = opened.drill(options.release, scratch=options.scratch)
@@ -303,13 +304,13 @@ def practise(options: argparse.Namespace) -> int:
     print(f"drill     recall of a copy of release {drilled.release}, as for an incident of severity {drilled.severity}")
     _print(carried_out(drilled.steps))
     print(f"drill     {'passed' if drilled.passed else 'FAILED'} in {drilled.seconds:.0f} seconds; {clock}")
-    print("drill     nothing of the site was changed; MLflow and the catalog were told nothing", file=sys.stderr)
+    print("drill     nothing of the site was changed; MLflow and the catalog got nothing", file=sys.stderr)
     return 0 if drilled.passed else 1
 
 
 def _say(done: Iterable[Done], words: str) -> int:
     """Print what was recorded and carried out. Return 1 if something is left to do."""
-    from synthward.run.releases import carried_out
+    from synthward.run.standing import carried_out
 
     complete = True
     for one in done:

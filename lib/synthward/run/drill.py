@@ -90,9 +90,9 @@ class Scratch:
         steps.append(Step("rows", read(self.spark, copy.table).isEmpty(), "the table is empty"))
         faults = releases.verify(releases.of(copy.release_id))
         steps.append(Step("records", not faults, "; ".join(faults) or "the events verify"))
-        told = catalog_for(self.spark, Zone(self.site.releases), self.site.catalog).revoke(listed.table, READERS)
-        words = "; ".join(told) or "nothing: the storage decides who can open the folder"
-        steps.append(Step("catalog", True, f"would be told for each reader: {words}"))
+        statements = catalog_for(self.spark, Zone(self.site.releases), self.site.catalog).revoke(listed.table, READERS)
+        words = "; ".join(statements) or "nothing: the storage decides who can open the folder"
+        steps.append(Step("catalog", True, f"would get for each reader: {words}"))
         seconds = (self.clock() - started).total_seconds()
         return Drilled(
             at=releases.of(copy.release_id).links[-1].at,

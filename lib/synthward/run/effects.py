@@ -90,7 +90,7 @@ class SiteEffects:
         catalog = self.catalog()
         tags = {"synthetic": "true", "synthward_release_id": listed.release_id, "synthward_tier": listed.tier}
         comment = f"{SAYS_SYNTHETIC} Synthward release {listed.release_id}."
-        steps = [self._told("marks", lambda: catalog.describe(listed.table, comment, tags))]
+        steps = [self._by_sql("marks", lambda: catalog.describe(listed.table, comment, tags))]
         target = listed.table
         if grant.view is not None:
             target = TableRef.parse(grant.view)
@@ -99,21 +99,24 @@ class SiteEffects:
             def view() -> list[str]:
                 return catalog.view(listed.table, made, read(self.spark, listed.table).columns, comment)
 
-            steps.append(self._told("reader view", view))
-        return [*steps, self._told(f"grant to {grant.recipient}", lambda: catalog.grant(target, grant.recipient))]
+            steps.append(self._by_sql("reader view", view))
+        return [
+            *steps,
+            self._by_sql(f"grant to {grant.recipient}", lambda: catalog.grant(target, grant.recipient)),
+        ]
 
     def revoked(self, listed: Listed, grant: Granted) -> list[Step]:
         """See `Effects.revoked`."""
         catalog = self.catalog()
         target = listed.table if grant.view is None else TableRef.parse(grant.view)
-        return [self._told(f"revoke from {grant.recipient}", lambda: catalog.revoke(target, grant.recipient))]
+        return [self._by_sql(f"revoke from {grant.recipient}", lambda: catalog.revoke(target, grant.recipient))]
 
     def withdrawn(self, listed: Listed, grants: Sequence[Granted], status: str, event: str) -> list[Step]:
         """See `Effects.withdrawn`. What stops readers comes first."""
         steps = [step for grant in grants for step in self.revoked(listed, grant)]
         catalog = self.catalog()
         views = {view for suffix in (READER_SUFFIX, VIEW_SUFFIX) if (view := view_of(listed.table, suffix)) is not None}
-        steps += [self._told(f"view {view}", partial(catalog.drop_view, view)) for view in sorted(views, key=str)]
+        steps += [self._by_sql(f"view {view}", partial(catalog.drop_view, view)) for view in sorted(views, key=str)]
         marks = {STATUS: status, f"{status}_by_event": event}
         steps.append(_tried("table", lambda: tombstone(self.spark, listed.table, listed.release_id, marks)))
         if status == "expired":
@@ -122,15 +125,15 @@ class SiteEffects:
         marked = mark_release(self.site.tracking, listed.release_id, str(listed.table), status)
         return [*steps, _of_mlflow(marked)]
 
-    def _told(self, name: str, statements: Callable[[], list[str]]) -> Step:
+    def _by_sql(self, name: str, statements: Callable[[], list[str]]) -> Step:
         """A step by a catalog's statements."""
 
-        def told() -> str:
+        def run() -> str:
             made = statements()
             execute(self.spark, made)
             return "; ".join(made) or "recorded; the storage decides who can open the folder"
 
-        return _tried(name, told)
+        return _tried(name, run)
 
     def _destroyed(self, listed: Listed) -> str:
         drop(self.spark, staged_table(self.site, listed.release_id))

@@ -33,8 +33,9 @@ from synthward.records.manifest import ReleaseRecord
 from synthward.release.manifest import Manifest
 from synthward.release.publication import published_state
 from synthward.release.withdrawal import STATUS
-from synthward.run.releases import Releases, Standing
+from synthward.run.releases import Releases
 from synthward.run.runs import Runs, Tried
+from synthward.run.standing import Standing
 from synthward.spec.population import Table
 from synthward.store.chain import Chain
 

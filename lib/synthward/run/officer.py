@@ -34,7 +34,7 @@ from synthward.report.site_facts import (
 from synthward.report.words import rounded_up
 from synthward.run.monitoring import ahead_words
 from synthward.run.plan import Plan
-from synthward.run.releases import Standing, told
+from synthward.run.standing import Standing, event_lines
 from synthward.run.stated import risk_words
 from synthward.spec.site import Site
 from synthward.spec.unit_words import unit_words
@@ -313,7 +313,7 @@ def release_fact(published: Published, now: dt.datetime) -> ReleaseFact:
             )
             for each in state.incidents.values()
         ),
-        events=tuple(told(standing)),
+        events=tuple(event_lines(standing)),
         problems=(*published.faults, *undone),
         report=published.report,
     )

@@ -20,24 +20,18 @@ from synthward.governance.keys import Signer
 from synthward.governance.reasons import Reason
 from synthward.ledger.commitments import WITHDRAWN
 from synthward.ledger.ledger import Ledger
-from synthward.records.codec import decode_if, encode
+from synthward.records.codec import encode
 from synthward.records.releases import (
     EXPIRE,
-    KINDS,
     Act,
     Applied,
-    Entry,
     Event,
     Expired,
     Granted,
     IncidentClosed,
     IncidentOpened,
     Recalled,
-    ReleaseState,
     Revoked,
-    Stage,
-    Step,
-    act_of,
     fold,
     is_due,
     kind_of,
@@ -46,6 +40,7 @@ from synthward.records.releases import (
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Listed, Registry
 from synthward.run.effects import Effects
+from synthward.run.standing import Standing, decoded, entries, entry_of, standing_of
 from synthward.store.chain import Chain, HeadMoved
 from synthward.store.links import Link, verify_times
 
@@ -94,47 +89,6 @@ class Wish:
     accepted_on: dt.date
     until: dt.date | None = None
     hide_lineage: bool = False
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A release with everything that happened to it.
-
-    Attributes:
-        listed: Its row in the registry.
-        state: Its state after all events.
-        links: Its events, verified.
-    """
-
-    listed: Listed
-    state: ReleaseState
-    links: tuple[Link, ...]
-
-    def stage_on(self, today: dt.date) -> Stage:
-        """Where it is on a day: a release whose retention is over has expired, recorded or not."""
-        if self.state.stage != "recalled" and self._is_over(today):
-            return "expired"
-        return self.state.stage
-
-    def _is_over(self, today: dt.date) -> bool:
-        last = self.listed.readable_until
-        return last is not None and dt.date.fromisoformat(last) < today
-
-    def refusal(self, today: dt.date) -> str | None:
-        """Why nobody may read it on a day; None if it may be read."""
-        state, name = self.state, f"release '{self.listed.release_id}'"
-        kept = "Its report, its manifest and its records stay, and it can still be verified"
-        if state.recalled is not None:
-            act = state.recalled.act
-            return f"{name} was recalled on {act.at[:10]}: {act.reason}. Do not use copies of it. {kept}"
-        if state.expired is not None:
-            return f"{name} expired on {state.expired.act.at[:10]}: {state.expired.act.reason}. {kept}"
-        if self._is_over(today):
-            return f"{name} could be read until {self.listed.readable_until}, as its request says. {kept}"
-        if state.freezing:
-            named = ", ".join(each.opened.incident for each in state.freezing)
-            return f"{name} is frozen by incident {named}; wait until it is closed (`synthward release show`)"
-        return None
 
 
 @dataclass(frozen=True)
@@ -211,7 +165,7 @@ class Releases:
         """Every release, or those of a scope, in the order of scopes and charges."""
         chains = self._chain.read_all(payloads=False)
         listed = (one for one in self._registry.listed() if scope in (None, one.scope))
-        return tuple(_standing(one, chains.get(one.release_id, ())) for one in listed)
+        return tuple(standing_of(one, chains.get(one.release_id, ())) for one in listed)
 
     def of(self, release_id: str) -> Standing:
         """One release.
@@ -223,7 +177,7 @@ class Releases:
         found = self._registry.listed(release_id)
         if not found:
             raise UsageError(f"release '{release_id}' is unknown; `synthward release list` shows all")
-        return _standing(found[0], self._chain.read(release_id, payloads=False))
+        return standing_of(found[0], self._chain.read(release_id, payloads=False))
 
     def require_readable(self, release_id: str) -> Standing:
         """The release, if its rows and its model may be given out.
@@ -271,9 +225,9 @@ class Releases:
         problems = [*standing.state.faults, *verify_times(standing.links)]
         subject, today = self._subject(standing.listed), self._today()
         before = fold(())
-        for place, entry in enumerate(_entries(standing.links)):
-            after = fold(_entries(standing.links[: place + 1]))
-            event = _decoded(entry)
+        for place, entry in enumerate(entries(standing.links)):
+            after = fold(entries(standing.links[: place + 1]))
+            event = decoded(entry)
             if event is not None and len(after.faults) == len(before.faults):
                 due = is_due(before, event, standing.listed.readable_until)
                 fault = self._acts.fault(subject, event, today, due=due)
@@ -429,7 +383,7 @@ class Releases:
         The end of a release is carried out again whatever is left: a driver that published at the same moment may have
         brought the table back.
         """
-        found = [link.hash for link in standing.links if _decoded(_entry(link)) == event]
+        found = [link.hash for link in standing.links if decoded(entry_of(link)) == event]
         digest = found[-1]
         if digest not in standing.state.pending and not isinstance(event, Expired | Recalled):
             return Done(standing, event, False, standing.state.applied.get(digest))
@@ -466,7 +420,7 @@ class Releases:
         raise AssertionError("unreachable: `again` ends the loop")
 
     def _with(self, standing: Standing, link: Link) -> Standing:
-        return _standing(standing.listed, (*standing.links, link))
+        return standing_of(standing.listed, (*standing.links, link))
 
     def _require_allowed(self, wanted: Sequence[tuple[Standing, Event]], signer: Signer | None) -> None:
         """Refuse acts with all reasons at once, before the first of them is recorded.
@@ -510,23 +464,6 @@ class Releases:
         return self._clock().astimezone(dt.UTC).date()
 
 
-def _standing(listed: Listed, links: Sequence[Link]) -> Standing:
-    return Standing(listed, fold(_entries(links)), tuple(links))
-
-
-def _entries(links: Sequence[Link]) -> tuple[Entry, ...]:
-    return tuple(map(_entry, links))
-
-
-def _entry(link: Link) -> Entry:
-    return Entry(link.seq, link.kind, link.hash, link.facts)
-
-
-def _decoded(entry: Entry) -> Event | None:
-    cls = KINDS.get(entry.kind)
-    return None if cls is None else decode_if(cls, dict(entry.facts))
-
-
 def _require_wish(wish: Wish, today: dt.date) -> None:
     """Refuse a grant whose texts or days cannot be used.
 
@@ -543,28 +480,3 @@ def _require_wish(wish: Wish, today: dt.date) -> None:
     found = [f"{option}: {fault}" for option, fault in faults.items() if fault is not None]
     if found:
         raise UsageError("\n".join(found))
-
-
-def carried_out(steps: Sequence[Step]) -> list[str]:
-    """One line for each step, for people."""
-    lines = []
-    for step in steps:
-        lines.append(f"{'done' if step.done else 'NOT DONE'}  {step.name}: {step.detail}")
-        lines += [f"      trained on it: {one}" for one in step.found]
-    return lines
-
-
-def told(standing: Standing) -> list[str]:
-    """One line for each event of a release, for people: when, what, who, why."""
-    lines = []
-    for link in standing.links:
-        event = _decoded(_entry(link))
-        act = None if event is None else act_of(event)
-        if act is not None:
-            signed = "" if event is None or key_id_of(event) is None else ", signed"
-            lines.append(f"{link.at[:19]} {link.kind} by {act.by} as {act.role}{signed}: {act.reason}")
-        elif isinstance(event, Applied):
-            undone = [step.name for step in event.steps if not step.done]
-            left = f"; not done: {', '.join(undone)}" if undone else ""
-            lines.append(f"{link.at[:19]} carried out, {len(event.steps)} steps{left}")
-    return lines
