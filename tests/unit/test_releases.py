@@ -19,7 +19,7 @@ from releases import LEE, LISTED, OPENED, RELEASE, RUN, WISH, House, manifest_of
 from store_doubles import MemoryLinks
 from synthward.config.canonical import digest
 from synthward.config.loader import bind
-from synthward.errors import PolicyRefused, UsageError, Withdrawn
+from synthward.errors import ConfigError, PolicyRefused, UsageError, Withdrawn
 from synthward.governance.policy import Policy, load_policy
 from synthward.governance.roster import Roster
 from synthward.records import releases as records
@@ -451,6 +451,25 @@ def test_new_keys_of_policy_leave_old_digests_alone(tmp_path: Path) -> None:
     assert policy(tmp_path, incident_hours={"low": 24}).digest != old.digest
     assert old.severities == {"low": None, "high": None}
     assert old.roles_for("recall") == old.roles
+
+
+ROLES = {duty: ["privacy_officer"] for duty in ("grant", "expire", "recall", "incident")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"release_roles": {**ROLES, "recall": []}}, "or nobody could do it"),
+        ({"release_roles": {**ROLES, "grant": ["boss"]}}, "'boss' is not one of the roles"),
+        ({"incident_hours": {}}, "at least one severity"),
+        ({"incident_hours": {"high": 0}}, "incident_hours"),
+        ({"tiers": {"T0": {"max_retention_days": 90}}}, "allows more than T0's"),
+        ({"tiers": {"T0": {"max_retention_days": 90}, "T1": {"max_retention_days": 91}}}, "allows more than T0's"),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        policy(tmp_path, **changes)
 
 
 def test_policy_says_how_long_a_release_may_be_read(tmp_path: Path) -> None:

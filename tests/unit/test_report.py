@@ -674,3 +674,10 @@ def test_every_key_of_the_manifest_is_documented(body: dict[str, Any]) -> None:
     body["request"]["readable_until"] = "2027-11-30"
     body["sampling"]["where"] = {"*": {"*": "1"}}
     assert keys_of(body) == documented
+
+
+def test_the_last_day_is_shown_where_there_is_one(body: dict[str, Any]) -> None:
+    before = render(Manifest(body))
+    assert "May be read until" not in before
+    body["request"]["readable_until"] = "2027-11-30"
+    assert "May be read until</dt><dd>2027-11-30" in render(Manifest(body))
