@@ -668,7 +668,7 @@ class Ward:
             site=self.site,
             policy=self.policy,
             asked=asked,
-            scopes=self.ledger.scopes(),
+            scopes=self.ledger.sound_scopes()[0],
             problems=self.verify_all(),
             published=published,
             last=self._monitor.last(),
@@ -759,7 +759,7 @@ class Ward:
             self._journal.read_all(payloads=False), self.registry.receipts(), self.published.events_of_runs(standings)
         )
         faults = {scope: list(found) for scope, found in kept.faults.items()}
-        for one in (one for one in standings if one.links):
+        for one in (one for one in standings if one.links or one.broken):
             found = (f"release {one.listed.release_id}: {fault}" for fault in self.published.verify(one))
             faults.setdefault(one.listed.scope, []).extend(found)
         return replace(kept, faults=faults)

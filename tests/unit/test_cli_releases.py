@@ -41,7 +41,7 @@ def house(tmp_path: Path) -> House:
 def opened(house: House) -> SimpleNamespace:
     """What the commands open in place of a site."""
     site = SimpleNamespace(tracking=Tracking(enabled=False), name="Clinic")
-    return SimpleNamespace(published=house.open(), site=site, ledger=SimpleNamespace(scopes=lambda: ()))
+    return SimpleNamespace(published=house.open(), site=site, ledger=SimpleNamespace(sound_scopes=lambda: ((), {})))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from releases import LEE, LISTED, OPENED, RELEASE, RUN, WISH, House, manifest_of
 from store_doubles import MemoryLinks
 from synthward.config.canonical import digest
 from synthward.config.loader import bind
-from synthward.errors import ConfigError, PolicyRefused, UsageError, Withdrawn
+from synthward.errors import ConfigError, LedgerCorrupt, PolicyRefused, UsageError, Withdrawn
 from synthward.governance.policy import Policy, load_policy
 from synthward.governance.roster import Roster
 from synthward.records import releases as records
@@ -368,6 +368,35 @@ def test_an_act_that_differs_from_what_was_signed_is_found(signed: House, change
     signed.links.links.clear()
     signed.links.insert(link_of(signed, moved(done, **change)))
     assert code in " ".join(signed.open().verify(signed.open().of(RELEASE)))
+
+
+def test_an_unsigned_close_does_not_open_a_frozen_release(signed: House) -> None:
+    """What lets somebody read counts only if the act does; what stops readers counts at once."""
+    signed.open().open_incident([RELEASE], "INC-1", "high", SIGNED)
+    signed.links.insert(link_of(signed, records.IncidentClosed(replace(ACT, by="eve"), "INC-1")))
+    with pytest.raises(Withdrawn, match="frozen by incident INC-1"):
+        signed.open().require_readable(RELEASE)
+    [problem] = signed.open().verify(signed.open().of(RELEASE))
+    assert "unsigned" in problem
+    signed.open().close_incident("INC-1", SIGNED)
+    signed.open().require_readable(RELEASE)
+    signed.links.insert(link_of(signed, records.Recalled(replace(ACT, by="eve"), ())))
+    with pytest.raises(Withdrawn, match="was recalled"):
+        signed.open().require_readable(RELEASE)
+
+
+def test_a_broken_chain_hides_no_other_release_and_opens_none(house: House) -> None:
+    house.rows = (LISTED, replace(LISTED, release_id="r2"))
+    house.open().open_incident([RELEASE], "INC-1", "high", LEE)
+    house.links.links[0] = replace(house.links.links[0], body=house.links.links[0].body.replace("true", "false"))
+    first, second = house.open().all()
+    today = dt.date(2026, 1, 16)
+    assert "cannot be trusted" in (first.refusal(today) or "")
+    assert (first.stage_on(today), second.stage_on(today)) == ("frozen", "published")
+    [problem] = house.open().verify(first)
+    assert "frozen, because its record is broken" in problem
+    with pytest.raises(LedgerCorrupt):
+        house.open().require_readable(RELEASE)
 
 
 def test_an_act_on_one_release_is_none_on_another(signed: House) -> None:

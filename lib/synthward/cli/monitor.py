@@ -41,7 +41,7 @@ def watch(options: argparse.Namespace) -> int:
         require_webhook(options.webhook)
     with ward(options, "synthward monitor") as opened:
         watched = opened.monitor(schemas=not options.no_schemas)
-        shares = {state.scope: float(forecast(state, now().date()).share) for state in opened.ledger.scopes()}
+        shares = {state.scope: float(forecast(state, now().date()).share) for state in opened.ledger.sound_scopes()[0]}
         log_watched(opened.site.tracking, watched, shares)
         content = notice(watched, opened.site.name)
     for one in watched.findings:

@@ -26,7 +26,7 @@ class Finding:
     """One thing that somebody should know.
 
     Attributes:
-        kind: budget, runs, retention, grant, recall, incident, events, revalidation or schema.
+        kind: records, budget, runs, retention, grant, recall, incident, events, revalidation or schema.
         severity: How bad it is.
         subject: Scope, release, run or source.
         message: What was found, what is allowed, what to do.

@@ -10,7 +10,7 @@ refuse the move when it is made, and find it again in a chain that somebody has 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -293,8 +293,23 @@ EMPTY = ReleaseState({}, {}, {}, None, None, {}, {}, ())
 """A release to which nothing has happened since its publication."""
 
 
-def fold(entries: Iterable[Entry]) -> ReleaseState:
+LOOSENING = (Granted, IncidentClosed)
+"""Events that let somebody read. They count only if the act behind them does; all others stop readers at once."""
+
+Judge = Callable[[ReleaseState, Event], str | None]
+"""Why an act does not count, in the state before it; None if it does."""
+
+
+def _all_count(_state: ReleaseState, _event: Event) -> str | None:
+    return None
+
+
+def fold(entries: Iterable[Entry], judge: Judge = _all_count) -> ReleaseState:
     """The state of a release from its links, in order.
+
+    Args:
+        entries: The links.
+        judge: Asked about events that let somebody read. Without it every act counts.
 
     >>> fold([Entry(0, "revoke", "ab", {"act": {"by": "lee", "role": "r", "at": "", "reason": ""}, "recipient": "x"})])
     ... # doctest: +ELLIPSIS
@@ -316,6 +331,8 @@ def fold(entries: Iterable[Entry]) -> ReleaseState:
             state = _with_fault(state, entry, "its signature stands in an earlier link")
             continue
         against = objection(state, event)
+        if against is None and isinstance(event, LOOSENING):
+            against = judge(state, event)
         if against is not None:
             state = _with_fault(state, entry, against)
             continue

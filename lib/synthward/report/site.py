@@ -109,7 +109,7 @@ def todo(facts: SiteFacts) -> tuple[Todo, ...]:
     found += [
         Todo("whoever watches", f"{one.subject}: {one.message}", "index.html#monitoring", one.severity == "alarm")
         for one in facts.findings
-        if one.severity != "note" and one.kind in ("budget", "runs", "revalidation")
+        if one.severity != "note" and one.kind in ("records", "budget", "runs", "revalidation")
     ]
     return tuple(sorted(found, key=lambda one: not one.urgent))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,6 +67,7 @@ class Seen:
         schemas: Schemas of the sources now.
         before: Schemas at the last execution.
         gates: Names of the gates of this version that run for every request.
+        distrusted: Why scopes cannot be trusted, by scope.
         back: Releases that were taken back, whose table is there without its mark.
     """
 
@@ -79,12 +80,14 @@ class Seen:
     before: Sequence[SeenSchema]
     gates: frozenset[str]
     back: frozenset[str] = frozenset()
+    distrusted: Mapping[str, str] = field(default_factory=dict)
 
 
 def findings_of(seen: Seen, policy: Policy, now: dt.datetime) -> tuple[Finding, ...]:
     """All findings, the worst first; equal inputs give equal findings."""
     today = now.astimezone(dt.UTC).date()
     found = [
+        *(Finding("records", "alarm", scope, text) for scope, text in seen.distrusted.items()),
         *_budgets(seen.scopes, policy, today),
         *_releases(seen, policy, now),
         *_revalidation(seen, policy),
@@ -366,13 +369,14 @@ class Monitor:
         return last_watched(chain), last_drilled(chain)
 
     def _seen(self, before: Sequence[SeenSchema], *, schemas: bool) -> Seen:
-        scopes, releases = self._ledger.scopes(), self._releases.all()
+        (scopes, distrusted), releases = self._ledger.sound_scopes(), self._releases.all()
         readable = [one.listed.release_id for one in releases if one.state.stage in ("published", "frozen")]
         return Seen(
             scopes=scopes,
             releases=releases,
             manifests={name: self._manifest(name).record for name in readable},
-            faults={one.listed.release_id: self._releases.verify(one) for one in releases if one.links},
+            faults={one.listed.release_id: self._releases.verify(one) for one in releases if one.links or one.broken},
+            distrusted=distrusted,
             tries=self._runs.tries(),
             schemas=tuple(self._schemas(scopes)) if schemas else (),
             before=before,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from synthward.config.instants import utc_text
 from synthward.config.text import LINE, text_fault
-from synthward.errors import PolicyRefused, UsageError, Withdrawn
+from synthward.errors import LedgerCorrupt, PolicyRefused, UsageError, Withdrawn
 from synthward.governance.acts import Acts, Subject, key_id_of, recipient_fault
 from synthward.governance.keys import Signer
 from synthward.governance.reasons import Reason
@@ -23,6 +23,7 @@ from synthward.ledger.ledger import Ledger
 from synthward.records.codec import encode
 from synthward.records.releases import (
     EXPIRE,
+    LOOSENING,
     Act,
     Applied,
     Event,
@@ -30,7 +31,9 @@ from synthward.records.releases import (
     Granted,
     IncidentClosed,
     IncidentOpened,
+    Judge,
     Recalled,
+    ReleaseState,
     Revoked,
     fold,
     is_due,
@@ -40,7 +43,7 @@ from synthward.records.releases import (
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Listed, Registry
 from synthward.run.effects import Effects
-from synthward.run.standing import Standing, decoded, entries, entry_of, standing_of
+from synthward.run.standing import Standing, broken, decoded, entries, entry_of, standing_of
 from synthward.store.chain import Chain, HeadMoved
 from synthward.store.links import Link, verify_times
 
@@ -154,6 +157,7 @@ class Releases:
         self._manifest = manifest
         self._effects = effects
         self._clock = clock
+        self._requesters: dict[str, str] = {}
 
     @property
     def _chain(self) -> Chain:
@@ -163,9 +167,30 @@ class Releases:
 
     def all(self, scope: str | None = None) -> tuple[Standing, ...]:
         """Every release, or those of a scope, in the order of scopes and charges."""
-        chains = self._chain.read_all(payloads=False)
-        listed = (one for one in self._registry.listed() if scope in (None, one.scope))
-        return tuple(standing_of(one, chains.get(one.release_id, ())) for one in listed)
+        listed = [one for one in self._registry.listed() if scope in (None, one.scope)]
+        try:
+            chains = self._chain.read_all(payloads=False)
+        except LedgerCorrupt:
+            return tuple(map(self._looked_up, listed))  # one broken chain does not hide all others
+        return tuple(self._standing(one, chains.get(one.release_id, ())) for one in listed)
+
+    def _looked_up(self, listed: Listed) -> Standing:
+        try:
+            return self._standing(listed, self._chain.read(listed.release_id, payloads=False))
+        except LedgerCorrupt as error:
+            return broken(listed, str(error))
+
+    def _standing(self, listed: Listed, links: Sequence[Link]) -> Standing:
+        """A release with the events that count: nobody can read because of an act that does not."""
+        return standing_of(listed, links, self._judge(listed))
+
+    def _judge(self, listed: Listed) -> Judge:
+        def judge(state: ReleaseState, event: Event) -> str | None:
+            due = is_due(state, event, listed.readable_until)
+            fault = self._acts.fault(self._subject(listed), event, self._today(), due=due)
+            return None if fault is None else str(fault)
+
+        return judge
 
     def of(self, release_id: str) -> Standing:
         """One release.
@@ -177,7 +202,7 @@ class Releases:
         found = self._registry.listed(release_id)
         if not found:
             raise UsageError(f"release '{release_id}' is unknown; `synthward release list` shows all")
-        return standing_of(found[0], self._chain.read(release_id, payloads=False))
+        return self._standing(found[0], self._chain.read(release_id, payloads=False))
 
     def require_readable(self, release_id: str) -> Standing:
         """The release, if its rows and its model may be given out.
@@ -222,15 +247,17 @@ class Releases:
 
     def verify(self, standing: Standing) -> list[str]:
         """Everything wrong with the events of a release: moves that are not allowed, acts that do not count, times."""
+        if standing.broken is not None:
+            return [standing.broken]
         problems = [*standing.state.faults, *verify_times(standing.links)]
-        subject, today = self._subject(standing.listed), self._today()
+        judge = self._judge(standing.listed)
         before = fold(())
         for place, entry in enumerate(entries(standing.links)):
-            after = fold(entries(standing.links[: place + 1]))
+            after = fold(entries(standing.links[: place + 1]), judge)
             event = decoded(entry)
-            if event is not None and len(after.faults) == len(before.faults):
-                due = is_due(before, event, standing.listed.readable_until)
-                fault = self._acts.fault(subject, event, today, due=due)
+            # What lets somebody read was judged by the fold.
+            if event is not None and not isinstance(event, LOOSENING) and len(after.faults) == len(before.faults):
+                fault = judge(before, event)
                 problems += [] if fault is None else [f"link {entry.seq}: {entry.kind}: {fault}"]
             before = after
         return problems
@@ -420,7 +447,7 @@ class Releases:
         raise AssertionError("unreachable: `again` ends the loop")
 
     def _with(self, standing: Standing, link: Link) -> Standing:
-        return standing_of(standing.listed, (*standing.links, link))
+        return self._standing(standing.listed, (*standing.links, link))
 
     def _require_allowed(self, wanted: Sequence[tuple[Standing, Event]], signer: Signer | None) -> None:
         """Refuse acts with all reasons at once, before the first of them is recorded.
@@ -449,9 +476,11 @@ class Releases:
         return self._acts.signed(self._subject(standing.listed), event, signer)
 
     def _subject(self, listed: Listed) -> Subject:
-        requester = self._manifest(listed.release_id).record.request.requester
+        name = listed.release_id
+        if name not in self._requesters:
+            self._requesters[name] = self._manifest(name).record.request.requester
         return Subject(
-            self._site, listed.ledger_genesis, listed.release_id, listed.manifest_digest, listed.tier, requester
+            self._site, listed.ledger_genesis, name, listed.manifest_digest, listed.tier, self._requesters[name]
         )
 
     def _act(self, actor: Actor) -> Act:

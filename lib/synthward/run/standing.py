@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from synthward.governance.acts import key_id_of
 from synthward.records.codec import decode_if
-from synthward.records.releases import KINDS, Applied, Entry, Event, ReleaseState, Stage, Step, act_of, fold
+from synthward.records.releases import KINDS, Applied, Entry, Event, Judge, ReleaseState, Stage, Step, act_of, fold
 from synthward.release.registry import Listed
 from synthward.store.links import Link
 
@@ -21,14 +21,18 @@ class Standing:
         listed: Its row in the registry.
         state: Its state after all events.
         links: Its events, verified.
+        broken: Why its events cannot be trusted; None if they can.
     """
 
     listed: Listed
     state: ReleaseState
     links: tuple[Link, ...]
+    broken: str | None = None
 
     def stage_on(self, today: dt.date) -> Stage:
         """Where it is on a day: a release whose retention is over has expired, recorded or not."""
+        if self.broken is not None:
+            return "frozen"
         if self.state.stage != "recalled" and self._is_over(today):
             return "expired"
         return self.state.stage
@@ -40,6 +44,8 @@ class Standing:
     def refusal(self, today: dt.date) -> str | None:
         """Why nobody may read it on a day; None if it may be read."""
         state, name = self.state, f"release '{self.listed.release_id}'"
+        if self.broken is not None:
+            return f"{name} is given out to nobody, because its events cannot be trusted: {self.broken}"
         kept = "Its report, its manifest and its records stay, and it can still be verified"
         if state.recalled is not None:
             act = state.recalled.act
@@ -54,14 +60,20 @@ class Standing:
         return None
 
 
-def standing_of(listed: Listed, links: Sequence[Link]) -> Standing:
+def standing_of(listed: Listed, links: Sequence[Link], judge: Judge) -> Standing:
     """A release from its row and its events.
 
     Args:
         listed: Its row.
         links: Its chain, verified.
+        judge: Says which acts count, of those that let somebody read.
     """
-    return Standing(listed, fold(entries(links)), tuple(links))
+    return Standing(listed, fold(entries(links), judge), tuple(links))
+
+
+def broken(listed: Listed, reason: str) -> Standing:
+    """A release whose chain of events cannot be trusted: nobody reads it."""
+    return Standing(listed, fold(()), (), reason)
 
 
 def entries(links: Sequence[Link]) -> tuple[Entry, ...]:
