@@ -11,7 +11,7 @@ from synthward.api import open_ward
 from synthward.cli.logs import log_to_stderr
 from synthward.cli.run import result_line
 from synthward.demo.simulator import write_demo
-from synthward.demo.tour import Stop, farewell, guide, say
+from synthward.demo.tour import Stop, afterwards, farewell, guide, say
 from synthward.errors import SafeError
 from synthward.spark.private import private_umask
 from synthward.spark.session import build_session, stop_session
@@ -48,6 +48,7 @@ def main() -> int:
             people = ward.population(POPULATIONS / "demo.yaml")
             stop = Stop(ward.request(REQUESTS / "demo_encounters.yaml"), people, refused)
         release = guide(ward, stop)
+        afterwards(ward, stop, release, HOME / "site")
         report = ward.write_report(release, HOME / "reports")
         farewell(ward, release, report)
         print(json.dumps(result_line(release, report)))

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthward.config.instants import now
 from synthward.errors import BudgetError, ConfigError, LedgerCorrupt, PolicyRefused, SynthwardError, UsageError
+from synthward.governance.acts import Acts
 from synthward.governance.approvals import Approval, Verdict
 from synthward.governance.keys import Signer
 from synthward.governance.policy import Policy, load_policy
@@ -36,23 +37,33 @@ from synthward.prove import records, sampler
 from synthward.prove.claim import Claim
 from synthward.prove.proof import Proof, not_proven
 from synthward.prove.sensitivity import Attack
+from synthward.records.findings import Drilled, Watched
+from synthward.release.catalogs import catalog_for
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Registry
 from synthward.report.files import write_report
+from synthward.report.site import pages
 from synthward.run.decisions import Decisions, Given
 from synthward.run.describe import describe_plan
 from synthward.run.doctor import Finding, session_findings, site_findings
+from synthward.run.drill import Scratch, newest
+from synthward.run.effects import SiteEffects
 from synthward.run.environment import Environment
 from synthward.run.evidence import Evidence, evidence_of
 from synthward.run.main_job import MainJob, Outcome
+from synthward.run.monitoring import TABLE as MONITORING
+from synthward.run.monitoring import Monitor
+from synthward.run.officer import Asked, Published, Records, facts_of
 from synthward.run.opening import discard_copies
 from synthward.run.ownership import list_with_id, route_with_ids, with_ids
 from synthward.run.plan import Plan, make_plan
 from synthward.run.records import publishable_metrics
+from synthward.run.releases import EVENTS, Releases
 from synthward.run.repair import ApprovedRepair, RepairJob, repaired_plan
 from synthward.run.result import RunResult
 from synthward.run.runs import Runs
 from synthward.run.stages import MANIFEST, MODEL, REPORT
+from synthward.run.standing import Standing
 from synthward.run.suppliers import PRODUCTION, Suppliers
 from synthward.sample.counts import Count, Counts
 from synthward.sample.model_file import ModelFile
@@ -63,7 +74,7 @@ from synthward.spec.request_file import RequestFile, load_request
 from synthward.spec.site import Site, load_site
 from synthward.store.delta import read
 from synthward.store.links import Link
-from synthward.store.places import TableRef, Zone
+from synthward.store.places import Zone
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -181,6 +192,32 @@ class Ward:
         self.result: RunResult | None = None
         """How the last `run` of this object ended."""
         self.ledger: Ledger = suppliers.ledger(spark, Zone(site.ledger), single_writer=site.single_writer, clock=clock)
+        effects = SiteEffects(spark, site, self.ledger, lambda: catalog_for(spark, Zone(site.releases), site.catalog))
+        self.published = Releases(
+            registry=self.registry,
+            chain=lambda: suppliers.chain(
+                spark, Zone(site.releases).table(EVENTS), single_writer=site.single_writer, clock=clock
+            ),
+            acts=Acts(self.policy, self.roster),
+            site=site.digest,
+            ledger=self.ledger,
+            manifest=self.manifest,
+            effects=effects,
+            clock=clock,
+        )
+        """The published releases: who may read them, grants, expiry, incidents and recalls."""
+        self._monitor = Monitor(
+            spark=spark,
+            policy=self.policy,
+            ledger=self.ledger,
+            releases=self.published,
+            manifest=self.manifest,
+            runs=self.runs,
+            chain=lambda: suppliers.chain(
+                spark, protected.table(MONITORING), single_writer=site.single_writer, clock=clock
+            ),
+            clock=clock,
+        )
         self._decisions = Decisions(
             self._approvals, self.policy, clock, site=site, roster=self.roster, ledger=self.ledger.genesis_hash
         )
@@ -659,13 +696,71 @@ class Ward:
         """
         return Manifest.parse(self.registry.artifact(release_id, MANIFEST).decode())
 
+    def monitor(self, *, schemas: bool = True) -> Watched:
+        """Looks at budgets, releases, runs and the schemas of sources, and records what was found.
+
+        Args:
+            schemas: Whether names and types of the sources' columns are looked at; no row is read.
+        """
+        return self._monitor.watch(schemas=schemas)
+
+    def drill(self, release_id: str | None = None, *, scratch: str | Path | None = None) -> Drilled:
+        """Practises a recall on a copy of a release, and records how long it took.
+
+        Args:
+            release_id: The release; default: the newest one that may be read.
+            scratch: Folder that driver and executors share, for the copy; default: a temporary one, which serves local
+                sessions.
+
+        Raises:
+            UsageError: There is no such release.
+            Withdrawn: It may not be read.
+        """
+        name = newest(self.published, self._today()) if release_id is None else release_id
+        listed = self.published.require_readable(name).listed
+        with tempfile.TemporaryDirectory(prefix="synthward-drill-", dir=scratch) as folder:
+            place = Scratch(self.session, self.site, self.policy, Path(folder), self._clock)
+            drilled = place.drill(self.registry, listed)
+        self._monitor.note_drill(drilled)
+        return drilled
+
+    def site_pages(self, requests: Sequence[RequestFile] = ()) -> dict[str, str]:
+        """The pages of the officer's site, by relative path. All records are verified for it; no data are read.
+
+        Args:
+            requests: Requests that may wait for somebody. Those whose release is published are left out.
+        """
+        published = [self._published(one) for one in self.published.all()]
+        done = {each.record.request.digest for each in published}
+        plans = [self.plan(request) for request in requests if request.digest not in done]
+        asked = [
+            Asked(plan, self.verdict(plan), self.approvals(plan.file), self.account(plan))
+            for plan in sorted(plans, key=lambda plan: (plan.file.request.title, plan.file.digest))
+        ]
+        found = Records(
+            site=self.site,
+            policy=self.policy,
+            asked=asked,
+            scopes=self.ledger.sound_scopes()[0],
+            problems=self.verify_all(),
+            published=published,
+            last=self._monitor.last(),
+        )
+        return pages(facts_of(found, self._clock()))
+
+    def _published(self, one: Standing) -> Published:
+        name = one.listed.release_id
+        return Published(one, self.manifest(name).record, self.report(name), self.published.verify(one))
+
     def model(self, release_id: str) -> ModelFile:
         """The stored model of a release, which draws rows and counts without Spark.
 
         Raises:
             UsageError: There is no such release.
+            Withdrawn: It is frozen, expired or recalled.
             IntegrityError: It is not the model of the release's manifest.
         """
+        self.published.require_readable(release_id)
         digest = self.manifest(release_id).record.model.digest
         return ModelFile.parse(self.registry.artifact(release_id, MODEL).decode(), digest)
 
@@ -681,16 +776,25 @@ class Ward:
         """
         return self.registry.artifact(release_id, REPORT).decode()
 
+    def artifact(self, release_id: str, name: str) -> bytes:
+        """A stored file of a release: `report.html`, `manifest.json` or `model.json`.
+
+        Raises:
+            UsageError: There is no such release or file.
+            Withdrawn: The model of a release that is frozen, expired or recalled was asked for.
+        """
+        if name == MODEL:
+            self.published.require_readable(release_id)
+        return self.registry.artifact(release_id, name)
+
     def rows(self, release_id: str, *, lineage: bool = False) -> DataFrame:
         """Rows of a release; with `lineage` each row shows everything that the registry knows of its release.
 
         Raises:
             UsageError: There is no such release.
+            Withdrawn: It is frozen, expired or recalled.
         """
-        found = self.registry.row(release_id)
-        if found is None:
-            raise UsageError(f"release '{release_id}' is unknown; see the table {self.registry.releases}")
-        rows = read(self.session, TableRef.parse(found["release_table"]))
+        rows = read(self.session, self.published.require_readable(release_id).listed.table)
         return self.registry.with_lineage(rows) if lineage else rows
 
     def releases(self, scope: str) -> list[dict[str, Any]]:
@@ -715,6 +819,7 @@ class Ward:
             noise=self._noise,
             clock=self._clock,
             on_step=self._on_step,
+            require_standing=self.published.require_standing,
         )
 
     def _today(self) -> dt.date:
@@ -722,7 +827,15 @@ class Ward:
 
     def _evidence(self) -> Evidence:
         """What journals and releases know of the ledger."""
-        return evidence_of(self._journal.read_all(payloads=False), self.registry.receipts())
+        standings = self.published.all()
+        kept = evidence_of(
+            self._journal.read_all(payloads=False), self.registry.receipts(), self.published.events_of_runs(standings)
+        )
+        faults = {scope: list(found) for scope, found in kept.faults.items()}
+        for one in (one for one in standings if one.links or one.broken):
+            found = (f"release {one.listed.release_id}: {fault}" for fault in self.published.verify(one))
+            faults.setdefault(one.listed.scope, []).extend(found)
+        return replace(kept, faults=faults)
 
 
 def open_ward(spark: SparkSession, site: str | Path) -> Ward:

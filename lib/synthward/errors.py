@@ -162,6 +162,10 @@ class PolicyRefused(SynthwardError):
         super().__init__("\n".join(reasons))
 
 
+class Withdrawn(PolicyRefused):
+    """A published release is frozen, expired or recalled. Its records stay whole; its rows are not given out."""
+
+
 class BudgetError(SynthwardError):
     """The ledger does not allow the charge, or cannot be trusted."""
 

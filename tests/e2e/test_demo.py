@@ -52,7 +52,11 @@ def test_the_tour_publishes_one_request_and_shows_the_refusal_of_another(root: P
         *["3. approval"] * told.count("3. approval"),
         "4. run",
         "5. a request that is refused, before any data is read",
+        "6. recall, practised on a copy",
+        "7. officer's site",
     ]
+    assert "6. recall, practised on a copy: passed" in told
+    assert (checkout / ".synthward" / "site" / "index.html").is_file()
     after = told[told.index("5. a request") :].splitlines()
     assert "epsilon" in after[1]
     assert after[1].startswith("   ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from uuid import uuid4
 import pytest
 
 from synthward.release.names import LINEAGE
+from synthward.release.table import SAYS_SYNTHETIC
+from synthward.run.releases import Actor, Wish
 from trial import SCOPE, TestSite, open_budget, ready
 
 if TYPE_CHECKING:
@@ -54,6 +57,18 @@ def test_a_run_lives_in_the_catalog(spark: SparkSession, tmp_path: Path, zones: 
 
     assert not ward.run(request).outcome.is_new
     assert ward.verify(SCOPE) == []
+
+    lee = Actor("lee", "privacy_officer", "for the test")
+    wish = Wish("analysts", b"No linkage.", "terms.txt", "Bo", dt.date(2026, 1, 14), hide_lineage=True)
+    assert ward.published.grant(release.release_id, wish, lee).is_complete
+    shown = spark.table(f"{release.table}_for_readers")
+    assert shown.columns == ["sex", "age"]
+    assert shown.schema["sex"].metadata["comment"] == SAYS_SYNTHETIC
+    done = ward.published.recall(release.release_id, lee)
+    assert done.is_complete, done.applied
+    names = {row["tableName"] for row in spark.sql(f"SHOW TABLES IN {zones['releases']}").collect()}
+    assert not [name for name in names if name.endswith(("_for_readers", "_with_lineage"))]
+    assert spark.table(str(release.table)).count() == 0
 
 
 def test_a_schema_that_is_not_there_is_named(spark: SparkSession, tmp_path: Path, zones: dict[str, str]) -> None:

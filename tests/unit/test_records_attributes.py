@@ -16,17 +16,20 @@ NO_RECORDS = {
     "run/steps.py": {"run_id"},
     "tracking/loading.py": {"run", "name", "alias", "version"},
     # Columns of a Delta table or of a worker's answer, properties of a table.
-    "api.py": {"release_table"},
     "cli/inspect.py": {"error", "message", "code", "retryable", "started_at", "status"},
     "release/publication.py": {"rows", "content", "manifest_sha256"},
     "release/registry.py": {"ledger_seq", "content", "sha256"},
     "release/table.py": {"rows", "content"},
+    "release/withdrawal.py": {"release_id"},
     "run/main_job.py": {"manifest_digest"},
     "run/preflight.py": {"numpy", "synthward", "release_id"},
     "run/runs.py": {"started_at", "execution"},
     # The mark of a result file, and the format that decides how a manifest is read.
     "run/result.py": {"synthward"},
+    "run/notices.py": {"synthward"},
+    "run/monitoring.py": {"release_id"},
     "release/manifest.py": {"format"},
+    "report/site_files.py": {"synthward", "pages"},
 }
 """Text keys that are no look-up into a record, by file."""
 

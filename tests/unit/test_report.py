@@ -24,6 +24,7 @@ from synthward.report.quality import quality_view
 from synthward.report.relations import MAX_MAPPED, SMALLEST_TILE, Relation, graph, pair_map, relations
 from synthward.report.render import render
 from synthward.report.spending import groups, spending
+from synthward.report.templates import resource
 
 CROSS = " \N{MULTIPLICATION SIGN} "
 EXAMPLE = Path(__file__).with_name("manifest_example.json")
@@ -190,7 +191,7 @@ def test_another_unit_has_a_red_banner(body: dict[str, Any]) -> None:
     assert "Privacy unit unit: row, NOT patient Neighbouring data" in shown.text
     assert "Claim unit: row, NOT patient , property synthward.privacy_unit" in shown.text
     assert "NOT a patient" in shown.text
-    assert re.search(r"\.banner \{ background: var\(--alarm\)", module._resource("style.css"))
+    assert re.search(r"\.banner \{ background: var\(--alarm\)", resource("style.css"))
 
 
 def test_approximate_guarantee_is_rounded_up_and_explained(body: dict[str, Any]) -> None:
@@ -670,5 +671,13 @@ def test_every_key_of_the_manifest_is_documented(body: dict[str, Any]) -> None:
     body["forecast"] = {"*": 0.1}
     body["domain"]["attributes"][0]["after"] = "*"
     body["approvals"][0]["key_id"] = "00112233aabbccdd"
+    body["request"]["readable_until"] = "2027-11-30"
     body["sampling"]["where"] = {"*": {"*": "1"}}
     assert keys_of(body) == documented
+
+
+def test_the_last_day_is_shown_where_there_is_one(body: dict[str, Any]) -> None:
+    before = render(Manifest(body))
+    assert "May be read until" not in before
+    body["request"]["readable_until"] = "2027-11-30"
+    assert "May be read until</dt><dd>2027-11-30" in render(Manifest(body))

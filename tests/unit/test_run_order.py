@@ -27,6 +27,7 @@ from synthward.errors import (
     LedgerCorrupt,
     PolicyRefused,
     UsageError,
+    Withdrawn,
 )
 from synthward.evaluate.gates.gate import GateResult
 from synthward.evaluate.metrics import column_quality
@@ -112,6 +113,7 @@ class World:
         staging: Called when something is staged.
         rehearsed: What was rehearsed for repairs.
         tried: Zones that preflight tried, by name.
+        require_standing: Refuses a release that was taken back.
     """
 
     root: Path
@@ -132,6 +134,7 @@ class World:
     staging: Callable[[], None] = lambda: None
     rehearsed: list[Script] = field(default_factory=list)
     tried: dict[str, str] = field(default_factory=dict)
+    require_standing: Callable[[str, str, str], None] = lambda *_: None
 
     def __post_init__(self) -> None:
         self.suppliers = self.supplied()
@@ -206,6 +209,7 @@ class World:
             noise=self.noise,
             clock=self.clock,
             on_step=on_step,
+            require_standing=self.require_standing,
         )
 
     def ward(self, on_step: Callable[[str], None] = lambda _: None, runs: int = 1) -> api.Ward:
@@ -217,7 +221,7 @@ class World:
 
     def chain(self, _: Any, ref: TableRef, **__: Any) -> Chain:
         """Stands for a chain of the protected zone."""
-        stores = {"journal": self.journal, "approvals": self.approvals}
+        stores = {"journal": self.journal, "approvals": self.approvals, "release_events": MemoryLinks()}
         return Chain(None, ref, store=stores[str(ref).rsplit("/", 1)[-1]], clock=self.clock)
 
     def open(self, _: Any, plan: Any, __: Any, journal: Journal) -> PinnedSource:
@@ -320,6 +324,10 @@ class _Registry:
     def artifact(self, *_: Any) -> bytes:
         """Stands for a stored report."""
         return b""
+
+    def listed(self, *_: Any) -> tuple[()]:
+        """Stands for the list of releases."""
+        return ()
 
     def row(self, release_id: str) -> dict[str, Any] | None:
         """Stands for looking at the release's row."""
@@ -1347,3 +1355,24 @@ def test_a_roster_that_the_site_did_not_sign_opens_nothing(world: World) -> None
     write_roster(world.root, demo_roster(), by=demo_key("eve"))
     with pytest.raises(ConfigError, match="not one of the site's key"):
         unapproved(world)
+
+
+def test_a_release_that_was_taken_back_is_neither_recognised_nor_published(world: World) -> None:
+    asked: list[tuple[str, str, str]] = []
+
+    def taken_back(*names: str) -> None:
+        asked.append(names)  # type: ignore[arg-type]
+        raise Withdrawn(["was recalled"])
+
+    world.require_standing = taken_back
+    with pytest.raises(Withdrawn, match="was recalled"):
+        world.drive()
+    assert world.published == []
+    world.require_standing = lambda *_: None
+    done = world.drive()
+    assert world.published == ["release"]
+    world.require_standing = taken_back
+    with pytest.raises(Withdrawn, match="was recalled"):
+        world.drive()
+    assert world.charges() == 1
+    assert asked == [(SCOPE, done.run_id, done.release_id)] * 2

@@ -31,6 +31,16 @@ def test_the_cron_lines_command_is_one_that_synthward_takes(root: Path) -> None:
     assert options.log_format == "json"
 
 
+def test_the_cron_lines_of_monitoring_are_ones_that_synthward_takes(root: Path) -> None:
+    lines = (root / "conf" / "schedules" / "crontab.monitoring").read_text("utf-8").splitlines()
+    commands = [text.split(maxsplit=6)[6] for text in lines if text and text[0].isdigit()]
+    parsed = []
+    for command in commands:
+        words = shlex.split(command.partition(" 2>> ")[0])
+        parsed.append(build_parser().parse_args(words[words.index(".venv/bin/synthward") + 1 :]).command.__name__)
+    assert parsed == ["expire_release", "watch"]
+
+
 class Failed(Exception):
     """Stands for Airflow's failure without a retry."""
 

@@ -18,12 +18,12 @@ import pytest
 
 import synthward
 from small_model import model_file
-from synthward.errors import IntegrityError, UsageError
+from synthward.errors import IntegrityError, UsageError, Withdrawn
 from synthward.release.manifest import Manifest
 from synthward.sample.model_file import ModelFile
 from synthward.spec.site import Tracking
 from synthward.tracking import code, record
-from synthward.tracking.loading import MODEL_TAG
+from synthward.tracking.loading import MODEL_TAG, STATUS_TAG
 
 EXAMPLE = Path(__file__).with_name("manifest_example.json")
 NAME = "models:/synthward-visits"
@@ -204,3 +204,24 @@ def test_the_code_of_a_zip_is_the_code_of_the_folder(tmp_path: Path) -> None:
     assert "synthward.zip" in place
     assert found == digest
     shutil.rmtree(tmp_path / "from_zip")
+
+
+def test_the_model_of_a_release_that_was_taken_back_is_not_loaded(logged: Logged) -> None:
+    """By no address: not by its version, not by its run, not by the alias that says so."""
+    from synthward.tracking.marking import mark_release
+
+    release = logged.manifest.record
+    versions = logged.client.search_model_versions(f"run_id='{logged.run_id}'")
+    marked = mark_release(logged.where, release.release_id, release.table, "recalled")
+    try:
+        assert marked.done, marked.detail
+        for address in (f"{NAME}/1", f"runs:/{logged.run_id}", f"{NAME}@recalled"):
+            with pytest.raises(Withdrawn, match="its release is recalled"):
+                synthward.load_model(address, tracking_uri=logged.where.uri)
+        with pytest.raises(UsageError, match="MLflow returns no model"):
+            synthward.load_model(f"{NAME}@current", tracking_uri=logged.where.uri)
+    finally:
+        logged.client.delete_tag(logged.run_id, STATUS_TAG)
+        for version in versions:
+            logged.client.delete_model_version_tag(version.name, version.version, STATUS_TAG)
+            logged.client.set_registered_model_alias(version.name, record.ALIAS, version.version)

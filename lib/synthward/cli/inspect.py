@@ -53,7 +53,7 @@ def extract_report(options: argparse.Namespace) -> int:
 
     require_writable(options.out, known_zones(options), "--out")
     with ward(options, "synthward report") as opened:
-        content = opened.registry.artifact(options.release, options.artifact)
+        content = opened.artifact(options.release, options.artifact)
     write_output(options.out, content)
     print(options.out)
     return 0

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthward.api import Release, Ward
 from synthward.errors import PolicyRefused
+from synthward.report.site_files import write_site
+from synthward.spec.site import ZONES
 
 if TYPE_CHECKING:
     from synthward.spec.population import PopulationFile
@@ -64,6 +67,25 @@ def _show_refusal(ward: Ward, refused: RequestFile) -> None:
             say(f"   {reason}")
     else:
         say(f"5. policy does not refuse the request '{title}', although the tour expected that; it was not run")
+
+
+def afterwards(ward: Ward, stop: Stop, release: Release, folder: Path) -> None:
+    """Practise a recall on a copy, and build the officer's site; only once, for a release that is new.
+
+    Args:
+        ward: The site.
+        stop: The stop of the tour.
+        release: Its release.
+        folder: Where the pages go.
+    """
+    if not release.outcome.is_new:
+        return
+    drilled = ward.drill(release.release_id)
+    say(f"6. recall, practised on a copy: {'passed' if drilled.passed else 'FAILED'} in {drilled.seconds:.0f} seconds")
+    requests = [request for request in (stop.request, stop.refused) if request is not None]
+    zones = {name: str(getattr(ward.site, name)) for name in ZONES}
+    write_site(ward.site_pages(requests), folder, zones)
+    say(f"7. officer's site: {folder / 'index.html'}")
 
 
 def farewell(ward: Ward, release: Release, report: str) -> None:

@@ -222,6 +222,12 @@ def _refusals(request: Request, policy: Policy, name: str, tier: Tier, today: dt
             f"found {request.expires}, allowed is {last} or earlier ({policy.max_request_days} days); "
             "choose an earlier date",
         )
+    longest = tier.max_retention_days
+    if longest is not None and (request.retention_days is None or request.retention_days > longest):
+        found = "none" if request.retention_days is None else str(request.retention_days)
+        yield Refusal.at(
+            "retention_days", f"found {found}, allowed in {name} is {longest} or fewer; say how long it may be read"
+        )
     privacy, declared = request.privacy, request.population.declared_patients
     if privacy.settled_epsilon > tier.max_epsilon_per_release:
         yield Refusal.at(

@@ -17,7 +17,15 @@ from synthward.spec.request import AUDIENCES, NOT_BLANK, Audience
 _ATTO = Decimal("1e-18")
 _CODE = r"[a-z][a-z0-9_]{0,63}"
 
-_LATER = ("max_approval_days", "max_runs", "quality")
+_LATER = (
+    "max_approval_days",
+    "max_runs",
+    "quality",
+    "risk",
+    "release_roles",
+    "incident_hours",
+    "monitoring",
+)
 """Keys that came later: left out of the digest where a policy does not give them, so that its approvals stay valid."""
 
 
@@ -50,6 +58,15 @@ class Tier:
         False,
         doc="Whether only signed approvals count, wherever the site has a roster of people and keys.",
         later=True,
+    )
+    max_retention_days: int | None = key(
+        None,
+        minimum=1,
+        maximum=36600,
+        later=True,
+        doc="Days for which a release may be read at most; a request of the tier must then say so (`retention_days`); "
+        "null for any time.",
+        example="365",
     )
     controls: tuple[str, ...] = key(
         (),
@@ -170,6 +187,29 @@ class RiskScale:
 
 
 @dataclass(frozen=True)
+class ReleaseRoles:
+    """Who may do what to a published release. One person in one of the roles is enough, so that a recall is quick."""
+
+    grant: tuple[str, ...] = key(doc="Roles that may give and take access.", example="[release_manager]")
+    expire: tuple[str, ...] = key(doc="Roles that may end a release before its time.", example="[data_steward]")
+    recall: tuple[str, ...] = key(doc="Roles that may recall a release.", example="[privacy_officer]")
+    incident: tuple[str, ...] = key(doc="Roles that may open and close incidents.", example="[security_officer]")
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """From when on monitoring speaks."""
+
+    budget_share: Decimal = key(
+        Decimal("0.8"), minimum=0, maximum=1, doc="Share of a scope's budget that is spent.", example="0.8"
+    )
+    days_ahead: int = key(
+        30, minimum=0, maximum=3660, doc="Days before a request, a grant or a release ends.", example="30"
+    )
+    failed_runs: int = key(1, minimum=1, doc="Failed executions of a run that has not succeeded since.", example="1")
+
+
+@dataclass(frozen=True)
 class Policy:
     """A site's policy."""
 
@@ -203,17 +243,49 @@ class Policy:
     risk: RiskScale | None = key(
         None, doc="What risk statements count for, and from which tier on a request needs one.", later=True
     )
+    release_roles: ReleaseRoles | None = key(
+        None, doc="Who may do what to a published release; null for anybody in one of the roles.", later=True
+    )
+    incident_hours: dict[str, int] | None = key(
+        None,
+        minimum=1,
+        maximum=87600,
+        doc="Severities of incidents, each with the hours in which one has to be closed: the clock that the site "
+        "declares. null: the severities low and high, without a clock.",
+        example="{low: 720, high: 72}",
+        later=True,
+    )
+    monitoring: Alarms | None = key(None, doc="From when on monitoring speaks; null for the defaults.", later=True)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the content; approvals and charges are bound to it."""
-        left_out = {name for name in (*_LATER, "risk") if getattr(self, name) is None}
+        left_out = {name for name in _LATER if getattr(self, name) is None}
         return digest({field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out})
 
     @property
     def quality_limits(self) -> QualityLimits:
         """Limits of the verdicts."""
         return QualityLimits() if self.quality is None else self.quality
+
+    @property
+    def alarms(self) -> Alarms:
+        """From when on monitoring speaks."""
+        return Alarms() if self.monitoring is None else self.monitoring
+
+    @property
+    def severities(self) -> dict[str, int | None]:
+        """Severities of incidents with their hours; None where there is no clock."""
+        return {"low": None, "high": None} if self.incident_hours is None else {**self.incident_hours}
+
+    def roles_for(self, duty: str) -> tuple[str, ...]:
+        """Roles that may do something to a published release.
+
+        Args:
+            duty: A field of `ReleaseRoles`.
+        """
+        found: tuple[str, ...] = self.roles if self.release_roles is None else getattr(self.release_roles, duty)
+        return found
 
     def base_tier(self, audience: Audience) -> str:
         """The tier in which an audience starts."""
@@ -232,6 +304,7 @@ class Policy:
                 yield "risk.needed_from", f"found {self.risk.needed_from}, which is none of the tiers"
             if self.risk.override_role not in (None, *self.roles):
                 yield "risk.override_role", f"{self.risk.override_role!r} is not one of the roles"
+        yield from self._release_roles()
         yield from self._tier_names()
         yield from self._audiences()
         yield from self._order()
@@ -243,6 +316,18 @@ class Policy:
                             f"tiers.{name}.{key_name}[{index}]",
                             f"{role!r} is not one of the roles: {', '.join(self.roles)}",
                         )
+
+    def _release_roles(self) -> Findings:
+        for duty in () if self.release_roles is None else fields(self.release_roles):
+            named: tuple[str, ...] = getattr(self.release_roles, duty.name)
+            if not named:
+                yield f"release_roles.{duty.name}", "list at least one role, or nobody could do it"
+            for index, role in enumerate(named):
+                if role not in self.roles:
+                    text = f"{role!r} is not one of the roles: {', '.join(self.roles)}"
+                    yield f"release_roles.{duty.name}[{index}]", text
+        if self.incident_hours is not None and not self.incident_hours:
+            yield "incident_hours", "name at least one severity, or null"
 
     def _tier_names(self) -> Findings:
         expected = [f"T{index}" for index in range(len(self.tiers))]
@@ -278,6 +363,10 @@ class Policy:
                 and above.max_delta_times_patients > below.max_delta_times_patients
             ):
                 yield f"tiers.{high}.max_delta_times_patients", f"allows more than {low}'s"
+            if below.max_retention_days is not None and (
+                above.max_retention_days is None or above.max_retention_days > below.max_retention_days
+            ):
+                yield f"tiers.{high}.max_retention_days", f"allows more than {low}'s"
             if below.signed and not above.signed:
                 yield f"tiers.{high}.signed", f"found false, but {low} counts signed approvals only"
             if above.min_declared_patients < below.min_declared_patients:

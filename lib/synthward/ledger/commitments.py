@@ -21,6 +21,9 @@ from synthward.store.links import Link
 COMMIT = "commit"
 """Kind of a commitment's link."""
 
+WITHDRAWN = ("recalled.", "expired.")
+"""How the steps begin by which a release is taken back; its id follows. Their links are those of its own chain."""
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 

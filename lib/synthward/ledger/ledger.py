@@ -212,6 +212,20 @@ class Ledger:
         genesis = chains.get(GENESIS_KEY)
         return scope_states(chains, genesis[0].hash) if genesis else ()
 
+    def sound_scopes(self) -> tuple[tuple[ScopeState, ...], dict[str, str]]:
+        """All scopes that can be trusted, and why the others cannot, by name; for pages that have to show both."""
+        try:
+            return self.scopes(), {}
+        except LedgerCorrupt:
+            pass  # one broken chain does not hide the others
+        states, problems = [], {}
+        for name in self.names():
+            try:
+                states.append(self.state(name))
+            except BudgetError as error:
+                problems[name] = str(error)
+        return tuple(states), problems
+
     def names(self) -> tuple[str, ...]:
         """Names of all scopes that stand in the ledger, unverified: also those whose chain is broken."""
         return tuple(key for key in self._chain.all_keys() if not key.startswith("_"))

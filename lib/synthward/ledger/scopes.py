@@ -14,7 +14,7 @@ from typing import Any
 
 from synthward.errors import BudgetError, BudgetExceeded, IntegrityError, LedgerCorrupt, PolicyRefused
 from synthward.ledger.charges import CHARGE, ChargeRecord, record_of
-from synthward.ledger.commitments import COMMIT, CommitmentRecord, commitments_at
+from synthward.ledger.commitments import COMMIT, WITHDRAWN, CommitmentRecord, commitments_at
 from synthward.ledger.ownership import BIND, OWN, people_at, people_of_link
 from synthward.privacy import accounting
 from synthward.privacy.accounting import Charge
@@ -431,8 +431,19 @@ def _verify_journals(state: ScopeState, journals: Mapping[str, Collection[str]])
     for record in state.commitments:
         run_id, step = record.commitment.run_id, record.commitment.step
         if record.digest not in journals.get(run_id, ()):
-            problems.append(f"link {record.seq}: run {run_id} committed its step '{step}', which is missing; {cut}")
+            problems.append(f"link {record.seq}: {_missing(run_id, step, cut)}")
     return problems
+
+
+def _missing(run_id: str, step: str, cut: str) -> str:
+    """What it means that a committed step is gone."""
+    if not step.startswith(WITHDRAWN):
+        return f"run {run_id} committed its step '{step}', which is missing; {cut}"
+    what, _, release_id = step.partition(".")
+    return (
+        f"release {release_id} was {what}, and the event is missing; its chain was cut back, and the release could be "
+        "read again"
+    )
 
 
 def scope_states(chains: Mapping[str, Sequence[Link]], genesis_hash: str) -> tuple[ScopeState, ...]:

@@ -132,7 +132,8 @@ class Commitment:
         run_id: The run.
         attempt: Its attempt.
         step: The step: `sealed.` and the name of a round, `fitted`, `validated`, `copied.` and a number; of a repair
-            `repaired.` and a number, and `validated.` and the same number.
+            `repaired.` and a number, and `validated.` and the same number. Of a release that is taken back: `recalled.`
+            or `expired.` and its id; the link is one of the release's own chain.
         digest: Hash of the journal's link, 64 hexadecimal digits.
         seal_key: The key, 64 hexadecimal digits, that opens the payload of a seal; None for other links. It is known to
             nobody before it stands here.

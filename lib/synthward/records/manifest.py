@@ -33,6 +33,7 @@ class RequestEntry:
     ticket: str
     audience: str
     expires: str
+    readable_until: str | None = key(None, later=True, doc="Last day on which the release may be read.")
 
 
 @dataclass(frozen=True)

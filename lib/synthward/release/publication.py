@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from synthward.errors import IntegrityError
-from synthward.release.table import PROPERTY, Fingerprint, fingerprint
+from synthward.release.table import PROPERTY, SAYS_SYNTHETIC, Fingerprint, fingerprint
 from synthward.store.delta import commit_again, detail, read
 from synthward.store.delta import properties as properties_of
 from synthward.store.places import TableRef
@@ -61,7 +61,8 @@ def publish(
     if there is not None:
         _compare(spark, target, there, properties)
     if there is None or _NOTE not in there:
-        note = f"'{PROPERTY}{_NOTE}' = '{properties['manifest_sha256']}'"
+        # A clone has no comment of its own yet; it comes with the commit that has to be made anyway.
+        note = f"'{PROPERTY}{_NOTE}' = '{properties['manifest_sha256']}', 'comment' = '{SAYS_SYNTHETIC}'"
         commit_again(lambda: spark.sql(f"ALTER TABLE {target.sql} SET TBLPROPERTIES ({note})").collect())
     return is_new
 

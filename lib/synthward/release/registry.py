@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -27,7 +27,8 @@ RELEASES_SCHEMA = """
     epsilon STRING, delta STRING, nano_epsilon BIGINT, nano_rho BIGINT, atto_delta BIGINT, bounds STRING,
     sampling_seed BIGINT, rows BIGINT, content STRING, domain_digest STRING, model_digest STRING,
     manifest_digest STRING, policy_digest STRING, site_digest STRING, ledger_seq BIGINT, ledger_head STRING,
-    ledger_genesis STRING, generated_at STRING, version STRING, release_table STRING, unit_by STRING
+    ledger_genesis STRING, generated_at STRING, version STRING, release_table STRING, unit_by STRING,
+    readable_until STRING
 """
 ARTIFACTS_SCHEMA = "release_id STRING NOT NULL, name STRING NOT NULL, media_type STRING, sha256 STRING, content BINARY"
 
@@ -45,6 +46,61 @@ class Artifact:
     name: str
     media_type: str
     content: bytes
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A release's row, as far as it decides who may read it. Columns of the same names.
+
+    Attributes:
+        release_id: The release.
+        run_id: Its run.
+        title: Title of its request.
+        purpose: Purpose of its request.
+        audience: Audience of its request.
+        tier: Its tier.
+        scope: The scope that paid.
+        epsilon: Its epsilon, exact text.
+        delta: Its delta, exact text.
+        rows: Rows of the release.
+        manifest_digest: Digest of its manifest.
+        policy_digest: Digest of the policy under which it was made.
+        site_digest: Digest of the site file then.
+        ledger_seq: Position of its charge.
+        ledger_genesis: Hash of the ledger's genesis.
+        generated_at: When, UTC, ISO 8601.
+        release_table: Its table.
+        readable_until: Last day on which it may be read, ISO 8601; None for no end.
+    """
+
+    release_id: str
+    run_id: str
+    title: str
+    purpose: str
+    audience: str
+    tier: str
+    scope: str
+    epsilon: str
+    delta: str
+    rows: int
+    manifest_digest: str
+    policy_digest: str
+    site_digest: str
+    ledger_seq: int
+    ledger_genesis: str
+    generated_at: str
+    release_table: str
+    readable_until: str | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Listed:
+        """From a row of the table; a table of an earlier version lacks columns that came later."""
+        return cls(**{item.name: row[item.name] for item in fields(cls) if item.name in row})
+
+    @property
+    def table(self) -> TableRef:
+        """Its table."""
+        return TableRef.parse(self.release_table)
 
 
 class Registry:
@@ -96,6 +152,16 @@ class Registry:
         found = read(self._spark, self.releases).where(F.col("release_id") == release_id).limit(2).collect()
         return found[0].asDict() if found else None
 
+    def listed(self, release_id: str | None = None) -> tuple[Listed, ...]:
+        """Every release, or the one with this id; in the order of scopes and charges."""
+        if not exists(self._spark, self.releases):
+            return ()
+        found = read(self._spark, self.releases)
+        if release_id is not None:
+            found = found.where(F.col("release_id") == release_id).limit(1)
+        listed = (Listed.of(row.asDict()) for row in found.collect())
+        return tuple(sorted(listed, key=lambda one: (one.scope, one.ledger_seq, one.release_id)))
+
     def rows(self, scope: str) -> list[dict[str, Any]]:
         """A scope's releases, in the order of their charges."""
         if not exists(self._spark, self.releases):
@@ -144,9 +210,9 @@ class Registry:
         Returns:
             The view, named after the release's table; None for a table with a path, since a view needs a catalog.
         """
-        if target.path is not None:
+        view = view_of(target, VIEW_SUFFIX)
+        if view is None:
             return None
-        view = TableRef(parts=(*target.parts[:-1], target.parts[-1] + VIEW_SUFFIX))
         columns = read(self._spark, target).columns
         added = lineage_names(columns, read(self._spark, self.releases).columns)
         shown = [f"rows.{quoted(name)}" for name in columns]
@@ -156,6 +222,13 @@ class Registry:
             f"LEFT JOIN {self.releases.sql} AS facts ON rows.`_release_id` = facts.`release_id`"
         ).collect()
         return view
+
+
+def view_of(table: TableRef, suffix: str) -> TableRef | None:
+    """The view that belongs to a release's table: its name with a suffix; None for a table with a path."""
+    if table.path is not None:
+        return None
+    return TableRef(parts=(*table.parts[:-1], table.parts[-1] + suffix))
 
 
 def lineage_names(release: Sequence[str], registry: Sequence[str]) -> dict[str, str]:

@@ -24,6 +24,9 @@ from synthward.store.places import TableRef, quoted
 
 PROPERTY = "synthward."
 
+SAYS_SYNTHETIC = "SYNTHETIC DATA. No row is a real person."
+"""First words of every comment of a table, a view and a first column."""
+
 
 @dataclass(frozen=True)
 class Lineage:
@@ -85,7 +88,10 @@ def release_rows(
         F.col(ROW),
     ]
     fresh = [_fresh_key(data_type, lineage.release_id).alias(name) for name, data_type in keys.items()]
-    return places.select(*fresh, *decode_all(books, types), *constants)
+    first, *others = [*fresh, *decode_all(books, types)]
+    # The comment travels with the column into clones and copies, and stays where lineage columns are hidden.
+    said = first.alias(next(iter([*keys, *books])), metadata={"comment": SAYS_SYNTHETIC})
+    return places.select(said, *others, *constants)
 
 
 def _fresh_key(data_type: T.DataType, release_id: str) -> Column:
@@ -148,6 +154,7 @@ def stage(rows: DataFrame, target: TableRef, checks: Mapping[str, str], properti
 def write(rows: DataFrame, target: TableRef, checks: Mapping[str, str], properties: Mapping[str, str]) -> None:
     """Writes rows and all properties in one commit, in place of what is there."""
     writer = rows.writeTo(target.sql).using("delta").tableProperty("delta.dataSkippingStatsColumns", ROW)
+    writer = writer.tableProperty("comment", SAYS_SYNTHETIC)
     if any(set(name) & set(" ,;{}()\n\t=") for name in rows.columns):
         writer = writer.tableProperty("delta.columnMapping.mode", "name")
     for name, expression in checks.items():

@@ -7,14 +7,12 @@ was promised, what was entered as approved, what was tested, and with which resu
 
 from __future__ import annotations
 
-import importlib.resources
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from synthward.records.manifest import AttributeEntry, BudgetEntry, ColumnEntry, ReleaseRecord
@@ -24,7 +22,8 @@ from synthward.report.plots import WHISKER, BarList, Histogram, bar_list, histog
 from synthward.report.quality import QualityView, quality_view
 from synthward.report.relations import CLEAR, SLIGHT, UNCERTAIN, graph, pair_map, relations
 from synthward.report.spending import groups, spending
-from synthward.report.words import FILTERS, LARGEST_EXPONENT
+from synthward.report.templates import environment, resource
+from synthward.report.words import LARGEST_EXPONENT
 
 MAX_PLOTS = 60
 """Largest number of columns with a plot, the worst first. The table has all columns."""
@@ -74,39 +73,43 @@ def render(manifest: Manifest) -> str:
     ended = release.model.convergence
     # If the mechanism is pure, the limits hold with delta = 0, so the page explains those.
     explained = epsilon if pure is None else pure
-    return _template().render(
-        m=release,
-        manifest_digest=manifest.digest,
-        style=Markup(_resource("style.css")),
-        failed=release.failed_gates,
-        epsilon=epsilon,
-        delta=Decimal(guarantee.delta),
-        thresholds=Decimal(guarantee.atto_delta) / 10**18,
-        pure=pure,
-        explained=explained,
-        beliefs=[(prior, _belief(prior, explained)) for prior in PRIORS],
-        budget=_budget(release.budget, epsilon),
-        controls=_controls(release),
-        unsigned=any(not entry.signed for entry in release.approvals),
-        signed=any(entry.signed for entry in release.approvals),
-        answers=answers,
-        groups=groups(answers),
-        columns=columns,
-        cards=_cards(columns[:MAX_PLOTS], release.domain.attributes),
-        relations=found,
-        view=view,
-        pairs=sum(len(relation.columns) == 2 for relation in found),
-        map=pair_map(release.quality.columns, found),
-        graph=graph(release.model.graph),
-        findings=[*fit_findings(ended), *column_findings(columns), *relation_findings(found)],
-        ended=ended,
-        max_answers=MAX_ANSWERS,
-        max_relations=MAX_RELATIONS,
-        max_warnings=MAX_NAMED,
-        slight=SLIGHT,
-        clear=CLEAR,
-        uncertain=UNCERTAIN,
-        whisker=WHISKER,
+    return (
+        environment()
+        .get_template("template.html.j2")
+        .render(
+            m=release,
+            manifest_digest=manifest.digest,
+            style=Markup(resource("style.css")),
+            failed=release.failed_gates,
+            epsilon=epsilon,
+            delta=Decimal(guarantee.delta),
+            thresholds=Decimal(guarantee.atto_delta) / 10**18,
+            pure=pure,
+            explained=explained,
+            beliefs=[(prior, _belief(prior, explained)) for prior in PRIORS],
+            budget=_budget(release.budget, epsilon),
+            controls=_controls(release),
+            unsigned=any(not entry.signed for entry in release.approvals),
+            signed=any(entry.signed for entry in release.approvals),
+            answers=answers,
+            groups=groups(answers),
+            columns=columns,
+            cards=_cards(columns[:MAX_PLOTS], release.domain.attributes),
+            relations=found,
+            view=view,
+            pairs=sum(len(relation.columns) == 2 for relation in found),
+            map=pair_map(release.quality.columns, found),
+            graph=graph(release.model.graph),
+            findings=[*fit_findings(ended), *column_findings(columns), *relation_findings(found)],
+            ended=ended,
+            max_answers=MAX_ANSWERS,
+            max_relations=MAX_RELATIONS,
+            max_warnings=MAX_NAMED,
+            slight=SLIGHT,
+            clear=CLEAR,
+            uncertain=UNCERTAIN,
+            whisker=WHISKER,
+        )
     )
 
 
@@ -114,22 +117,6 @@ def _order(view: QualityView | None, column: ColumnEntry) -> float:
     """The largest expected distance to the real rows first; in manifests without it, the largest fit residual."""
     statement = None if view is None else view.of_column(column.column)
     return -(column.tvd if statement is None or statement.distance is None else statement.distance)
-
-
-def _resource(name: str) -> str:
-    return importlib.resources.files("synthward.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        loader=jinja2.FunctionLoader(_resource),
-    )
-    environment.filters |= FILTERS
-    return environment.get_template("template.html.j2")
 
 
 def _belief(prior: Decimal, epsilon: Decimal) -> tuple[float, float]:

@@ -46,6 +46,7 @@ def describe_plan(plan: Plan, verdict: Verdict | None = None, account: ScopeStat
         ),
         f"risk       {risk_words(plan.membership, plan.task.unit.name)}",
         *(f"promise    {promise}" for promise in request.promises),
+        *([] if request.retention_days is None else [f"retention  may be read for {request.retention_days} days"]),
         *([f"where      {_wanted(request.output.where)}"] if request.output.where else []),
         *([] if account is None else [f"budget     scope {request.population.scope}: {_account(plan, account)}"]),
         *([] if plan.learning is None else plan.learning.describe(whole_budget(plan.task))),

@@ -32,6 +32,7 @@ class Environment:
         noise: Noise source.
         clock: Time, with a zone.
         on_step: Called with the name of each step after it.
+        require_standing: Refuses a release that was frozen, expired or recalled: scope, run, release.
     """
 
     spark: SparkSession
@@ -42,6 +43,7 @@ class Environment:
     noise: NoiseSource
     clock: Callable[[], dt.datetime]
     on_step: Callable[[str], None]
+    require_standing: Callable[[str, str, str], None]
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Places:
         release_id = plan.identity.release_id
         protected = Zone(site.protected)
         target = Zone(site.releases).table(f"{plan.file.request.output.name}__{release_id}")
-        return cls(protected.table(f"staging_{release_id}"), target, protected, release_id)
+        return cls(staged_table(site, release_id), target, protected, release_id)
 
     @property
     def rehearsal(self) -> TableRef:
@@ -76,3 +78,8 @@ class Places:
     def copy_of_source(self, place: int) -> TableRef:
         """The run-scoped copy of a source table that has no versions."""
         return self.protected.table(f"source_{self.release_id}_{place}")
+
+
+def staged_table(site: Site, release_id: str) -> TableRef:
+    """The staged table of a release, in the protected zone."""
+    return Zone(site.protected).table(f"staging_{release_id}")

@@ -19,7 +19,7 @@ class Evidence:
     Attributes:
         receipts: By scope, of every charge and commitment that a link of a journal or a release mentions. A scope that
             a run was opened for has an entry, if only an empty one.
-        journals: Hashes of the links of each run's journal, by run.
+        journals: Hashes of the links of each run's journal, and of what happened to its releases, by run.
         faults: By scope, what is wrong with its runs' journals in themselves.
     """
 
@@ -28,13 +28,19 @@ class Evidence:
     faults: Mapping[str, Sequence[str]]
 
 
-def evidence_of(journals: Mapping[str, Sequence[Link]], releases: Iterable[tuple[str, Receipt]]) -> Evidence:
+def evidence_of(
+    journals: Mapping[str, Sequence[Link]],
+    releases: Iterable[tuple[str, Receipt]],
+    events: Mapping[str, Sequence[Link]] | None = None,
+) -> Evidence:
     """Gathers it.
 
     Args:
         journals: The links of each run, by run, verified.
         releases: Scope and receipt of each release.
+        events: The links of what happened to the releases of each run, by run; None for nothing.
     """
+    later = {} if events is None else events
     receipts: dict[str, set[Receipt]] = {}
     faults: dict[str, list[str]] = {}
     for run_id, links in journals.items():
@@ -51,6 +57,9 @@ def evidence_of(journals: Mapping[str, Sequence[Link]], releases: Iterable[tuple
         receipts.setdefault(scope, set()).add(receipt)
     return Evidence(
         receipts={scope: sorted(found) for scope, found in receipts.items()},
-        journals={run_id: frozenset(link.hash for link in links) for run_id, links in journals.items()},
+        journals={
+            run_id: frozenset(link.hash for link in (*journals.get(run_id, ()), *later.get(run_id, ())))
+            for run_id in {*journals, *later}
+        },
         faults=faults,
     )

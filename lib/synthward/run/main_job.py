@@ -209,8 +209,13 @@ class MainJob:
             self._run.steps.run(stage.name, action)
 
     def _recognised(self, manifest: Manifest) -> Outcome:
-        """The release that an earlier driver of the run has published, after a look at it."""
+        """The release that an earlier driver of the run has published, after a look at it.
+
+        Raises:
+            Withdrawn: It was taken back since.
+        """
         run = self._run
+        run.env.require_standing(run.scope, run.journal.run_id, manifest.record.release_id)
         run.suppliers.recognise(run.env.spark, run.places.target, run.suppliers.table_properties(manifest))
         run.manifest = manifest
         Track().do(run)

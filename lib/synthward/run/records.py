@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -107,7 +108,7 @@ def manifest_of(facts: Facts) -> Manifest:
         generated_at=facts.lineage.generated_at,
         site=SiteEntry(facts.site_name, facts.site_digest),
         source_ref=facts.source_ref,
-        request=_request(plan),
+        request=_request(plan, facts.lineage.generated_at),
         policy=_policy(facts),
         approvals=tuple(approval_entry(entry) for entry in facts.approvals),
         guarantee=_guarantee(plan, facts.scope),
@@ -142,8 +143,10 @@ def manifest_of(facts: Facts) -> Manifest:
     return Manifest.of(record)
 
 
-def _request(plan: Plan) -> RequestEntry:
+def _request(plan: Plan, generated_at: str) -> RequestEntry:
     request = plan.file.request
+    days = request.retention_days
+    last = None if days is None else dt.date.fromisoformat(generated_at[:10]) + dt.timedelta(days=days)
     return RequestEntry(
         title=request.title,
         digest=plan.file.digest,
@@ -153,6 +156,7 @@ def _request(plan: Plan) -> RequestEntry:
         ticket=request.purpose.ticket,
         audience=request.audience,
         expires=request.expires.isoformat(),
+        readable_until=None if last is None else last.isoformat(),
     )
 
 
@@ -400,6 +404,7 @@ def registry_row(manifest: Manifest) -> dict[str, Any]:
         "generated_at": release.generated_at,
         "version": release.synthward,
         "release_table": release.table,
+        "readable_until": release.request.readable_until,
     }
 
 

@@ -7,7 +7,7 @@ append in one commit does, and a row that cannot be written is a warning and not
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -26,6 +26,23 @@ SCHEMA = (
     "message STRING"
 )
 RETRIES = 3
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How one execution of a run ended, as the table says.
+
+    Attributes:
+        run_id: The run; None if it never came to have one.
+        status: See `run.result.RunResult`.
+        retryable: Whether the same command again may end better.
+        ended_at: UTC, ISO 8601.
+    """
+
+    run_id: str | None
+    status: str
+    retryable: bool
+    ended_at: str
 
 
 class Runs:
@@ -59,3 +76,10 @@ class Runs:
             return []
         found = read(self._spark, self.ref).where(F.col("run_id") == run_id).collect()
         return sorted((row.asDict() for row in found), key=lambda row: (row["started_at"], row["execution"]))
+
+    def tries(self) -> tuple[Tried, ...]:
+        """How every execution of every run ended, oldest first."""
+        if not exists(self._spark, self.ref):
+            return ()
+        found = read(self._spark, self.ref).select("run_id", "status", "retryable", "ended_at").collect()
+        return tuple(sorted((Tried(*row) for row in found), key=lambda one: one.ended_at))

@@ -340,6 +340,7 @@ class Publish(_AfterSeal):
 
         Raises:
             UsageError: The run is being repaired in another way.
+            Withdrawn: The release was taken back.
         """
         manifest, committed = _after("validate", run.manifest), _after("charge", run.committed)
         link = _after("validate", committed.find(VALIDATED))
@@ -348,6 +349,7 @@ class Publish(_AfterSeal):
                 f"run {run.journal.run_id} is being repaired in another way by another driver, and the last repair "
                 "counts; see `synthward history`, and run with --repair and that file"
             )
+        run.env.require_standing(run.scope, run.journal.run_id, manifest.record.release_id)
         run.is_new = run.suppliers.publish(
             run.env.spark,
             run.places.staged,

@@ -477,6 +477,14 @@ class Request:
     purpose: Purpose = key(doc="What for.")
     audience: Audience = key(doc="Who will get the release; with the policy it decides the tier.")
     expires: dt.date = key(doc="Last day on which the request may run.")
+    retention_days: int | None = key(
+        None,
+        minimum=1,
+        maximum=36600,
+        doc="Days for which the release may be read, from its generation on; null for no end. Policy may set a limit.",
+        example="365",
+        later=True,
+    )
     source: Source = key(doc="The table with the columns.")
     patient: Patient = key(doc="The privacy unit and its contribution bound.")
     population: Population = key(doc="Public statements about the population.")

@@ -64,6 +64,12 @@ class SiteDocument:
     publish: Literal["clone", "copy"] = key(
         "clone", doc="clone: the published table shares files with staging; copy: it stands alone."
     )
+    catalog: Literal["auto", "paths", "hive", "unity"] = key(
+        "auto",
+        doc="Catalog of the release zone. paths: the storage grants access; hive: a catalog of Spark, with comments "
+        "and views; unity: Unity Catalog, with grants and tags; auto: by the zone and the session.",
+        later=True,
+    )
     single_writer: bool = key(
         False,
         doc="Only one job at a time ever writes ledger and journals; allows s3a:// without a multi-cluster LogStore.",

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synthward.errors import EnvironmentProblem, IntegrityError, UsageError
+from synthward.errors import EnvironmentProblem, IntegrityError, UsageError, Withdrawn
 from synthward.sample.model_file import ModelFile
 from synthward.sample.pyfunc import SyntheticRows
 from synthward.tracking import database
@@ -20,6 +21,9 @@ from synthward.tracking.client import SETTINGS, environment, quiet
 
 MODEL_TAG = "synthward.model_digest"
 """Tag of a run and of a model's version: digest of the release's model, as in the manifest."""
+
+STATUS_TAG = "synthward.status"
+"""Tag of a run and of a model's version whose release was taken back: `recalled` or `expired`."""
 
 MODEL_PATH = "model/data/model.json"
 """The model file among the artifacts of a run."""
@@ -44,6 +48,7 @@ def load_model(address: str, *, tracking_uri: str | None = None, digest: str | N
 
     Raises:
         UsageError: The address or the digest is malformed, or MLflow does not know the model.
+        Withdrawn: The release of the model was recalled, or has expired.
         IntegrityError: The model is not the one that its run, its version or `digest` names. It was not loaded.
         EnvironmentProblem: MLflow is not installed.
     """
@@ -90,10 +95,24 @@ def _fetch(client: Any, match: re.Match[str]) -> tuple[dict[str, str | None], st
         )
         run_id = version.run_id
         wanted["tag of the model's version"] = version.tags.get(MODEL_TAG)
-    wanted["tag of the run"] = client.get_run(run_id).data.tags.get(MODEL_TAG)
+        _require_standing(name, version.tags)
+    tags = client.get_run(run_id).data.tags
+    _require_standing(f"of run {run_id}", tags)
+    wanted["tag of the run"] = tags.get(MODEL_TAG)
     with tempfile.TemporaryDirectory(prefix="synthward-") as folder:
         file = Path(client.download_artifacts(run_id, MODEL_PATH, folder))
         return wanted, file.read_bytes().decode("utf-8", errors="replace")
+
+
+def _require_standing(name: str, tags: Mapping[str, str]) -> None:
+    """Refuse a model whose release was taken back.
+
+    Raises:
+        Withdrawn: The tags say so.
+    """
+    if STATUS_TAG in tags:
+        text = f"model {name}: its release is {tags[STATUS_TAG]}; do not use it, nor copies of it"
+        raise Withdrawn([text])
 
 
 def _checked(address: str, wanted: dict[str, str | None], text: str) -> ModelFile:

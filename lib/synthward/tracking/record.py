@@ -100,7 +100,7 @@ def log_release(
     facts = {**parameters, "epsilon": guarantee.epsilon, "delta": guarantee.delta}
     try:
         with quiet(), environment(SETTINGS):
-            return _in_time(tracking, lambda: _log(tracking, manifest, report_html, metrics, facts, model))
+            return in_time(tracking, lambda: _log(tracking, manifest, report_html, metrics, facts, model))
     except Exception as error:  # noqa: BLE001 - no error of MLflow or its drivers may affect the release
         file = database.file_of(tracking.uri)
         hindrance = "" if file is None else database.fault(file)
@@ -175,7 +175,7 @@ def _refuses_file_stores() -> bool:
     return allowed is not None and not allowed.get()
 
 
-def _in_time(tracking: Tracking, action: Callable[[], T]) -> T:
+def in_time(tracking: Tracking, action: Callable[[], T]) -> T:
     """Run `action` in a thread, and stop waiting at the deadline.
 
     Database drivers may retry for almost an hour, and no setting changes that. The thread is a daemon, so it cannot
@@ -221,7 +221,7 @@ def _log(
     if file is not None:
         database.prepare(file)
     client = MlflowClient(tracking_uri=tracking.uri, registry_uri=tracking.uri)
-    experiment = _experiment(client, tracking, file)
+    experiment = experiment_of(client, tracking, file)
     run = _find(client, experiment, manifest.record.run_id)
     if run is None:
         run = client.create_run(experiment, tags=_tags(manifest), run_name=_run_name(manifest))
@@ -304,11 +304,18 @@ def _register(client: Any, name: str, run_id: str, source: str, tags: Mapping[st
     client.set_registered_model_alias(name, ALIAS, version.version)
 
 
-def _experiment(client: Any, tracking: Tracking, file: Path | None) -> str:
-    """Return the id of the experiment. Create it if it does not exist."""
+def experiment_of(client: Any, tracking: Tracking, file: Path | None, suffix: str = "") -> str:
+    """Return the id of the experiment. Create it if it does not exist.
+
+    Args:
+        client: MLflow's client.
+        tracking: The site's tracking section.
+        file: The SQLite file; None for other stores.
+        suffix: End of the experiment's name.
+    """
     from mlflow.exceptions import MlflowException
 
-    name = experiment_name(tracking)
+    name = experiment_name(tracking) + suffix
     # Artifacts go beside the SQLite file, not into the job's current folder. A server has its own place for them.
     artifacts = None if file is None else (file.absolute().parent / "mlartifacts").as_uri()
     found = client.get_experiment_by_name(name)
