@@ -23,6 +23,8 @@ PRIVACY := $(addprefix tests/unit/test_,privacy_accounting.py privacy_gaussian.p
 	privacy_queries.py privacy_sensitivity.py privacy_thresholds.py prove.py post_processing.py mutants.py committed.py \
 	curator.py discovery.py ledger_budget.py) tests/property \
 	$(addprefix tests/integration/test_,invariance.py replay.py leaks.py)
+# JUnit XML for build servers: one file a selection of tests.
+JUNIT := build/junit
 # Two workers, each with its own JVM. A test module stays on one worker.
 TWO   := -n 2
 
@@ -71,11 +73,12 @@ doctor: setup ## check versions, Java, JARs, a Delta table, the workers' Python,
 
 ##@ Test
 test: setup check test-unit ## run what every change must pass: check, then all tests that are not slow, in both lanes
-	$(PY) -m pytest $(TESTS) -m "$(FAST)" $(TWO)
-	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m "connect and $(FAST) and not slow_on_connect" $(TWO)
+	$(PY) -m pytest $(TESTS) -m "$(FAST)" $(TWO) --junitxml=$(JUNIT)/tests.xml
+	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m "connect and $(FAST) and not slow_on_connect" $(TWO) \
+		--junitxml=$(JUNIT)/connect.xml
 
 test-unit: $(STAMP) ## run the unit tests: no JVM, seconds
-	$(PY) -m pytest tests/unit $(TWO)
+	$(PY) -m pytest tests/unit $(TWO) --junitxml=$(JUNIT)/unit.xml
 
 test-java: $(STAMP) ## run the fast tests on another Java: SYNTHWARD_TEST_JAVA_HOME=/path/to/jdk-21
 	@if [ -x "$${SYNTHWARD_TEST_JAVA_HOME:-/none}/bin/java" ]; then \
@@ -92,8 +95,8 @@ test-all: export SYNTHWARD_MBI := $(EXTRAS)/mbi
 test-all: export SYNTHWARD_DP_ACCOUNTING := $(EXTRAS)/dp
 test-all: export SYNTHWARD_BUNDLES := $(EXTRAS)/bundles
 test-all: setup extras check test-unit ## run all tests, also the slow ones, in both lanes (about an hour; not `make mutants`)
-	$(PY) -m pytest $(TESTS) $(TWO)
-	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect $(TWO)
+	$(PY) -m pytest $(TESTS) $(TWO) --junitxml=$(JUNIT)/tests.xml
+	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect $(TWO) --junitxml=$(JUNIT)/connect.xml
 	@$(MAKE) test-java
 
 privacy: export SYNTHWARD_DP_ACCOUNTING := $(EXTRAS)/dp

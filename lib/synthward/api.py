@@ -162,6 +162,8 @@ class Ward:
         self.runs = Runs(spark, protected)
         self.result: RunResult | None = None
         """How the last `run` of this object ended."""
+        self.judged: Manifest | None = None
+        """Manifest of the last `run`, also if a gate failed; None if it ended before the gates."""
         self.ledger = Ledger(spark, Zone(site.ledger), single_writer=site.single_writer, clock=clock)
         self._decisions = Decisions(
             self._approvals, self.policy, clock, site=site, roster=self.roster, ledger=self.ledger.genesis_hash
@@ -377,7 +379,7 @@ class Ward:
                 it ended, and so does a row of the `runs` table unless a signal ended it.
         """
         started = self._clock()
-        self.result = None
+        self.result = self.judged = None
         plan = None
         try:
             plan = self.plan(request, run_key=run_key)
@@ -404,7 +406,14 @@ class Ward:
         verdict = self.verdict(plan)
         runs_allowed = min((approval.runs for approval in verdict.counted), default=None)
         self._require(plan, verdict, runs_allowed)
-        return self._released(MainJob(self._environment(), plan, verdict.counted, runs_allowed).execute())
+        return self._released(self._execute(MainJob(self._environment(), plan, verdict.counted, runs_allowed)))
+
+    def _execute(self, job: MainJob) -> Outcome:
+        """Execute a job, and keep the results of its gates however it ends."""
+        try:
+            return job.execute()
+        finally:
+            self.judged = job.judged
 
     def _repaired(self, plan: Plan, repair: Repair) -> Plan:
         """The plan of a repair."""
@@ -417,7 +426,7 @@ class Ward:
         if refusals:
             raise PolicyRefused(refusals)
         approved = ApprovedRepair(repair, plan, decided.counted, of.identity.release_id)
-        return self._released(RepairJob(self._environment(), approved, verdict.counted).execute())
+        return self._released(self._execute(RepairJob(self._environment(), approved, verdict.counted)))
 
     def _released(self, outcome: Outcome) -> Release:
         report = self.registry.artifact(outcome.release_id, REPORT).decode()

@@ -130,6 +130,8 @@ class MainJob:
         self._journal = Journal(env.journal, plan.identity.run_id)
         self._registry = Registry(env.spark, Zone(env.site.releases))
         self._steps = Steps(plan.identity, env.on_step)
+        self.judged: Manifest | None = None
+        """The manifest of the run, with the result of each gate; None until the gates have run."""
 
     def execute(self) -> Outcome:
         """Runs the plan to a published release, from wherever an earlier driver left it.
@@ -380,6 +382,7 @@ class MainJob:
         manifest = Manifest.parse((link.payload or b"").decode())
         if manifest.digest != entry(link, Validated).manifest:
             raise IntegrityError(f"run {self._journal.run_id}: its manifest does not have the digest of its record")
+        self.judged = manifest
         return manifest
 
     def _register(self, manifest: Manifest, report: str, measured: Measured) -> None:
