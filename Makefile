@@ -18,11 +18,13 @@ LOCKS := requirements/build.lock requirements/dev.lock requirements/image.lock
 EXTRAS := $(CURDIR)/.extras
 TESTS := tests/integration tests/property tests/e2e
 FAST  := not slow
-# What holds the proofs against the code; tests/integration/test_prove.py beside it.
+# What holds the proofs against the code; AUDITS beside it.
 PRIVACY := $(addprefix tests/unit/test_,privacy_accounting.py privacy_gaussian.py privacy_laplace.py privacy_noise.py \
 	privacy_queries.py privacy_sensitivity.py privacy_thresholds.py prove.py post_processing.py mutants.py committed.py \
 	curator.py discovery.py ledger_budget.py) tests/property \
 	$(addprefix tests/integration/test_,invariance.py replay.py leaks.py)
+# Audits that are slow because they start Spark.
+AUDITS := $(addprefix tests/integration/test_,prove.py canaries.py)
 # JUnit XML for build servers: one file a selection of tests.
 JUNIT := build/junit
 # Two workers, each with its own JVM. A test module stays on one worker.
@@ -103,7 +105,7 @@ privacy: export SYNTHWARD_DP_ACCOUNTING := $(EXTRAS)/dp
 privacy: setup ## every privacy audit: proofs' tests, attacks on two requests, lemmas and their mutants (20 minutes)
 	rm -rf build/privacy && mkdir -p build/privacy
 	$(PY) -m pytest $(PRIVACY) -m "$(FAST)" $(TWO) --junitxml=build/privacy/tests.xml
-	$(PY) -m pytest tests/integration/test_prove.py $(TWO) --junitxml=build/privacy/prove.xml
+	$(PY) -m pytest $(AUDITS) $(TWO) --junitxml=build/privacy/audits.xml
 	$(PY) -m synthward.cli prove conf/requests/diabetes130.yaml --site conf/site.yaml --out build/privacy/diabetes130
 	$(PY) -m synthward.cli prove conf/requests/mimic3_labevents.yaml --site conf/site.yaml --out build/privacy/mimic3_labevents
 	$(PY) tests/mutants/run.py --lemmas > build/privacy/lemmas.md
