@@ -16,7 +16,7 @@ ALPHA = 1e-3
 CHANCE = 1e-9
 """The level at which a claim counts as contradicted, so that a sound build fails less than once in 10^8 times."""
 MANY = 60_000
-"""Canaries for a bound of .9 of the claim: 1,000 resolve a factor of two, whatever the statistic."""
+"""Canaries for a bound of .9 of the claim; 1,000 resolve a factor of two only."""
 
 
 class HalfNoise:
@@ -52,7 +52,7 @@ def thousand(rows: int = 4, **changes: object) -> Audited:
 
 
 def test_a_thousand_canaries_see_a_factor_of_two(record_property: Callable[[str, object], None]) -> None:
-    """With 1,000 canaries no statistic reaches .9 of the claim at 99.9 %; what they can detect is part of the result."""
+    """The bound of 1,000 coins lies well below the claim; what it can detect is part of the result."""
     sound = thousand(alpha=ALPHA)
     record_property("audit", f"1,000 canaries: {sound.words}")
     assert thousand(alpha=CHANCE).bound <= sound.claimed
