@@ -21,7 +21,7 @@ FAST  := not slow
 # What holds the proofs against the code; AUDITS beside it.
 PRIVACY := $(addprefix tests/unit/test_,privacy_accounting.py privacy_gaussian.py privacy_laplace.py privacy_noise.py \
 	privacy_queries.py privacy_sensitivity.py privacy_thresholds.py prove.py post_processing.py mutants.py committed.py \
-	curator.py discovery.py ledger_budget.py) tests/property \
+	curator.py discovery.py ledger_budget.py clinical_rules.py gates_audited.py) tests/property \
 	$(addprefix tests/integration/test_,invariance.py replay.py leaks.py)
 # Audits that are slow because they start Spark.
 AUDITS := $(addprefix tests/integration/test_,prove.py canaries.py)
