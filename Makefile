@@ -18,11 +18,15 @@ LOCKS := requirements/build.lock requirements/dev.lock requirements/image.lock
 EXTRAS := $(CURDIR)/.extras
 TESTS := tests/integration tests/property tests/e2e
 FAST  := not slow
-# What holds the proofs against the code; tests/integration/test_prove.py beside it.
+# What holds the proofs against the code; AUDITS beside it.
 PRIVACY := $(addprefix tests/unit/test_,privacy_accounting.py privacy_gaussian.py privacy_laplace.py privacy_noise.py \
 	privacy_queries.py privacy_sensitivity.py privacy_thresholds.py prove.py post_processing.py mutants.py committed.py \
-	curator.py discovery.py ledger_budget.py) tests/property \
+	curator.py discovery.py ledger_budget.py clinical_rules.py gates_audited.py) tests/property \
 	$(addprefix tests/integration/test_,invariance.py replay.py leaks.py)
+# Audits that are slow because they start Spark.
+AUDITS := $(addprefix tests/integration/test_,prove.py canaries.py)
+# JUnit XML for build servers: one file a selection of tests.
+JUNIT := build/junit
 # Two workers, each with its own JVM. A test module stays on one worker.
 TWO   := -n 2
 
@@ -71,11 +75,12 @@ doctor: setup ## check versions, Java, JARs, a Delta table, the workers' Python,
 
 ##@ Test
 test: setup check test-unit ## run what every change must pass: check, then all tests that are not slow, in both lanes
-	$(PY) -m pytest $(TESTS) -m "$(FAST)" $(TWO)
-	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m "connect and $(FAST) and not slow_on_connect" $(TWO)
+	$(PY) -m pytest $(TESTS) -m "$(FAST)" $(TWO) --junitxml=$(JUNIT)/tests.xml
+	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m "connect and $(FAST) and not slow_on_connect" $(TWO) \
+		--junitxml=$(JUNIT)/connect.xml
 
 test-unit: $(STAMP) ## run the unit tests: no JVM, seconds
-	$(PY) -m pytest tests/unit $(TWO)
+	$(PY) -m pytest tests/unit $(TWO) --junitxml=$(JUNIT)/unit.xml
 
 test-java: $(STAMP) ## run the fast tests on another Java: SYNTHWARD_TEST_JAVA_HOME=/path/to/jdk-21
 	@if [ -x "$${SYNTHWARD_TEST_JAVA_HOME:-/none}/bin/java" ]; then \
@@ -92,15 +97,15 @@ test-all: export SYNTHWARD_MBI := $(EXTRAS)/mbi
 test-all: export SYNTHWARD_DP_ACCOUNTING := $(EXTRAS)/dp
 test-all: export SYNTHWARD_BUNDLES := $(EXTRAS)/bundles
 test-all: setup extras check test-unit ## run all tests, also the slow ones, in both lanes (about an hour; not `make mutants`)
-	$(PY) -m pytest $(TESTS) $(TWO)
-	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect $(TWO)
+	$(PY) -m pytest $(TESTS) $(TWO) --junitxml=$(JUNIT)/tests.xml
+	SYNTHWARD_TEST_LANE=connect $(PY) -m pytest tests/integration -m connect $(TWO) --junitxml=$(JUNIT)/connect.xml
 	@$(MAKE) test-java
 
 privacy: export SYNTHWARD_DP_ACCOUNTING := $(EXTRAS)/dp
 privacy: setup ## every privacy audit: proofs' tests, attacks on two requests, lemmas and their mutants (20 minutes)
 	rm -rf build/privacy && mkdir -p build/privacy
 	$(PY) -m pytest $(PRIVACY) -m "$(FAST)" $(TWO) --junitxml=build/privacy/tests.xml
-	$(PY) -m pytest tests/integration/test_prove.py $(TWO) --junitxml=build/privacy/prove.xml
+	$(PY) -m pytest $(AUDITS) $(TWO) --junitxml=build/privacy/audits.xml
 	$(PY) -m synthward.cli prove conf/requests/diabetes130.yaml --site conf/site.yaml --out build/privacy/diabetes130
 	$(PY) -m synthward.cli prove conf/requests/mimic3_labevents.yaml --site conf/site.yaml --out build/privacy/mimic3_labevents
 	$(PY) tests/mutants/run.py --lemmas > build/privacy/lemmas.md

@@ -3,7 +3,8 @@
     spark-submit --py-files synthward.zip jobs/synthesize.py --site site.yaml --request request.yaml --run-key 2026-01
 
 Exit codes: 0 ok, 2 usage, 3 refused by policy, 4 budget, 5 gate failed, 1 anything else. `--result FILE` writes the
-same to a file. On Databricks tasks have no exit codes, so an exception has the code. Running the job again is safe.
+same to a file, `--junit FILE` gates and controls as JUnit XML. On Databricks tasks have no exit codes, so an exception
+has the code. Running the job again is safe.
 """
 
 from __future__ import annotations

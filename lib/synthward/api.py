@@ -144,10 +144,12 @@ class _Attempt:
 
     Attributes:
         plan: Its plan.
+        job: Its job, None before policy, approvals and budget allow it.
         outcome: What it has published, None if it stops before that.
     """
 
     plan: Plan | None = None
+    job: MainJob | None = None
     outcome: Outcome | None = None
 
 
@@ -191,6 +193,8 @@ class Ward:
         self.runs: Runs = suppliers.runs(spark, protected)
         self.result: RunResult | None = None
         """How the last `run` of this object ended."""
+        self.judged: Manifest | None = None
+        """Manifest of the last `run`, also if a gate failed; None if it ended before the gates."""
         self.ledger: Ledger = suppliers.ledger(spark, Zone(site.ledger), single_writer=site.single_writer, clock=clock)
         effects = SiteEffects(spark, site, self.ledger, lambda: catalog_for(spark, Zone(site.releases), site.catalog))
         self.published = Releases(
@@ -434,10 +438,11 @@ class Ward:
         with self._attempt() as attempt:
             attempt.plan = plan = self.plan(request, run_key=run_key)
             if repair is None:
-                release = self._released(self._job(plan).execute())
+                attempt.job = self._job(plan)
             else:
                 attempt.plan = self._repaired(plan, repair)
-                release = self._repair(plan, attempt.plan, repair)
+                attempt.job = self._repair_job(plan, attempt.plan, repair)
+            release = self._released(attempt.job.execute())
             attempt.outcome = release.outcome
         return release
 
@@ -458,7 +463,8 @@ class Ward:
         """
         with self._attempt() as attempt:
             attempt.plan = plan = self.plan(request, run_key=run_key)
-            return self._job(plan).validate()
+            attempt.job = self._job(plan)
+            return attempt.job.validate()
 
     def publish(self, request: RequestFile, *, run_key: str = "") -> Release:
         """Publishes the validated release of a run. Nothing is measured, drawn or charged.
@@ -473,15 +479,16 @@ class Ward:
         """
         with self._attempt() as attempt:
             attempt.plan = plan = self.plan(request, run_key=run_key)
-            release = self._released(self._job(plan).publish())
+            attempt.job = self._job(plan)
+            release = self._released(attempt.job.publish())
             attempt.outcome = release.outcome
         return release
 
     @contextmanager
     def _attempt(self) -> Iterator[_Attempt]:
-        """Records how one try of a run ends, in `result` and in the table of runs."""
+        """Records how one try of a run ends: in `result`, in `judged` and in the table of runs."""
         started, attempt = self._clock(), _Attempt()
-        self.result = None
+        self.result = self.judged = None
         try:
             yield attempt
         except BaseException as error:
@@ -493,6 +500,8 @@ class Ward:
             if isinstance(error, Exception):
                 self.runs.add(self.result)
             raise
+        finally:
+            self.judged = None if attempt.job is None else attempt.job.judged
         plan, outcome = attempt.plan, attempt.outcome
         assert plan is not None, "an attempt that ends well has a plan"
         if outcome is None:
@@ -518,14 +527,19 @@ class Ward:
         """The plan of a repair."""
         return repaired_plan(plan, repair, self.plan(repair.applied(plan.file), run_key=plan.identity.run_key))
 
-    def _repair(self, of: Plan, plan: Plan, repair: Repair) -> Release:
+    def _repair_job(self, of: Plan, plan: Plan, repair: Repair) -> RepairJob:
+        """The job of a repair that policy and approvals allow.
+
+        Raises:
+            PolicyRefused: They do not allow it.
+        """
         verdict, decided = self.verdict(of), self._decisions.repair_verdict(of, repair)
         refusals = [*of.assessment.refusals, *([] if verdict.ok else verdict.reasons)]
         refusals += [] if decided.ok else [f"repair: {reason}" for reason in decided.reasons]
         if refusals:
             raise PolicyRefused(refusals)
         approved = ApprovedRepair(repair, plan, decided.counted, of.identity.release_id)
-        return self._released(RepairJob(self._environment(), approved, verdict.counted, self._suppliers).execute())
+        return RepairJob(self._environment(), approved, verdict.counted, self._suppliers)
 
     def _released(self, outcome: Outcome) -> Release:
         report = self.registry.artifact(outcome.release_id, REPORT).decode()

@@ -28,7 +28,14 @@ def test_every_file_of_the_package_is_one_registered_gate() -> None:
 
 
 def test_controls_are_named_after_the_gates_that_show_them() -> None:
-    assert set(CONTROLS) == {"structure_gate", "population_gate", "out_of_domain_gate", "utility_gate"}
+    assert set(CONTROLS) == {
+        "clinical_rules",
+        "structure_gate",
+        "population_gate",
+        "out_of_domain_gate",
+        "utility_gate",
+    }
+    assert CONTROLS["clinical_rules"].options == (("rules", "clinical rules"),)
     assert CONTROLS["structure_gate"].gates == ("columns", "domain", "lineage", "order", "row count", "types")
     assert CONTROLS["utility_gate"].options == (
         ("max_mean_tvd", "distance"),
@@ -76,7 +83,7 @@ def test_a_control_that_nothing_shows_refuses_with_the_known_ones(tmp_path: Path
         plan.require_policy()
     first, second = refused.value.reasons
     assert first.startswith("audience: tier T0 demands the control 'leak_scan', and nothing in this version shows")
-    assert "known are out_of_domain_gate, population_gate, structure_gate, utility_gate" in first
+    assert "known are clinical_rules, out_of_domain_gate, population_gate, structure_gate, utility_gate" in first
     assert "'data_use_agreement'" in second
     assert plan.evidence == {"structure_gate": ("columns", "domain", "lineage", "order", "row count", "types")}
 

@@ -451,6 +451,16 @@ def test_a_failed_gate_stops_before_registry_and_target(world: World) -> None:
     assert world.charges() == 1
 
 
+def test_a_job_keeps_the_results_of_its_gates_however_it_ends(world: World) -> None:
+    job = MainJob(world.environment(), world.plan, (), 1, world.suppliers)
+    assert job.judged is None
+    world.gate = False
+    with pytest.raises(GateFailed):
+        job.execute()
+    assert job.judged is not None
+    assert [(gate.gate, gate.passed) for gate in job.judged.record.gates] == [("distance", False)]
+
+
 def test_the_tiers_cap_holds_against_a_charge_made_after_the_plan(world: World) -> None:
     TestSite(world.root, policy={"tiers": {"T0": {"max_epsilon_per_scope": 100}}})
     world.ask()

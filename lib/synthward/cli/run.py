@@ -33,6 +33,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     run.add_argument("--dry-run", action="store_true", help="the same as `synthward plan`")
     run.add_argument("--report-dir", type=Path, default=None, help="folder for report and manifest")
     run.add_argument("--result", metavar="URI", default=None, help="JSON file that says how the run ended")
+    run.add_argument("--junit", metavar="FILE", default=None, help="JUnit XML of gates and controls, on this machine")
     run.set_defaults(command=run_request)
 
     plan = commands.add_parser("plan", parents=[common], help="print plan, cost and targets of a run; reads no data")
@@ -99,9 +100,11 @@ def run_request(options: argparse.Namespace) -> int:
     if options.dry_run:
         if options.repair is not None:
             raise UsageError("--dry-run shows the plan of a request; a repair has none. Leave one of them out")
-        if options.result is not None:
-            raise UsageError("--result says how a run ended, and --dry-run runs nothing; leave one of them out")
+        for option in ("result", "junit"):
+            if getattr(options, option) is not None:
+                raise UsageError(f"--{option} says how a run ended, and --dry-run runs nothing; leave one of them out")
         return plan_request(options)
+    from synthward.cli.junit import JunitFile
     from synthward.cli.result import ResultFile
     from synthward.cli.sessions import known_zones, session, ward
     from synthward.store.outputs import require_folder
@@ -110,6 +113,7 @@ def run_request(options: argparse.Namespace) -> int:
     if options.report_dir is not None:
         require_folder(options.report_dir, zones, "--report-dir")
     ending = ResultFile(options.result, lambda: session(options, "synthward result"), zones)
+    tests = JunitFile(options.junit, zones)
     try:
         file, repair = load(options), _repair(options)
         with ward(options, "synthward run") as opened:
@@ -119,10 +123,12 @@ def run_request(options: argparse.Namespace) -> int:
             finally:
                 if opened.result is not None:
                     ending.write(opened.result, opened.session)
+                    tests.write(opened.result, opened.judged)
             report = opened.write_report(release, options.report_dir)
             print(json.dumps(result_line(release, report)))
     except BaseException as error:
         ending.write_failure(error)
+        tests.write_failure(error)
         raise
     return 0
 

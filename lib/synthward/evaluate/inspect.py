@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,12 +13,14 @@ from pyspark.sql import functions as F
 from synthward.domain.cells import Packing, tables
 from synthward.domain.codes import CodeBook
 from synthward.domain.spec import Boolean, Date, Difference, Numeric
+from synthward.evaluate.rules import counted
 from synthward.evaluate.tables import has_label
 from synthward.kernels.encode import encode
 from synthward.kernels.marginals import weighted_marginals
 from synthward.privacy.queries import Clique
 from synthward.release.names import ROW
 from synthward.release.table import Fingerprint, Lineage, content_columns
+from synthward.spec.rules import Rule
 from synthward.store.places import quoted
 
 Integers = npt.NDArray[np.int64]
@@ -65,6 +67,7 @@ class Inspection(Cells):
         lineage_ok: Every row is labelled and row numbers are 0 .. rows - 1.
         fingerprint: Content.
         disordered: Rows that break a declared order of two dates, by column of the later one.
+        broken: Rows that break a clinical rule, by name of the rule.
     """
 
     rows: int
@@ -72,10 +75,15 @@ class Inspection(Cells):
     lineage_ok: bool
     fingerprint: Fingerprint
     disordered: Mapping[str, int] = field(default_factory=dict)
+    broken: Mapping[str, int] = field(default_factory=dict)
 
 
 def inspect(
-    staged: DataFrame, books: Mapping[str, CodeBook], lineage: Lineage, cliques: Iterable[Clique] = ()
+    staged: DataFrame,
+    books: Mapping[str, CodeBook],
+    lineage: Lineage,
+    cliques: Iterable[Clique] = (),
+    rules: Sequence[Rule] = (),
 ) -> Inspection:
     """Reads the staged table: one Arrow pass for the cells, one native aggregate for the rest.
 
@@ -84,12 +92,14 @@ def inspect(
         books: Code books of the source's domain.
         lineage: What every row must carry.
         cliques: Clique to be counted together; those inside others are not counted twice.
+        rules: Clinical rules, checked against the domain.
     """
     cells = count_cells(staged, books, cliques)
     derived = {name: book.attribute.base for name, book in books.items() if isinstance(book.attribute, Difference)}
     labelled = F.col("_synthetic") & (F.col("_release_id") == lineage.release_id)
     labelled = labelled & (F.col("_model_digest") == lineage.model_digest)
     labelled = labelled & (F.col("_generated_at") == lineage.generated_at)
+    breaches = counted(rules, books, {field.name: field.dataType for field in staged.schema.fields})
     row = staged.agg(
         *content_columns(staged.columns),
         F.coalesce(F.min(labelled), F.lit(True)).alias("labelled"),
@@ -97,6 +107,7 @@ def inspect(
         F.max(ROW).alias("last"),
         F.sum(F.col(ROW).cast("decimal(38,0)")).alias("sum"),
         *(_without_base(name, base).alias(f"alone{place}") for place, (name, base) in enumerate(derived.items())),
+        *(breach.alias(f"broken{place}") for place, breach in enumerate(breaches)),
     ).collect()[0]
     rows = int(row["rows"])
     numbered = rows > 0 and row["first"] == 0 and row["last"] == rows - 1 and int(row["sum"]) == rows * (rows - 1) // 2
@@ -112,6 +123,7 @@ def inspect(
             name: int(cells.counts[name][books[name].other]) + int(row[f"alone{place}"])
             for place, name in enumerate(derived)
         },
+        broken={rule.name: int(row[f"broken{place}"]) for place, rule in enumerate(rules)},
     )
 
 

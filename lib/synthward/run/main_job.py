@@ -111,6 +111,11 @@ class MainJob:
             runs_allowed=runs_allowed,
         )
 
+    @property
+    def judged(self) -> Manifest | None:
+        """The manifest of the run, with the result of each gate; None until the gates have run."""
+        return self._run.judged
+
     def execute(self) -> Outcome:
         """Runs the plan to a published release, from wherever an earlier driver left it.
 

@@ -20,6 +20,7 @@ from synthward.domain.spec import Domain
 from synthward.domain.wanted import wanted_shares
 from synthward.errors import ConfigError, PolicyRefused, Problem
 from synthward.evaluate.gates.registry import CONTROLS
+from synthward.evaluate.rules import is_by_construction, rule_faults
 from synthward.fit.base import Synthesizer, Task
 from synthward.fit.catalog import synthesizer
 from synthward.fit.learning import (
@@ -250,6 +251,10 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     if learn is not None and learn.quantiles and not chosen.uses_bins:
         text = f"{chosen.name} draws numbers by mean and spread and has no use for bins; use another synthesizer"
         problems.append(file.problem("learn.quantiles", text))
+    rules = request.utility.rules or ()
+    declared_books = codebooks(declared)
+    learned = () if learn is None else tuple(learn.categories)
+    problems += [file.problem(f"utility.rules{at}", text) for at, text in rule_faults(rules, declared_books, learned)]
     if not problems:
         problems = _where_problems(task, file)
     if problems:
@@ -276,6 +281,12 @@ def make_plan(file: RequestFile, policy: Policy, run_key: str, today: dt.date) -
     weighted = min(task.declared_rows, request.population.declared_patients * unit.max_rows)
     forecast = replace(task, declared_rows=weighted)
     warnings = chosen.warnings(forecast)
+    warnings += [
+        f"clinical rule '{rule.name}': the model can break it; the gate counts rows that do. `synthesizer.zeros` or "
+        "`after` in the domain can build it in"
+        for rule in rules
+        if not is_by_construction(rule, declared_books, request.synthesizer.zeros)
+    ]
     if learning is not None:
         warnings += learning.warnings(task.declared_rows, request.population.declared_patients)
     return Plan(

@@ -65,6 +65,7 @@ class Progress:
         receipt: The charge, after it was made.
         committed: The journal as far as the ledger vouches for it, after the charge.
         fit: The fit, after all rounds.
+        judged: The manifest with the result of each gate, also if one failed; None until the gates have run.
         manifest: The manifest, after validation.
         report: The report, after validation.
         is_new: Whether this driver published the release.
@@ -86,6 +87,7 @@ class Progress:
     receipt: ChargeReceipt | None = None
     committed: CommittedJournal | None = None
     fit: Fit | None = None
+    judged: Manifest | None = None
     manifest: Manifest | None = None
     report: str | None = None
     is_new: bool = False
@@ -111,6 +113,7 @@ class Progress:
         manifest = Manifest.parse((link.payload or b"").decode())
         if manifest.digest != entry(link, Validated).manifest:
             raise IntegrityError(f"run {self.journal.run_id}: its manifest does not have the digest of its record")
+        self.judged = manifest
         return manifest
 
 

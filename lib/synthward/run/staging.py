@@ -107,7 +107,7 @@ def stage_and_check(
     noisy = with_pairs(noisy_tables(sealed, books))
     cliques = [columns for columns in noisy if len(columns) > 1]
     counted = [*cliques, *drawn_pairs(model, books)]
-    found = inspect(read(env.spark, places.staged, version), books, lineage, counted)
+    found = inspect(read(env.spark, places.staged, version), books, lineage, counted, request.utility.rules or ())
     judged: Cells = found
     if request.output.where:
         # Wanted rows differ from the source by intention: what is compared with it is drawn without conditions.
@@ -162,6 +162,7 @@ def _thresholds(plan: Plan) -> Thresholds:
         max_mean_tvd=request.utility.max_mean_tvd,
         max_mean_pair_tvd=request.utility.max_mean_pair_tvd,
         max_expected=request.utility.max_expected,
+        rules=request.utility.rules,
     )
 
 

@@ -15,6 +15,7 @@ from synthward.config.names import SCOPE_NAME
 from synthward.config.text import LINE, PARAGRAPH
 from synthward.spec.learn import Learn
 from synthward.spec.patient_id import IdShape
+from synthward.spec.rules import Rule
 
 Audience = Literal["enclave", "team", "organisation", "partner", "public"]
 AUDIENCES: tuple[Audience, ...] = ("enclave", "team", "organisation", "partner", "public")
@@ -459,8 +460,17 @@ class Utility:
         "takes about as long as the fit; they read no data and cost no budget.",
     )
 
+    rules: tuple[Rule, ...] | None = key(
+        None,
+        doc="Clinical rules that the rows of the release must keep; null for none.",
+        example="[{name: no pregnant men, when: {sex: [M]}, never: {pregnant: ['true']}}]",
+        later=True,
+    )
+
     def problems(self) -> Findings:
         """Cross-field checks for the loader."""
+        if self.rules is not None and not self.rules:
+            yield "rules", "name at least one rule, or remove the key"
         if self.replicates == 1:
             yield "replicates", "found 1, which shows no spread; use 2 to 4, or 0 for none"
         if self.max_expected is not None and self.replicates == 0:

@@ -22,6 +22,7 @@ from synthward.evaluate.quality.verdicts import Judged
 from synthward.evaluate.relations import CliqueQuality
 from synthward.privacy.measurement import Measurement
 from synthward.spec.request import MaxExpected
+from synthward.spec.rules import Rule
 
 SLACK = 3.0
 """Standard errors that a noisy number may lie beyond its limit."""
@@ -57,6 +58,7 @@ class Thresholds:
         max_mean_tvd: Largest mean distance to the noisy marginals, None for no such gate.
         max_mean_pair_tvd: Largest mean distance of the measured pairs, None for no such gate.
         max_expected: Largest expected distances to the real rows, None for no such gate.
+        rules: Clinical rules, None for no such gate.
     """
 
     rows: int
@@ -66,6 +68,7 @@ class Thresholds:
     max_mean_tvd: Decimal | None
     max_mean_pair_tvd: Decimal | None
     max_expected: MaxExpected | None = None
+    rules: Sequence[Rule] | None = None
 
 
 @dataclass(frozen=True, eq=False)
