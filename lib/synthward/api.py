@@ -28,6 +28,7 @@ from synthward.errors import BudgetError, ConfigError, LedgerCorrupt, PolicyRefu
 from synthward.governance.acts import Acts
 from synthward.governance.approvals import Approval, Verdict
 from synthward.governance.keys import Signer
+from synthward.governance.lifecycle import Facts, State
 from synthward.governance.policy import Policy, load_policy
 from synthward.governance.reasons import Reason
 from synthward.governance.roster import roster_of
@@ -41,6 +42,7 @@ from synthward.prove.claim import Claim
 from synthward.prove.proof import Proof, not_proven
 from synthward.prove.sensitivity import Attack
 from synthward.records.findings import Drilled, Watched
+from synthward.records.journal import Validated
 from synthward.records.requests import Submission, Withdrawal
 from synthward.release.catalogs import catalog_for
 from synthward.release.manifest import Manifest
@@ -54,6 +56,7 @@ from synthward.run.drill import Scratch, newest
 from synthward.run.effects import SiteEffects
 from synthward.run.environment import Environment
 from synthward.run.evidence import Evidence, evidence_of
+from synthward.run.journal import PUBLISHED, VALIDATED, entry
 from synthward.run.main_job import MainJob, Outcome
 from synthward.run.monitoring import TABLE as MONITORING
 from synthward.run.monitoring import Monitor
@@ -314,6 +317,50 @@ class Ward:
             PolicyRefused: It is withdrawn already, or somebody else withdraws it.
         """
         return self.requests.withdraw(name, Author(by, note, signer))
+
+    def request_facts(self, name: str) -> Facts:
+        """What is on record about a submitted request: its state is a pure fold of it.
+
+        Args:
+            name: Its id, or a version of it.
+
+        Raises:
+            UsageError: There is no such request or version.
+            IntegrityError: The records were changed.
+            LedgerCorrupt: The ledger cannot be trusted.
+        """
+        identifier, version = version_of(name)
+        file, _ = self.requests.load(identifier, version, for_use=False)
+        plan = self.plan(file)
+        verdict, account = self.verdict(plan), self.account(plan)
+        charges = account.charges if isinstance(account, ScopeState) else ()
+        paid = [charge for charge in charges if charge.request_digest == file.digest]
+        stages = {one.listed.run_id: one.stage_on(self._today()) for one in self.published.all()} if paid else {}
+        submission = file.submission
+        wrong = None if submission is None else self.requests.fault(submission)
+        refusals = (*plan.assessment.refusals, *([] if wrong is None else [wrong]))
+        return Facts(
+            tier=plan.assessment.tier,
+            refusals=tuple(map(str, refusals)),
+            missing=verdict.missing_roles,
+            objections=() if verdict.ok else tuple(map(str, verdict.reasons)),
+            account=account if isinstance(account, str) else "",
+            runs=tuple(self._moves_of(charge.run_id, stages.get(charge.run_id)) for charge in paid),
+            withdrawn=self.requests.history(identifier).withdrawn is not None,
+        )
+
+    def _moves_of(self, run_id: str, stage: str | None) -> tuple[State, ...]:
+        """The states that a charged run went through, by its journal and by the release that the registry lists."""
+        links = self.history(run_id)
+        judged = [entry(link, Validated).passed for link in links if link.kind == VALIDATED]
+        if not judged:
+            return ("charged",)
+        if not judged[-1]:
+            return ("charged", "quarantined")
+        if stage is None or all(link.kind != PUBLISHED for link in links):
+            return ("charged", "validated")
+        ends: dict[str, tuple[State, ...]] = {"expired": ("expired",), "recalled": ("recalled",)}
+        return ("charged", "validated", "published", *ends.get(stage, ()))
 
     def population(self, path: str | Path, *, source: str | None = None) -> PopulationFile:
         """Reads a population file; no data.

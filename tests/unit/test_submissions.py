@@ -4,63 +4,28 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from people import demo_key, demo_roster, write_roster
+from office import Office
+from people import demo_key
 from store_doubles import MemoryLinks
-from synthward.api import Ward, version_of
+from synthward.api import version_of
 from synthward.errors import ConfigError, IntegrityError, PolicyRefused, UsageError
 from synthward.governance.reasons import Reason
-from synthward.ledger.ledger import Ledger
 from synthward.records.codec import encode
 from synthward.records.requests import SUBMITTED, Submission
-from synthward.run.suppliers import Suppliers
 from synthward.spec import bundle as bundles
 from synthward.spec.bundle import Bundle
-from synthward.spec.site import load_site
 from synthward.store.chain import Chain
-from synthward.store.places import TableRef, Zone
-from trial import DOMAIN, REQUEST, Clock, TestSite, approve, merged, open_budget, write_yaml
+from synthward.store.places import TableRef
+from trial import DOMAIN, REQUEST, TestSite, approve, merged, write_yaml
 
 ADA = demo_key("ada")
-
-
-class Office:
-    """A site whose ledger and protected records are kept in memory."""
-
-    def __init__(self, root: Path, *, roster: bool = False, policy: Mapping[str, Any] | None = None) -> None:
-        signed = write_roster(root, demo_roster()) if roster else {}
-        self.site = TestSite(root, site=signed, policy=policy)
-        self.stores: dict[str, MemoryLinks] = {}
-        self.clock = Clock()
-        self.path = self.site.request()
-
-    def store(self, ref: TableRef) -> MemoryLinks:
-        return self.stores.setdefault(str(ref).rsplit("/", 1)[-1].strip("`"), MemoryLinks())
-
-    def chain(self, _: Any, ref: TableRef, **settings: Any) -> Chain:
-        return Chain(None, ref, store=self.store(ref), clock=settings["clock"])
-
-    def ledger(self, _: Any, zone: Zone, **settings: Any) -> Ledger:
-        store = self.stores.setdefault("ledger", MemoryLinks())
-        return Ledger(None, zone, store=store, clock=settings["clock"])
-
-    def ward(self, *, opened: bool = True) -> Ward:
-        suppliers = Suppliers(
-            chain=self.chain,
-            ledger=self.ledger,
-            registry=lambda *_: None,  # type: ignore[arg-type, return-value]
-            runs=lambda *_: None,  # type: ignore[arg-type, return-value]
-        )
-        made = Ward(None, load_site(self.site.file), clock=self.clock, suppliers=suppliers)  # type: ignore[arg-type]
-        if opened:
-            open_budget(made)
-        return made
 
 
 def codes(refused: pytest.ExceptionInfo[PolicyRefused]) -> list[str]:

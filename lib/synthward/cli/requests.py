@@ -30,7 +30,9 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     _author_arguments(submit)
     submit.set_defaults(command=submit_request)
 
-    show = verbs.add_parser("show", parents=[common], help="versions of a request, and what is on record about it")
+    show = verbs.add_parser(
+        "show", parents=[common], help="versions, state and decisions of a request, and who has to act next"
+    )
     show.add_argument("name", metavar="ID[@VERSION]", help="the request; without a version the newest one")
     show.set_defaults(command=show_request)
 
@@ -87,7 +89,14 @@ def show_request(options: argparse.Namespace) -> int:
             gone = known.withdrawn
             note = f", {gone.note}" if gone.note else ""
             print(shown(f"  ended    withdrawn on {gone.at} by {gone.by}{note}"))
+        facts = opened.request_facts(options.name)
+        who, why = facts.next_step
         assert file.submission is not None
+        print(shown(f"  state    {facts.state}, tier {facts.tier}, {len(facts.runs)} runs charged"))
+        print(shown(f"  next     {who}: {why}"))
+        for decision in opened.approvals(file):
+            how = "as entered, not signed" if decision.key_id is None else f"signed with key {decision.key_id}"
+            print(shown(f"  decision {decision.decision} by {decision.by} as {decision.role} on {decision.at}, {how}"))
         print(shown(f"  request  {file.digest} (version {file.submission.version})"))
         print(shown(f"  bundle   {bundle.digest}"))
         for path, content in sorted(bundle.files.items()):
