@@ -33,6 +33,7 @@ from synthward.governance.policy import Policy, load_policy
 from synthward.governance.reasons import Reason
 from synthward.governance.roster import roster_of
 from synthward.ledger.exposure import Exposure, exposure
+from synthward.ledger.halts import stopped
 from synthward.ledger.ledger import Ledger
 from synthward.ledger.ownership import CLAIMS_KEY, Addition
 from synthward.ledger.scopes import HistoryLine, ScopeState
@@ -56,6 +57,7 @@ from synthward.run.drill import Scratch, newest
 from synthward.run.effects import SiteEffects
 from synthward.run.environment import Environment
 from synthward.run.evidence import Evidence, evidence_of
+from synthward.run.halts import Halts
 from synthward.run.journal import PUBLISHED, VALIDATED, entry
 from synthward.run.main_job import MainJob, Outcome
 from synthward.run.monitoring import TABLE as MONITORING
@@ -235,6 +237,8 @@ class Ward:
         self._decisions = Decisions(
             self._approvals, self.policy, clock, site=site, roster=self.roster, ledger=self.ledger.genesis_hash
         )
+        self.halts = Halts(self.ledger, self.policy, site, self.roster, clock)
+        """Emergency stops: who may stop and resume a scope, and which stop is in force."""
         self.requests = Submissions(
             lambda: suppliers.chain(spark, protected.table(REQUESTS), single_writer=site.single_writer, clock=clock),
             clock,
@@ -669,12 +673,16 @@ class Ward:
         return RepairJob(self._environment(), approved, verdict.counted, self._suppliers)
 
     def _origin(self, plan: Plan) -> list[Reason]:
-        """Why a request may not run from where it was read: from loose files, or although it was withdrawn."""
+        """Why a request may not run now: from loose files, although it was withdrawn, or while its scope is stopped."""
         tier = plan.assessment.tier
         reasons = [self.requests.withdrawn(plan.file)]
         if self.policy.tiers[tier].submitted_only and plan.file.submission is None:
             text = f"tier {tier} runs submitted requests only; `synthward request submit` it, and run it by --submitted"
             reasons.append(Reason.of("not_submitted", text))
+        account = self.account(plan)
+        stop = self.halts.in_force(account) if isinstance(account, ScopeState) else None
+        if stop is not None:
+            reasons.append(stopped(account.scope if isinstance(account, ScopeState) else "", stop))
         return [reason for reason in reasons if reason is not None]
 
     def _released(self, outcome: Outcome) -> Release:

@@ -18,6 +18,7 @@ from synthward.cli import (
     assess,
     budget,
     count,
+    halts,
     inspect,
     monitor,
     people,
@@ -119,6 +120,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"synthward {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (run, requests, assess, people, budget, releases, monitor, site, prove, inspect, sample, count):
+    for module in (
+        run,
+        requests,
+        assess,
+        people,
+        budget,
+        halts,
+        releases,
+        monitor,
+        site,
+        prove,
+        inspect,
+        sample,
+        count,
+    ):
         module.register(commands, common())
     return parser

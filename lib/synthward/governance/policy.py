@@ -25,6 +25,7 @@ _LATER = (
     "release_roles",
     "incident_hours",
     "monitoring",
+    "stop_roles",
 )
 """Keys that came later: left out of the digest where a policy does not give them, so that its approvals stay valid."""
 
@@ -260,6 +261,12 @@ class Policy:
         example="{low: 720, high: 72}",
         later=True,
     )
+    stop_roles: tuple[str, ...] | None = key(
+        None,
+        doc="Roles that may stop a scope in an emergency and resume it; null for any role.",
+        example="[privacy_officer, security_officer]",
+        later=True,
+    )
     monitoring: Alarms | None = key(None, doc="From when on monitoring speaks; null for the defaults.", later=True)
 
     @cached_property
@@ -309,6 +316,11 @@ class Policy:
                 yield "risk.needed_from", f"found {self.risk.needed_from}, which is none of the tiers"
             if self.risk.override_role not in (None, *self.roles):
                 yield "risk.override_role", f"{self.risk.override_role!r} is not one of the roles"
+        for index, role in enumerate(self.stop_roles or ()):
+            if role not in self.roles:
+                yield f"stop_roles[{index}]", f"{role!r} is not one of the roles: {', '.join(self.roles)}"
+        if self.stop_roles == ():
+            yield "stop_roles", "list at least one role, or nobody could stop a scope; null for any role"
         yield from self._release_roles()
         yield from self._tier_names()
         yield from self._audiences()

@@ -19,6 +19,7 @@ from synthward.config.names import SCOPE_NAME, SCOPE_RULE
 from synthward.errors import BudgetError, IntegrityError, LedgerCorrupt, StoreConflict, UsageError
 from synthward.ledger.charges import CHARGE, ChargeReceipt, charge_body, pays_for, record_of
 from synthward.ledger.commitments import COMMIT, CommitmentRecord, commitment_body, commitment_of, is_for
+from synthward.ledger.halts import HaltKind, HaltRecord, refuse_stopped
 from synthward.ledger.owners import Owners
 from synthward.ledger.ownership import Addition
 from synthward.ledger.scopes import (
@@ -39,7 +40,7 @@ from synthward.ledger.scopes import (
 )
 from synthward.privacy.accounting import Charge
 from synthward.records.codec import encode
-from synthward.records.ledger import Commitment, Genesis
+from synthward.records.ledger import Commitment, Genesis, Halt
 from synthward.spec.population import People
 from synthward.store import delta
 from synthward.store.chain import Chain, Followed, HeadMoved
@@ -291,7 +292,8 @@ class Ledger:
             tier_cap: What policy allows the scope for a release of this tier; None leaves the scope's own cap alone.
 
         Raises:
-            PolicyRefused: The approvals do not cover one more run of the request; nothing was spent.
+            PolicyRefused: The scope is stopped, or the approvals do not cover one more run of the request; nothing was
+                spent.
             BudgetExceeded: The scope's total would be above its cap or the tier's; nothing was spent.
             BudgetError: The scope is not open.
             IntegrityError: The same run and attempt were charged for another request, cost or opening, or under another
@@ -317,6 +319,7 @@ class Ledger:
         for turn in range(self._retries + 1):
             with self._chain.exclusive():
                 state = self.state(scope)
+                refuse_stopped(scope, state.stopped)
                 made = find(state, run_id, attempt, request_digest, cost, journal_id, opened)
                 if made is not None:
                     return made.receipt(state.genesis_hash, is_new=False)
@@ -333,6 +336,24 @@ class Ledger:
         raise StoreConflict(
             f"scope '{scope}': other charges came first {self._retries + 1} times; run the same command again"
         )
+
+    def halt(self, scope: str, kind: HaltKind, halt: Halt) -> HaltRecord:
+        """Stop or resume a scope. Charges of the scope are refused from the moment the stop is durable.
+
+        A resumption that follows no stop, or one that does not count, does not end it: `run.halts` says which counts.
+
+        Raises:
+            BudgetError: The scope is not open.
+            LedgerCorrupt: The scope's chain is broken.
+            StoreConflict: Other writers won every time; running again is safe.
+        """
+        _check_scope(scope)
+        self.state(scope)
+        body = encode(halt)
+        link, _ = self._chain.get_or_append(
+            scope, kind, lambda link: link.kind == kind and link.facts == body, lambda: (body, None)
+        )
+        return HaltRecord(link.seq, kind, halt)
 
     def commit(self, scope: str, commitment: Commitment) -> CommitmentRecord:
         """Commit a step of a charged run, once: of two drivers the first one wins, and both get its commitment.

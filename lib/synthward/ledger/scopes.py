@@ -15,6 +15,7 @@ from typing import Any
 from synthward.errors import BudgetError, BudgetExceeded, IntegrityError, LedgerCorrupt, PolicyRefused
 from synthward.ledger.charges import CHARGE, ChargeRecord, record_of
 from synthward.ledger.commitments import COMMIT, WITHDRAWN, CommitmentRecord, commitments_at
+from synthward.ledger.halts import RESUME, STOP, HaltRecord, halts_at
 from synthward.ledger.ownership import BIND, OWN, people_at, people_of_link
 from synthward.privacy import accounting
 from synthward.privacy.accounting import Charge
@@ -75,6 +76,7 @@ class ScopeState:
         people: Whose budget it is, with all tables that were added; None for a scope that is bound to no source.
         is_new: True only in the answer of the call that opened the scope.
         commitments: What runs have committed, in order.
+        halts: Stops and resumptions, in order.
     """
 
     scope: str
@@ -86,6 +88,12 @@ class ScopeState:
     people: People | None = None
     is_new: bool = False
     commitments: tuple[CommitmentRecord, ...] = ()
+    halts: tuple[HaltRecord, ...] = ()
+
+    @property
+    def stopped(self) -> HaltRecord | None:
+        """The stop behind which nothing was resumed; None if there is none. Signatures are not looked at."""
+        return self.halts[-1] if self.halts and self.halts[-1].kind == STOP else None
 
     @property
     def epsilon_spent(self) -> Decimal:
@@ -178,7 +186,7 @@ def terms_of(link: Link) -> tuple[ScopeTerms, str]:
     return terms, found.genesis
 
 
-_LATER = frozenset({CHARGE, COMMIT, BIND, OWN})
+_LATER = frozenset({CHARGE, COMMIT, BIND, OWN, STOP, RESUME})
 """Kinds of links that follow the opening."""
 
 
@@ -208,6 +216,7 @@ def fold(scope: str, links: Sequence[Link], genesis_hash: str) -> ScopeState:
         genesis_hash,
         people=people_at(scope, links),
         commitments=commitments_at(scope, links, CHARGE),
+        halts=halts_at(scope, links),
     )
 
 

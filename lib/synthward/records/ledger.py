@@ -144,3 +144,24 @@ class Commitment:
     step: str
     digest: str
     seal_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Body of a `stop` or `resume` link.
+
+    Attributes:
+        scope: The scope.
+        by: Who did it.
+        role: Role in which the person acted.
+        at: When: UTC, ISO 8601.
+        reason: Why, one line.
+        envelope: The person's signature, a DSSE envelope; empty where none was given.
+    """
+
+    scope: str
+    by: str
+    role: str
+    at: str
+    reason: str
+    envelope: str = ""
