@@ -12,6 +12,7 @@ release = ward.run(request, run_key="2026-01")
 from __future__ import annotations
 
 import datetime as dt
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,11 +23,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthward.config.instants import now
+from synthward.config.text import quoted
 from synthward.errors import BudgetError, ConfigError, LedgerCorrupt, PolicyRefused, SynthwardError, UsageError
 from synthward.governance.acts import Acts
 from synthward.governance.approvals import Approval, Verdict
 from synthward.governance.keys import Signer
 from synthward.governance.policy import Policy, load_policy
+from synthward.governance.reasons import Reason
 from synthward.governance.roster import roster_of
 from synthward.ledger.exposure import Exposure, exposure
 from synthward.ledger.ledger import Ledger
@@ -38,6 +41,7 @@ from synthward.prove.claim import Claim
 from synthward.prove.proof import Proof, not_proven
 from synthward.prove.sensitivity import Attack
 from synthward.records.findings import Drilled, Watched
+from synthward.records.requests import Submission, Withdrawal
 from synthward.release.catalogs import catalog_for
 from synthward.release.manifest import Manifest
 from synthward.release.registry import Registry
@@ -64,10 +68,13 @@ from synthward.run.result import RunResult
 from synthward.run.runs import Runs
 from synthward.run.stages import MANIFEST, MODEL, REPORT
 from synthward.run.standing import Standing
+from synthward.run.submissions import TABLE as REQUESTS
+from synthward.run.submissions import Author, Submissions
 from synthward.run.suppliers import PRODUCTION, Suppliers
 from synthward.sample.counts import Count, Counts
 from synthward.sample.model_file import ModelFile
 from synthward.spec.apart import zone_problems
+from synthward.spec.bundle import Bundle
 from synthward.spec.population import OptOuts, PopulationFile, Route, Table, load_population
 from synthward.spec.repair import Repair
 from synthward.spec.request_file import RequestFile, load_request
@@ -225,6 +232,14 @@ class Ward:
         self._decisions = Decisions(
             self._approvals, self.policy, clock, site=site, roster=self.roster, ledger=self.ledger.genesis_hash
         )
+        self.requests = Submissions(
+            lambda: suppliers.chain(spark, protected.table(REQUESTS), single_writer=site.single_writer, clock=clock),
+            clock,
+            site=site,
+            roster=self.roster,
+            ledger=self.ledger.genesis_hash,
+        )
+        """The submitted requests: their versions, what changed, and who withdrew them."""
 
     def request(self, path: str | Path, *, source: str | None = None) -> RequestFile:
         """Reads a request and the domain it names; no data.
@@ -237,6 +252,68 @@ class Ward:
             ConfigError: With every problem, by file and line.
         """
         return load_request(Path(path), source_override=source)
+
+    def submit(
+        self,
+        path: str | Path,
+        *,
+        source: str | None = None,
+        by: str | None = None,
+        note: str = "",
+        signer: Signer | None = None,
+    ) -> Submission:
+        """Packs a request with all files that it names, and records them as a new version of it.
+
+        From then on `submitted` reads it from the records. Approvals of the files count for it, because its digest is
+        the same. The newest version again changes nothing.
+
+        Args:
+            path: The request file.
+            source: Replaces the source's location, as for `request`.
+            by: The requester, who has to submit it; default: the name that the request gives.
+            note: The person's remark.
+            signer: Holds the requester's key; needed where the site has a roster.
+
+        Raises:
+            ConfigError: The files have problems, or cannot be packed.
+            PolicyRefused: Policy refuses the request anyway, somebody else submits it, or the signature does not count.
+        """
+        bundle, file = Bundle.pack(Path(path), source_override=source)
+        plan = self.plan(file)
+        plan.require_policy()
+        account = self.account(plan)
+        if isinstance(account, ScopeState):
+            plan.require_people(account)
+            bundle = bundle.of_people(account.people)
+        return self.requests.submit(bundle, file, Author(by, note, signer), source=source)
+
+    def submitted(self, name: str) -> RequestFile:
+        """Reads a submitted request from the records; the author's disk is not touched.
+
+        Args:
+            name: Its id, for instance `visits`, or a version of it, for instance `visits@2`.
+
+        Raises:
+            UsageError: There is no such request or version.
+            PolicyRefused: It was withdrawn, or its signature does not count.
+            IntegrityError: The records were changed.
+        """
+        return self.requests.load(*version_of(name))[0]
+
+    def withdraw(self, name: str, *, by: str | None = None, note: str = "", signer: Signer | None = None) -> Withdrawal:
+        """Ends a submitted request: no version of it is approved or run until it is submitted again.
+
+        Args:
+            name: Its id.
+            by: The requester; default: who submitted it.
+            note: Why.
+            signer: As for `submit`.
+
+        Raises:
+            UsageError: There is no such request.
+            PolicyRefused: It is withdrawn already, or somebody else withdraws it.
+        """
+        return self.requests.withdraw(name, Author(by, note, signer))
 
     def population(self, path: str | Path, *, source: str | None = None) -> PopulationFile:
         """Reads a population file; no data.
@@ -357,6 +434,9 @@ class Ward:
                 printable.
         """
         given = Given(by, role, expires, decision, note, signer)
+        withdrawn = self.requests.withdrawn(request) if decision == "approve" else None
+        if withdrawn is not None:
+            raise PolicyRefused([withdrawn])
         return self._decisions.record(self.plan(request), given, runs=runs)
 
     def approve_repair(
@@ -538,12 +618,21 @@ class Ward:
             PolicyRefused: They do not allow it.
         """
         verdict, decided = self.verdict(of), self._decisions.repair_verdict(of, repair)
-        refusals = [*of.assessment.refusals, *([] if verdict.ok else verdict.reasons)]
+        refusals = [*self._origin(of), *of.assessment.refusals, *([] if verdict.ok else verdict.reasons)]
         refusals += [] if decided.ok else [f"repair: {reason}" for reason in decided.reasons]
         if refusals:
             raise PolicyRefused(refusals)
         approved = ApprovedRepair(repair, plan, decided.counted, of.identity.release_id)
         return RepairJob(self._environment(), approved, verdict.counted, self._suppliers)
+
+    def _origin(self, plan: Plan) -> list[Reason]:
+        """Why a request may not run from where it was read: from loose files, or although it was withdrawn."""
+        tier = plan.assessment.tier
+        reasons = [self.requests.withdrawn(plan.file)]
+        if self.policy.tiers[tier].submitted_only and plan.file.submission is None:
+            text = f"tier {tier} runs submitted requests only; `synthward request submit` it, and run it by --submitted"
+            reasons.append(Reason.of("not_submitted", text))
+        return [reason for reason in reasons if reason is not None]
 
     def _released(self, outcome: Outcome) -> Release:
         report = self.registry.artifact(outcome.release_id, REPORT).decode()
@@ -557,7 +646,11 @@ class Ward:
             PolicyRefused: Policy or approvals; reasons of the budget follow.
             BudgetError: Only the budget does not allow it.
         """
-        reasons: list[str] = [*plan.assessment.refusals, *(() if verdict.ok else verdict.reasons)]
+        reasons: list[str] = [
+            *self._origin(plan),
+            *plan.assessment.refusals,
+            *(() if verdict.ok else verdict.reasons),
+        ]
         try:
             plan.require_budget(self.ledger.state(plan.file.request.population.scope), runs_allowed)
         except PolicyRefused as refused:
@@ -855,6 +948,21 @@ class Ward:
             found = (f"release {one.listed.release_id}: {fault}" for fault in self.published.verify(one))
             faults.setdefault(one.listed.scope, []).extend(found)
         return replace(kept, faults=faults)
+
+
+def version_of(name: str) -> tuple[str, int | None]:
+    """The id and the version that a name such as `visits@2` stands for; None for the newest version.
+
+    Raises:
+        UsageError: It is no such name.
+
+    >>> version_of("visits@2"), version_of("visits")
+    (('visits', 2), ('visits', None))
+    """
+    identifier, at, version = name.partition("@")
+    if re.fullmatch(r"[a-z][a-z0-9_]{0,99}", identifier) and (not at or re.fullmatch(r"[1-9][0-9]{0,8}", version)):
+        return identifier, int(version) if at else None
+    raise UsageError(f"found {quoted(name)}, expected the id of a request, or a version of it such as visits@2")
 
 
 def open_ward(spark: SparkSession, site: str | Path) -> Ward:

@@ -121,6 +121,7 @@ class World:
     ledger: MemoryLinks = field(default_factory=MemoryLinks)
     journal: MemoryLinks = field(default_factory=MemoryLinks)
     approvals: MemoryLinks = field(default_factory=MemoryLinks)
+    requests: MemoryLinks = field(default_factory=MemoryLinks)
     noise: CountingNoise = field(default_factory=CountingNoise)
     clock: Clock = field(default_factory=Clock)
     events: list[str] = field(default_factory=list)
@@ -224,7 +225,8 @@ class World:
 
     def chain(self, _: Any, ref: TableRef, **__: Any) -> Chain:
         """Stands for a chain of the protected zone."""
-        stores = {"journal": self.journal, "approvals": self.approvals, "release_events": MemoryLinks()}
+        stores = {"journal": self.journal, "approvals": self.approvals, "requests": self.requests}
+        stores["release_events"] = MemoryLinks()
         return Chain(None, ref, store=stores[str(ref).rsplit("/", 1)[-1]], clock=self.clock)
 
     def open(self, _: Any, plan: Any, __: Any, journal: Journal) -> PinnedSource:

@@ -27,22 +27,24 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def assess_request(options: argparse.Namespace) -> int:
     """Prints the assessment; with --simulate also the plan and how many runs the scope has left."""
-    from synthward.cli.run import load
+    from synthward.cli.run import absolute_source
     from synthward.cli.sessions import ward
     from synthward.config.instants import now
     from synthward.governance.policy import load_policy
     from synthward.run.describe import describe_assessment, describe_exhaustion
     from synthward.run.plan import make_plan
+    from synthward.spec.request_file import load_request
     from synthward.spec.site import load_site
 
-    file = load(options)
+    site = site_path(options)
+    file = load_request(options.request, source_override=absolute_source(options.source))
     if options.simulate:
         with ward(options, "synthward assess") as opened:
             plan = opened.plan(file)
             lines = [*describe_assessment(plan), *opened.describe(plan).split("\n")]
             lines += describe_exhaustion(plan, opened.account(plan))
     else:
-        policy = load_policy(Path(load_site(site_path(options)).policy))
+        policy = load_policy(Path(load_site(site).policy))
         plan = make_plan(file, policy, "", now().date())
         lines = describe_assessment(plan)
     print("\n".join(map(shown, lines)))

@@ -14,7 +14,20 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from synthward import __version__
-from synthward.cli import assess, budget, count, inspect, monitor, people, prove, releases, run, sample, site
+from synthward.cli import (
+    assess,
+    budget,
+    count,
+    inspect,
+    monitor,
+    people,
+    prove,
+    releases,
+    requests,
+    run,
+    sample,
+    site,
+)
 from synthward.cli.logs import Terminated, log_to_stderr, terminable
 from synthward.cli.options import common
 from synthward.config.text import shown
@@ -106,6 +119,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"synthward {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (run, assess, people, budget, releases, monitor, site, prove, inspect, sample, count):
+    for module in (run, requests, assess, people, budget, releases, monitor, site, prove, inspect, sample, count):
         module.register(commands, common())
     return parser

@@ -82,7 +82,10 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _request_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("request", type=Path, help="request file")
+    parser.add_argument("request", type=Path, nargs="?", default=None, help="request file")
+    parser.add_argument(
+        "--submitted", metavar="ID[@VERSION]", default=None, help="a submitted request, read from the records"
+    )
     parser.add_argument("--source", default=None, help="replaces the source's location; the approval covers it")
 
 
@@ -167,9 +170,10 @@ def _recorded(options: argparse.Namespace, application: str, act: Act) -> int:
     ending = ResultFile(options.result, lambda: session(options, "synthward result"), zones)
     tests = JunitFile(options.junit, zones)
     try:
-        file, repair = load(options), _repair(options)
+        given, repair = load(options), _repair(options)
         with ward(options, application) as opened:
             ending.require_new(opened.session)
+            file = asked(opened, options, given)
             try:
                 line = act(opened, file, repair)
             finally:
@@ -218,8 +222,9 @@ def plan_request(options: argparse.Namespace) -> int:
     """Show plan, cost and targets on stderr, and one JSON line on stdout. Read no data and write nothing."""
     from synthward.cli.sessions import ward
 
-    file = load(options)
+    given = load(options)
     with ward(options, "synthward plan") as opened:
+        file = asked(opened, options, given)
         plan = opened.plan(file, run_key=options.run_key)
         print("\n".join(map(shown, opened.describe(plan).split("\n"))), file=sys.stderr)
         plan.require_policy()
@@ -251,7 +256,7 @@ def approve_request(options: argparse.Namespace) -> int:
     """Record a decision."""
     from synthward.cli.sessions import ward
 
-    file, repair, key = load(options), _repair(options), signer(options)
+    given, repair, key = load(options), _repair(options), signer(options)
     decided = {
         "by": options.by,
         "role": options.role,
@@ -261,6 +266,7 @@ def approve_request(options: argparse.Namespace) -> int:
         "signer": key,
     }
     with ward(options, "synthward approve") as opened:
+        file = asked(opened, options, given)
         if repair is None:
             recorded = opened.approve(file, runs=options.runs, **decided)
             verdict = opened.verdict(opened.plan(file))
@@ -294,11 +300,35 @@ def check_files(options: argparse.Namespace) -> int:
     return PolicyRefused.exit_code if any(one.refusals for one in found) else 0
 
 
-def load(options: argparse.Namespace) -> RequestFile:
-    """Load the request of a command. A relative --source is relative to the current folder."""
+def asked(ward: Ward, options: argparse.Namespace, given: RequestFile | None) -> RequestFile:
+    """Return the request of a command: the one that was read from a file, or the submitted one.
+
+    Args:
+        ward: The site.
+        options: The command's options.
+        given: What `load` returned.
+    """
+    return ward.submitted(options.submitted) if given is None else given
+
+
+def load(options: argparse.Namespace) -> RequestFile | None:
+    """Load the request of a command from its file. A relative --source is relative to the current folder.
+
+    Returns:
+        The request; None if the command names a submitted one, which is read from the records (`asked`).
+
+    Raises:
+        UsageError: Neither a file nor a submitted request is named, or both.
+    """
     from synthward.spec.request_file import load_request
 
     site_path(options)
+    if (options.request is None) == (options.submitted is None):
+        raise UsageError("name one request: a file, or --submitted ID for a submitted one")
+    if options.submitted is not None:
+        if options.source is not None:
+            raise UsageError("--source: the source of a submitted request was given on submission; leave it out")
+        return None
     return load_request(options.request, source_override=absolute_source(options.source))
 
 

@@ -520,7 +520,7 @@ def load_domain(path: Path) -> Domain:
     Raises:
         ConfigError: With every problem found, by file and line.
     """
-    return _with_codebooks(load_document(path, Domain, DOMAIN_BYTES), path)
+    return _with_codebooks(load_document(path, Domain, DOMAIN_BYTES), Fence.of_domain(path))
 
 
 def load_domain_of(fence: Fence, written: str, place: Problem) -> Domain:
@@ -536,16 +536,16 @@ def load_domain_of(fence: Fence, written: str, place: Problem) -> Domain:
     """
     path = Path(os.path.normpath(fence.base / written))
     try:
-        home = fence.home(written)
+        books = fence.of_named(written)
         document = load_named(fence, written, path, Domain, DOMAIN_BYTES)
     except FileRefused as refused:
         raise ConfigError([dataclasses.replace(place, message=f"{quoted(written)} {refused}")]) from None
-    return _with_codebooks(document, home)
+    return _with_codebooks(document, books)
 
 
-def _with_codebooks(document: Document[Domain], path: Path) -> Domain:
+def _with_codebooks(document: Document[Domain], fence: Fence) -> Domain:
     """The domain with the values of its code books in place of their names; problems at the line of the key."""
-    domain, fence = document.value, Fence.of_domain(path)
+    domain = document.value
     resolved: dict[str, Attribute] = {}
     problems: list[Problem] = []
     for name, attribute in domain.attributes.items():

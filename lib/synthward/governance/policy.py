@@ -66,6 +66,11 @@ class Tier:
         doc="Whether only signed approvals count, wherever the site has a roster of people and keys.",
         later=True,
     )
+    submitted_only: bool = key(
+        False,
+        doc="Whether only submitted requests run, which are read from the records and never from their author's disk.",
+        later=True,
+    )
     max_retention_days: int | None = key(
         None,
         minimum=1,
@@ -376,6 +381,8 @@ class Policy:
                 yield f"tiers.{high}.max_retention_days", f"allows more than {low}'s"
             if below.signed and not above.signed:
                 yield f"tiers.{high}.signed", f"found false, but {low} counts signed approvals only"
+            if below.submitted_only and not above.submitted_only:
+                yield f"tiers.{high}.submitted_only", f"found false, but {low} runs submitted requests only"
             if above.min_declared_patients < below.min_declared_patients:
                 yield f"tiers.{high}.min_declared_patients", f"found {above.min_declared_patients}, below {low}'s"
             for name in ("approvals", "controls"):

@@ -20,7 +20,8 @@ from synthward.governance.approvals import AS_ENTERED, Approval
 from synthward.governance.dsse import Envelope, NotAnEnvelope
 from synthward.governance.keys import Signer, seal
 from synthward.governance.reasons import Reason
-from synthward.governance.roster import PublicKey, Roster
+from synthward.governance.roster import Roster
+from synthward.governance.signed import Checked, checked, key_reason, on_its_day, revoked, rolled_back
 from synthward.records.canonical import canonical_bytes, parse_canonical
 from synthward.records.codec import decode, encode
 from synthward.records.decisions import Statement
@@ -120,46 +121,28 @@ class Signatures:
                 return AS_ENTERED.fault(approval, today)
             text = "it is not signed, and this tier counts signed decisions only; decide again with --key or --signer"
             return Reason.of("unsigned", text)
-        try:
-            envelope = Envelope.parse(approval.envelope)
-        except NotAnEnvelope as error:
-            return Reason.of("no_envelope", f"its signature {error}")
-        if envelope.payload_type != PAYLOAD_TYPE:
-            return Reason.of("other_purpose", "its signature is one under another kind of statement")
-        known = self.roster.find_key(envelope.key)
-        if known is None:
-            return Reason.of("unknown_key", f"no person of the roster has the key {envelope.key}")
-        if not envelope.is_signed_by(known[1].public):
-            return Reason.of("forged_signature", f"the signature is not one of key {envelope.key}")
-        return self._said_otherwise(approval, envelope, known[0]) or self._on_its_day(approval, known[1], today)
+        found = checked(approval.envelope, PAYLOAD_TYPE, self.roster)
+        if isinstance(found, Reason):
+            return found
+        return self._said_otherwise(approval, found) or on_its_day(
+            found, approval.by, approval.role, approval.day, today
+        )
 
-    def _said_otherwise(self, approval: Approval, envelope: Envelope, owner: str) -> Reason | None:
+    def _said_otherwise(self, approval: Approval, found: Checked) -> Reason | None:
         """Where the signed statement is not the recorded decision, or not about this request."""
         try:
-            said = decode(Statement, parse_canonical(envelope.payload))
+            said = decode(Statement, parse_canonical(found.payload))
         except (ValueError, RecursionError):
             return Reason.of("altered_record", "the signed statement is no statement of a decision")
         expected = self._statement(approval, said.edition, said.nonce)
         for name, (code, words) in _OTHER.items():
             if getattr(said, name) != getattr(expected, name):
                 return Reason.of(code, f"the signature is one {words}")
-        if owner != said.person:
-            return Reason.of("key_of_another", f"it was signed with a key of {owner}")
+        if found.owner != said.person:
+            return Reason.of("key_of_another", f"it was signed with a key of {found.owner}")
         if said != expected or len(said.nonce) < 32:
             return Reason.of("altered_record", "the record differs from what was signed")
-        if said.edition > self.roster.edition:
-            text = f"it was signed under edition {said.edition} of the roster, and the site has {self.roster.edition}"
-            return Reason.of("roster_rolled_back", f"{text}; put the newest roster back")
-        return None
-
-    def _on_its_day(self, approval: Approval, key: PublicKey, today: dt.date) -> Reason | None:
-        """Where person or key could not decide on the day of the decision."""
-        if approval.day > today:
-            return Reason.of("dated_ahead", f"it is dated {approval.day}, after today ({today})")
-        reason = self._key_reason(key, approval.day)
-        if reason is None and not self.roster.holds(approval.by, approval.role, approval.day):
-            return Reason.of("role_not_held", f"{approval.by} did not hold the role on {approval.day}")
-        return reason
+        return rolled_back(said.edition, self.roster)
 
     def lapse(self, approval: Approval, today: dt.date) -> Reason | None:
         """See `approvals.Judge.lapse`."""
@@ -168,10 +151,7 @@ class Signatures:
         known = self.roster.find_key(Envelope.parse(approval.envelope).key)
         assert known is not None, "a decision whose key is unknown has a fault"
         key = known[1]
-        if key.revoked is not None:
-            # A thief can date a signature as he likes: what a revoked key has approved counts no more, whenever it was.
-            return Reason.of("key_revoked", f"key {key.id} was revoked on {key.revoked}; approve again with another")
-        reason = self._key_reason(key, today)
+        reason = revoked(key) or key_reason(key, today)
         if reason is not None:
             return reason
         if not self.roster.holds(approval.by, approval.role, today):
@@ -179,13 +159,4 @@ class Signatures:
         giver = self.roster.giver(approval.by, approval.role, today)
         if giver is not None and giver == self.roster.resolve(self.requester.name):
             return Reason.of("self_approval", f"{giver} made the request and lent {approval.by} the role")
-        return None
-
-    def _key_reason(self, key: PublicKey, day: dt.date) -> Reason | None:
-        if key.revoked is not None and day >= key.revoked:
-            return Reason.of("key_revoked", f"key {key.id} was revoked on {key.revoked}")
-        if day < key.first:
-            return Reason.of("key_not_yet_valid", f"key {key.id} may sign from {key.first} on, found {day}")
-        if day > key.last:
-            return Reason.of("key_expired", f"key {key.id} expired on {key.last}; approve again with another")
         return None

@@ -1,4 +1,4 @@
-"""What people sign, as records: the statement of a decision, the layout of its envelope, and the file of a key.
+"""What people sign, as records: the statements, the layout of their envelope, and the file of a key.
 
 A statement is written in the canonical form of records (`canonical.canonical_bytes`). An envelope has the layout of
 DSSE, whose names are kept.
@@ -7,6 +7,7 @@ DSSE, whose names are kept.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,33 @@ class Statement:
     at: str
     expires: str | None
     note: str
+    edition: int
+    nonce: str
+
+
+@dataclass(frozen=True)
+class EventStatement:
+    """What the signature on an event is over: a submission, an opening, a stop, an attested control.
+
+    Attributes:
+        kind: What it is.
+        site: Digest of the site file.
+        ledger: Hash of the ledger's genesis.
+        event: The whole body of the record, without its envelope.
+        person: Id of the person in the roster.
+        role: Role in which the person acts.
+        at: When: UTC, ISO 8601.
+        edition: Edition of the roster that the person signed under.
+        nonce: Random, 128 bits in hexadecimal digits.
+    """
+
+    kind: str
+    site: str
+    ledger: str
+    event: Any
+    person: str
+    role: str
+    at: str
     edition: int
     nonce: str
 

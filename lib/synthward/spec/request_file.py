@@ -12,6 +12,7 @@ from synthward.config.loader import Document, load_document, load_named, restore
 from synthward.config.locations import resolve
 from synthward.domain.spec import Domain, load_domain_of, needs_base
 from synthward.errors import ConfigError, Problem
+from synthward.records.requests import Submission
 from synthward.spec import learn, where
 from synthward.spec.request import Request, Source
 from synthward.spec.risk import Risk
@@ -28,6 +29,7 @@ class RequestFile:
         digest: Digest of request, domain, risk statement and where the sources lie; what approvals are bound to.
         document: The request with its lines, where it was read from a file.
         risk: The risk statement that it names, None for none.
+        submission: The record from which it was read; None for a request that was read from a file on disk.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class RequestFile:
     digest: str
     document: Document[Request] | None = field(default=None, compare=False, repr=False)
     risk: Risk | None = None
+    submission: Submission | None = field(default=None, compare=False)
 
     def problem(self, key: str, message: str) -> Problem:
         """A problem at a key of the request, with its line."""
@@ -50,23 +53,25 @@ class RequestFile:
         return resolve(self.path.parent, location)
 
 
-def load_request(path: Path, *, source_override: str | None = None) -> RequestFile:
+def load_request(path: Path, *, source_override: str | None = None, fence: Fence | None = None) -> RequestFile:
     """Read a request and the domain it names, which lies in the request's set of folders (`config.files`).
 
     Args:
-        path: The request file.
+        path: The request file. Paths of sources are relative to its folder.
         source_override: Replaces the source's path or table name, whichever the request gives; a relative path counts
             from the request's folder. It is part of the digest, so that an approval covers what is read.
+        fence: Through it everything is read, the request by its name; None to read `path` and what it names from disk.
 
     Raises:
         ConfigError: With every problem found in the request or, if it has none, in the domain.
     """
-    document = load_document(path, Request)
+    document = load_document(path, Request) if fence is None else _through(fence, path)
+    fence = Fence.of_request(path) if fence is None else fence
     request = document.value
     if source_override is not None:
         request = _override(request, source_override, path)
-    domain = load_domain_of(Fence.of_request(path), request.domain, document.problem("domain", ""))
-    risk = load_risk_of(path, document)
+    domain = load_domain_of(fence, request.domain, document.problem("domain", ""))
+    risk = load_risk_of(path, document, fence)
     unknown = misfits(document, request, domain)
     if unknown:
         raise ConfigError(unknown)
@@ -74,12 +79,21 @@ def load_request(path: Path, *, source_override: str | None = None) -> RequestFi
     return RequestFile(path, request, domain, whole, document, risk)
 
 
-def load_risk_of(path: Path, document: Document[Request]) -> Risk | None:
+def _through(fence: Fence, path: Path) -> Document[Request]:
+    """The request itself, read through a fence."""
+    try:
+        return load_named(fence, path.name, path, Request)
+    except FileRefused as refused:
+        raise ConfigError([Problem("", str(refused), path, 1)]) from None
+
+
+def load_risk_of(path: Path, document: Document[Request], fence: Fence | None = None) -> Risk | None:
     """The risk statement that a request names, which lies in its set of folders; None where it names none.
 
     Args:
         path: The request file.
         document: The request as read from it.
+        fence: Through it the statement is read; None for the request's own.
 
     Raises:
         ConfigError: The statement cannot be read, has problems, or leaves out a column of the request.
@@ -89,7 +103,7 @@ def load_risk_of(path: Path, document: Document[Request]) -> Risk | None:
         return None
     place = path.parent / written
     try:
-        found = load_named(Fence.of_request(path), written, place, Risk)
+        found = load_named(Fence.of_request(path) if fence is None else fence, written, place, Risk)
     except FileRefused as refused:
         raise ConfigError([document.problem("risk", f"the file {refused}")]) from None
     missing = [column for column in request.columns if column not in found.value.columns]
