@@ -404,6 +404,10 @@ class Ward:
         """Writes report and manifest of a release as files; see `report.files.write_report`."""
         return write_report(release.report, release.manifest, folder, self.site.releases)
 
+    def write_validated_report(self, manifest: Manifest, folder: Path | None = None) -> str:
+        """Writes report and manifest of a release that waits for its publication; see `write_report`."""
+        return write_report(self.report(manifest.record.release_id), manifest, folder, self.site.releases)
+
     def doctor(self, *, scratch: str | None = None) -> list[Finding]:
         """Looks at session, zones, tracking and ledger with the checks of a run; reads no protected data.
 
@@ -982,6 +986,7 @@ class Ward:
             clock=self._clock,
             on_step=self._on_step,
             require_standing=self.published.require_standing,
+            require_approved=self.published.require_approved,
         )
 
     def _today(self) -> dt.date:

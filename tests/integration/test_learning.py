@@ -139,6 +139,7 @@ class Driver:
             clock=clock,
             on_step=on_step,
             require_standing=lambda *_: None,
+            require_approved=lambda *_: None,
         )
         state = source.pin(self.spark, self.plan.file) if pinned is None else pinned
         job = MainJob(env, self.plan, (), 1)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from people import demo_key, demo_roster, roster_text
+from people import FIRST, LAST, demo_key, demo_roster, roster_text
 from releases import LEE, LISTED, OPENED, RELEASE, RUN, WISH, House, manifest_of
 from store_doubles import MemoryLinks
 from synthward.config.canonical import digest
@@ -28,7 +28,9 @@ from synthward.records.releases import Act, Entry, fold, kind_of
 from synthward.run.evidence import evidence_of
 from synthward.run.records import registry_row
 from synthward.run.releases import Actor, Done, Releases
+from synthward.store.chain import Chain
 from synthward.store.links import Link
+from synthward.store.places import TableRef
 from trial import POLICY, SCOPE, TestSite, merged, write_yaml
 
 
@@ -65,6 +67,47 @@ def test_a_grant_keeps_the_terms_and_is_given_once(house: House) -> None:
     later = house.open().grant(RELEASE, replace(WISH, terms=b"New terms."), LEE)
     assert later.is_new
     assert later.standing.state.grants["analysts"].terms != link.payload_sha256
+
+
+def test_a_tier_may_ask_for_approvals_before_a_release_is_published(tmp_path: Path) -> None:
+    """Each role by a different person, none the requester; until then it is neither published nor granted."""
+    roles = ["privacy_officer", "data_steward"]
+    house = House(policy(tmp_path, tiers={"T0": {"release_approval": roles}}))
+    steward = Actor("kim", "data_steward", "the quality serves the purpose")
+    with pytest.raises(PolicyRefused, match=r"publication: privacy_officer, data_steward\. .*\[release_not_approved\]"):
+        house.open().require_approved(RELEASE, "T0")
+    assert house.open().approve(RELEASE, LEE).is_new
+    for actor, code in (
+        (LEE, "already"),
+        (replace(steward, role="researcher"), "role_not_allowed"),
+        (replace(steward, by="ada"), "self_approval"),
+    ):
+        with pytest.raises(PolicyRefused, match=code):
+            house.open().approve(RELEASE, actor)
+    house.open().approve(RELEASE, replace(LEE, role="data_steward"))
+    with pytest.raises(PolicyRefused, match="publication: data_steward"):  # one person fills one role
+        house.open().grant(RELEASE, WISH, LEE)
+    house.open().approve(RELEASE, steward)
+    house.open().require_approved(RELEASE, "T0")
+    assert house.open().verify(house.open().of(RELEASE)) == []
+    assert house.open().grant(RELEASE, WISH, LEE).is_new
+
+
+def test_where_no_approval_is_asked_for_nobody_can_give_one(house: House) -> None:
+    house.open().require_approved(RELEASE, "T0")
+    with pytest.raises(PolicyRefused, match="policy allows no role"):
+        house.open().approve(RELEASE, LEE)
+
+
+def test_a_planted_approval_of_a_publication_does_not_count(tmp_path: Path) -> None:
+    house = House(policy(tmp_path, tiers={"T0": {"release_approval": ["privacy_officer"]}}))
+    planted = records.Cleared(Act("kim", "researcher", "2026-01-15T08:00:00Z", "planted"))
+    Chain(None, TableRef(parts=("events",)), store=house.links, clock=house.clock).append(
+        RELEASE, records.CLEAR, encode(planted), None, None
+    )
+    with pytest.raises(PolicyRefused, match="release_not_approved"):
+        house.open().require_approved(RELEASE, "T0")
+    assert house.open().verify(house.open().of(RELEASE))
 
 
 def test_a_recall_stops_readers_before_anything_is_carried_out(house: House) -> None:
@@ -324,6 +367,19 @@ def test_a_signed_recall_counts_and_names_the_key(signed: House) -> None:
     assert done.standing.state.recalled is not None
     assert done.standing.state.recalled.act.by == "lee"
     assert signed.open().verify(done.standing) == []
+
+
+def test_a_key_that_was_revoked_lets_nobody_read_whatever_day_it_names(signed: House) -> None:
+    """Whoever stole a key can date a grant before the revocation; what stops readers counts all the same."""
+    assert signed.open().grant(RELEASE, WISH, SIGNED).is_new
+    keys = [{"public": demo_key("lee").public, "first": FIRST, "last": LAST, "revoked": dt.date(2026, 6, 1)}]
+    revoked = bind(roster_text(demo_roster(persons={"lee": {"keys": keys}})), Roster, Path("roster.yaml"))
+    later = replace(signed, roster=revoked).open()
+    assert later.of(RELEASE).state.grants == {}
+    assert any("key_revoked" in fault for fault in later.verify(later.of(RELEASE)))
+    with pytest.raises(PolicyRefused, match="key_revoked"):
+        later.grant(RELEASE, replace(WISH, recipient="others"), SIGNED)
+    assert later.recall(RELEASE, replace(SIGNED, signer=demo_key("lee"))).standing.state.recalled is not None
 
 
 @pytest.mark.parametrize(

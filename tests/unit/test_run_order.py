@@ -114,6 +114,7 @@ class World:
         rehearsed: What was rehearsed for repairs.
         tried: Zones that preflight tried, by name.
         require_standing: Refuses a release that was taken back.
+        require_approved: Refuses a release whose publication waits for approval.
     """
 
     root: Path
@@ -136,6 +137,7 @@ class World:
     rehearsed: list[Script] = field(default_factory=list)
     tried: dict[str, str] = field(default_factory=dict)
     require_standing: Callable[[str, str, str], None] = lambda *_: None
+    require_approved: Callable[[str, str], None] = lambda *_: None
 
     def __post_init__(self) -> None:
         self.suppliers = self.supplied()
@@ -211,6 +213,7 @@ class World:
             clock=self.clock,
             on_step=on_step,
             require_standing=self.require_standing,
+            require_approved=self.require_approved,
         )
 
     def ward(self, on_step: Callable[[str], None] = lambda _: None, runs: int = 1) -> api.Ward:
@@ -1367,6 +1370,26 @@ def test_a_roster_that_the_site_did_not_sign_opens_nothing(world: World) -> None
     write_roster(world.root, demo_roster(), by=demo_key("eve"))
     with pytest.raises(ConfigError, match="not one of the site's key"):
         unapproved(world)
+
+
+def test_a_release_that_waits_for_approval_is_validated_and_published_later(world: World) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def waits(*names: str) -> None:
+        asked.append(names)  # type: ignore[arg-type]
+        raise PolicyRefused(["waits for approvals"])
+
+    world.require_approved = waits
+    for _ in range(2):
+        with pytest.raises(PolicyRefused, match="waits for approvals"):
+            world.drive()
+    assert world.published == []
+    assert world.kinds() == ["opened", "sealed", "fitted", "validated"]
+    world.require_approved = lambda *_: None
+    done = world.drive()
+    assert done.is_new
+    assert (world.published, world.charges()) == (["release"], 1)
+    assert asked == [(done.release_id, "T0")] * 2
 
 
 def test_a_release_that_was_taken_back_is_neither_recognised_nor_published(world: World) -> None:

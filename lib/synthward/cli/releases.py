@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the commands."""
-    release = commands.add_parser("release", help="published releases: list, show, expire, revoke")
+    release = commands.add_parser("release", help="releases: list, show, approve, expire, revoke")
     verbs = release.add_subparsers(title="actions", required=True, metavar="ACTION")
     listing = verbs.add_parser("list", parents=[common], help="every release, and where it is")
     listing.add_argument("--scope", default=None, help="releases of this scope only")
@@ -37,6 +37,12 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     expire.add_argument("--due", action="store_true", help="every release and grant whose time is over; for schedulers")
     _actor_arguments(expire, needed=False)
     expire.set_defaults(command=expire_release)
+    approve = verbs.add_parser(
+        "approve", parents=[common], help="approve that a validated release is published, where its tier asks for that"
+    )
+    approve.add_argument("release", help="release id")
+    _actor_arguments(approve)
+    approve.set_defaults(command=approve_publication)
     revoke = verbs.add_parser("revoke", parents=[common], help="take a recipient's access away")
     revoke.add_argument("release", help="release id")
     revoke.add_argument("--from", dest="recipient", required=True, metavar="RECIPIENT", help="who loses access")
@@ -185,6 +191,16 @@ def _incident(each: Any, state: str) -> str:
     due = f", due {opened.due}" if each.is_open and opened.due else ""
     freezes = ", readers are stopped" if each.is_open and opened.freeze else ""
     return f"incident  {opened.incident} ({opened.severity}): {state}{due}{freezes}: {opened.act.reason}"
+
+
+def approve_publication(options: argparse.Namespace) -> int:
+    """Approve the publication of a release."""
+    from synthward.cli.sessions import ward
+
+    actor = _actor(options)
+    with ward(options, "synthward release approve") as opened:
+        done = opened.published.approve(options.release, actor)
+    return _say([done], "its publication is approved in this role")
 
 
 def grant_release(options: argparse.Namespace) -> int:

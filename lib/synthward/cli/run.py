@@ -1,4 +1,4 @@
-"""`synthward run`, `plan`, `approve`, `check`: from a request to a release."""
+"""`synthward run`, `validate`, `publish`, `plan`, `approve`, `check`: from a request to a release."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ from synthward.errors import PolicyRefused, UsageError
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from synthward.api import Release, Ward
+    from synthward.release.manifest import Manifest
     from synthward.run.plan import Plan
     from synthward.spec.repair import Repair
     from synthward.spec.request_file import RequestFile
+
+    Act = Callable[[Ward, RequestFile, Repair | None], dict[str, Any]]
+    """One act of a run; returns the JSON line."""
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -31,10 +37,18 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     _key_argument(run)
     _repair_argument(run, "finish a sealed run with the output section of this file, without a new charge")
     run.add_argument("--dry-run", action="store_true", help="the same as `synthward plan`")
-    run.add_argument("--report-dir", type=Path, default=None, help="folder for report and manifest")
-    run.add_argument("--result", metavar="URI", default=None, help="JSON file that says how the run ended")
-    run.add_argument("--junit", metavar="FILE", default=None, help="JUnit XML of gates and controls, on this machine")
+    _ending_arguments(run)
     run.set_defaults(command=run_request)
+    halves = {
+        "validate": (validate_request, "run an approved request to a release that passed its gates, and stop there"),
+        "publish": (publish_request, "publish the validated release of a run; reads no patient and charges nothing"),
+    }
+    for verb, (command, words) in halves.items():
+        parser = commands.add_parser(verb, parents=[common], help=words)
+        _request_arguments(parser)
+        _key_argument(parser)
+        _ending_arguments(parser)
+        parser.set_defaults(command=command, repair=None)
 
     plan = commands.add_parser("plan", parents=[common], help="print plan, cost and targets of a run; reads no data")
     _request_arguments(plan)
@@ -75,6 +89,14 @@ def _request_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default=None, help="replaces the source's location; the approval covers it")
 
 
+def _ending_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--report-dir", type=Path, default=None, help="folder for report and manifest")
+    parser.add_argument("--result", metavar="URI", default=None, help="JSON file that says how the run ended")
+    parser.add_argument(
+        "--junit", metavar="FILE", default=None, help="JUnit XML of gates and controls, on this machine"
+    )
+
+
 def _repair_argument(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--repair", type=Path, metavar="FILE", default=None, help=text)
 
@@ -107,6 +129,36 @@ def run_request(options: argparse.Namespace) -> int:
             if getattr(options, option) is not None:
                 raise UsageError(f"--{option} says how a run ended, and --dry-run runs nothing; leave one of them out")
         return plan_request(options)
+
+    def act(opened: Ward, file: RequestFile, repair: Repair | None) -> dict[str, Any]:
+        release = opened.run(file, run_key=options.run_key, repair=repair)
+        return result_line(release, opened.write_report(release, options.report_dir))
+
+    return _recorded(options, "synthward run", act)
+
+
+def validate_request(options: argparse.Namespace) -> int:
+    """Run a request to a validated release, which is not published. Print one JSON line on stdout."""
+
+    def act(opened: Ward, file: RequestFile, _: Repair | None) -> dict[str, Any]:
+        manifest = opened.validate(file, run_key=options.run_key)
+        return validated_line(manifest, opened.write_validated_report(manifest, options.report_dir))
+
+    return _recorded(options, "synthward validate", act)
+
+
+def publish_request(options: argparse.Namespace) -> int:
+    """Publish the validated release of a run. Print one JSON line on stdout."""
+
+    def act(opened: Ward, file: RequestFile, _: Repair | None) -> dict[str, Any]:
+        release = opened.publish(file, run_key=options.run_key)
+        return result_line(release, opened.write_report(release, options.report_dir))
+
+    return _recorded(options, "synthward publish", act)
+
+
+def _recorded(options: argparse.Namespace, application: str, act: Act) -> int:
+    """Do an act of a run, and write where the options say how it ended. Print its JSON line on stdout."""
     from synthward.cli.junit import JunitFile
     from synthward.cli.result import ResultFile
     from synthward.cli.sessions import known_zones, session, ward
@@ -119,17 +171,16 @@ def run_request(options: argparse.Namespace) -> int:
     tests = JunitFile(options.junit, zones)
     try:
         given, repair = load(options), _repair(options)
-        with ward(options, "synthward run") as opened:
+        with ward(options, application) as opened:
             ending.require_new(opened.session)
             file = asked(opened, options, given)
             try:
-                release = opened.run(file, run_key=options.run_key, repair=repair)
+                line = act(opened, file, repair)
             finally:
                 if opened.result is not None:
                     ending.write(opened.result, opened.session)
                     tests.write(opened.result, opened.judged)
-            report = opened.write_report(release, options.report_dir)
-            print(json.dumps(result_line(release, report)))
+            print(json.dumps(line))
     except BaseException as error:
         ending.write_failure(error)
         tests.write_failure(error)
@@ -151,6 +202,19 @@ def result_line(release: Release, report: str) -> dict[str, Any]:
         "delta": float(guarantee.delta),
         "remaining": float(outcome.scope.remaining),
         "is_new": outcome.is_new,
+    }
+
+
+def validated_line(manifest: Manifest, report: str) -> dict[str, Any]:
+    """Return the JSON line of a release that waits for its publication."""
+    record = manifest.record
+    return {
+        "run_id": record.run_id,
+        "release_id": record.release_id,
+        "report": report,
+        "epsilon": float(record.guarantee.epsilon),
+        "delta": float(record.guarantee.delta),
+        "published": False,
     }
 
 

@@ -1,4 +1,4 @@
-"""Signed acts on a release: who may grant, revoke, expire, recall, open and close incidents, and what they sign.
+"""Signed acts on a release: who may approve its publication, grant, expire, recall, handle incidents; what they sign.
 
 Policy names the roles of each act. In a tier that counts signed decisions only, an act needs a signature as well,
 wherever the site has a roster. The signature is over site, ledger, release, manifest and the whole event, so that it
@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -24,13 +24,16 @@ from synthward.governance.roster import PublicKey, Roster
 from synthward.records.canonical import canonical_bytes, parse_canonical
 from synthward.records.codec import decode, encode
 from synthward.records.releases import (
+    CLEAR,
     CLOSE,
     EXPIRE,
     GRANT,
     INCIDENT,
+    LOOSENING,
     RECALL,
     REVOKE,
     ActStatement,
+    Cleared,
     Event,
     act_of,
     kind_of,
@@ -117,15 +120,40 @@ class Acts:
         unreadable = name_fault(act.by) or text_fault(act.reason, PARAGRAPH, lines=True)
         if unreadable is not None or not act.reason.strip():
             return Reason.of("unreadable", f"name or reason of the act {unreadable or 'is empty'}")
-        allowed = self.policy.roles_for(DUTIES[kind_of(event)])
+        kind = kind_of(event)
+        allowed = self.release_approval(subject.tier) if kind == CLEAR else self.policy.roles_for(DUTIES[kind])
         if act.role not in allowed and not due:
-            text = f"{kind_of(event)}: found the role {act.role}, policy allows {', '.join(allowed)}"
+            text = f"{kind}: found the role {act.role}, policy allows {', '.join(allowed) or 'no role'}"
             return Reason.of("role_not_allowed", text)
-        if kind_of(event) == GRANT and self._is_one(act.by, subject.requester):
-            return Reason.of("self_approval", "whoever requested a release does not grant it; somebody else has to")
+        if kind in (CLEAR, GRANT) and self._is_one(act.by, subject.requester):
+            text = "whoever requested a release neither approves its publication nor grants it; somebody else has to"
+            return Reason.of("self_approval", text)
         if dt.date.fromisoformat(act.at[:10]) > today:
             return Reason.of("dated_ahead", f"it is dated {act.at[:10]}, after today ({today})")
         return None if due and not act.envelope else self._signature_fault(subject, event)
+
+    def release_approval(self, tier: str) -> tuple[str, ...]:
+        """Roles that must approve a release of a tier before it is published."""
+        found = self.policy.tiers.get(tier)
+        return () if found is None else found.release_approval
+
+    def unapproved(self, tier: str, cleared: Sequence[Cleared]) -> tuple[str, ...]:
+        """Roles whose approval of the publication is missing. One person fills one role.
+
+        Args:
+            tier: Tier of the release.
+            cleared: Approvals that count, in order.
+        """
+        people: dict[str, str] = {}
+        for one in cleared:
+            person = self._person(one.act.by)
+            if one.act.role not in people and person not in people.values():
+                people[one.act.role] = person
+        return tuple(role for role in self.release_approval(tier) if role not in people)
+
+    def _person(self, name: str) -> str:
+        found = None if self.roster is None else self.roster.resolve(name)
+        return name.strip().casefold() if found is None else found
 
     def _signature_fault(self, subject: Subject, event: Event) -> Reason | None:
         """Why the signature of an act, or its absence, does not count."""
@@ -163,6 +191,10 @@ class Acts:
         if known[0] != said.person:
             yield Reason.of("key_of_another", f"it was signed with a key of {known[0]}")
         yield from self._statement_faults(subject, event, said)
+        if isinstance(event, LOOSENING) and known[1].revoked is not None:
+            # A thief can date a signature as he likes. What stops readers counts by its date all the same.
+            text = f"key {known[1].id} was revoked on {known[1].revoked}; do it again with another key"
+            yield Reason.of("key_revoked", text)
         yield from _faults_of_day(said, known[1], roster)
 
     def _statement_faults(self, subject: Subject, event: Event, said: ActStatement) -> Iterator[Reason]:

@@ -55,6 +55,13 @@ class Tier:
         doc="Roles that must approve another output section for a run that is sealed already, each a different person, "
         "none the requester or in the same role; without any, a run of this tier is never repaired.",
     )
+    release_approval: tuple[str, ...] = key(
+        (),
+        later=True,
+        doc="Roles that must approve a validated release before it is published, each a different person, none the "
+        "requester (`synthward release approve`); without any, a release is published as soon as its gates passed.",
+        example="[privacy_officer]",
+    )
     signed: bool = key(
         False,
         doc="Whether only signed approvals count, wherever the site has a roster of people and keys.",
@@ -86,7 +93,7 @@ class Tier:
             yield "max_epsilon_per_scope", f"found {self.max_epsilon_per_scope}, below max_epsilon_per_release"
         if self.max_delta_per_scope < self.max_delta:
             yield "max_delta_per_scope", f"found {self.max_delta_per_scope}, below max_delta"
-        for name in ("approvals", "repair", "controls"):
+        for name in ("approvals", "repair", "release_approval", "controls"):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 yield name, "lists one entry twice; keep one"
@@ -326,8 +333,8 @@ class Policy:
         yield from self._audiences()
         yield from self._order()
         for name, tier in self.tiers.items():
-            for key_name, roles in (("approvals", tier.approvals), ("repair", tier.repair)):
-                for index, role in enumerate(roles):
+            for key_name in ("approvals", "repair", "release_approval"):
+                for index, role in enumerate(getattr(tier, key_name)):
                     if role not in self.roles:
                         yield (
                             f"tiers.{name}.{key_name}[{index}]",

@@ -18,6 +18,7 @@ from synthward.records.codec import RecordFault, decode
 
 GRANT, REVOKE, EXPIRE, RECALL = "grant", "revoke", "expire", "recall"
 INCIDENT, CLOSE, APPLIED = "incident", "incident_closed", "applied"
+CLEAR = "clear"
 
 Stage = Literal["published", "frozen", "expired", "recalled"]
 """From the weakest to the strongest: a recalled release stays recalled, whatever else happens to it."""
@@ -40,6 +41,13 @@ class Act:
     at: str
     reason: str
     envelope: str = ""
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """Body of a `clear` link: one person approves that the validated release is published."""
+
+    act: Act
 
 
 @dataclass(frozen=True)
@@ -161,9 +169,10 @@ class Applied:
         return all(step.done for step in self.steps)
 
 
-Event = Granted | Revoked | Expired | Recalled | IncidentOpened | IncidentClosed | Applied
+Event = Cleared | Granted | Revoked | Expired | Recalled | IncidentOpened | IncidentClosed | Applied
 
 KINDS: dict[str, type[Event]] = {
+    CLEAR: Cleared,
     GRANT: Granted,
     REVOKE: Revoked,
     EXPIRE: Expired,
@@ -245,6 +254,7 @@ class ReleaseState:
         pending: Hashes of events that are not carried out yet, in order, with their kinds.
         applied: The newest `applied` record of each event, by the hash of the event.
         faults: Links that were ignored, and why.
+        cleared: Approvals of its publication, in order.
     """
 
     grants: Mapping[str, Granted]
@@ -255,6 +265,7 @@ class ReleaseState:
     pending: Mapping[str, str]
     applied: Mapping[str, Applied]
     faults: tuple[str, ...]
+    cleared: tuple[Cleared, ...] = ()
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -293,7 +304,7 @@ EMPTY = ReleaseState({}, {}, {}, None, None, {}, {}, ())
 """A release to which nothing has happened since its publication."""
 
 
-LOOSENING = (Granted, IncidentClosed)
+LOOSENING = (Cleared, Granted, IncidentClosed)
 """Events that let somebody read. They count only if the act behind them does; all others stop readers at once."""
 
 Judge = Callable[[ReleaseState, Event], str | None]
@@ -357,8 +368,8 @@ def objection(state: ReleaseState, event: Event) -> str | None:
         return f"'{event.recipient}' has no grant"
     if isinstance(event, Expired) and state.stage in ("expired", "recalled"):
         return f"the release is {state.stage} already"
-    if isinstance(event, Recalled):
-        return _recall_objection(state, event)
+    if isinstance(event, Cleared | Recalled):
+        return _clear_objection(state, event) if isinstance(event, Cleared) else _recall_objection(state, event)
     if isinstance(event, IncidentOpened) and event.incident in state.incidents:
         return f"incident '{event.incident}' was opened before"
     if isinstance(event, IncidentClosed):
@@ -367,6 +378,14 @@ def objection(state: ReleaseState, event: Event) -> str | None:
             return f"incident '{event.incident}' is not open"
     if isinstance(event, Applied) and event.of not in state.pending:
         return "it carries out an event that is not waiting for it"
+    return None
+
+
+def _clear_objection(state: ReleaseState, event: Cleared) -> str | None:
+    if state.stage in ("expired", "recalled"):
+        return f"the release is {state.stage}"
+    if any((one.act.by, one.act.role) == (event.act.by, event.act.role) for one in state.cleared):
+        return f"{event.act.by} has approved its publication as {event.act.role} already"
     return None
 
 
@@ -384,11 +403,8 @@ def _after(state: ReleaseState, event: Event, digest: str) -> ReleaseState:
     """The state after an event that is allowed."""
     if isinstance(event, CARRIED_OUT):
         state = replace(state, pending={**state.pending, digest: kind_of(event)})
-    if isinstance(event, Granted):
-        newest = {event.recipient: event}
-        return replace(state, grants={**state.grants, **newest}, granted={**state.granted, **newest})
-    if isinstance(event, Revoked):
-        return replace(state, grants={name: one for name, one in state.grants.items() if name != event.recipient})
+    if isinstance(event, Cleared | Granted | Revoked):
+        return _after_reading_act(state, event)
     if isinstance(event, Expired):
         return replace(state, expired=event, grants={})
     if isinstance(event, Recalled):
@@ -404,6 +420,16 @@ def _after(state: ReleaseState, event: Event, digest: str) -> ReleaseState:
     return replace(
         state, applied=applied, pending={one: kind for one, kind in state.pending.items() if one != event.of}
     )
+
+
+def _after_reading_act(state: ReleaseState, event: Cleared | Granted | Revoked) -> ReleaseState:
+    """The state after an act that says who may read."""
+    if isinstance(event, Cleared):
+        return replace(state, cleared=(*state.cleared, event))
+    if isinstance(event, Granted):
+        newest = {event.recipient: event}
+        return replace(state, grants={**state.grants, **newest}, granted={**state.granted, **newest})
+    return replace(state, grants={name: one for name, one in state.grants.items() if name != event.recipient})
 
 
 def is_due(state: ReleaseState, event: Event, readable_until: str | None) -> bool:

@@ -33,6 +33,7 @@ class Environment:
         clock: Time, with a zone.
         on_step: Called with the name of each step after it.
         require_standing: Refuses a release that was frozen, expired or recalled: scope, run, release.
+        require_approved: Refuses a release whose publication has to be approved first: release, tier.
     """
 
     spark: SparkSession
@@ -44,6 +45,7 @@ class Environment:
     clock: Callable[[], dt.datetime]
     on_step: Callable[[str], None]
     require_standing: Callable[[str, str, str], None]
+    require_approved: Callable[[str, str], None]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from synthward.records.releases import (
     LOOSENING,
     Act,
     Applied,
+    Cleared,
     Event,
     Expired,
     Granted,
@@ -238,6 +239,28 @@ class Releases:
             )
             raise Withdrawn([reason])
 
+    def require_approved(self, release_id: str, tier: str) -> None:
+        """Refuse to publish a release whose publication has to be approved first.
+
+        Args:
+            release_id: The release; it is registered.
+            tier: Its tier.
+
+        Raises:
+            UsageError: There is no such release.
+            PolicyRefused: Approvals are missing.
+        """
+        if not self._acts.release_approval(tier):
+            return
+        missing = self._acts.unapproved(tier, self.of(release_id).state.cleared)
+        if missing:
+            text = (
+                f"release '{release_id}' passed its gates, and waits for approvals of its publication: "
+                f"{', '.join(missing)}. Read its report (`synthward report {release_id}`), then `synthward release "
+                f"approve {release_id}`, then `synthward publish`; nothing more is charged"
+            )
+            raise PolicyRefused([Reason.of("release_not_approved", text)])
+
     def events_of_runs(self, standings: Sequence[Standing]) -> dict[str, tuple[Link, ...]]:
         """The events of releases, by the run that made the release."""
         found: dict[str, tuple[Link, ...]] = {}
@@ -262,6 +285,15 @@ class Releases:
             before = after
         return problems
 
+    def approve(self, release_id: str, actor: Actor) -> Done:
+        """Approve that a validated release is published, where its tier asks for that.
+
+        Raises:
+            UsageError: There is no such release.
+            PolicyRefused: The tier asks for no approval by this role, or the person may not approve.
+        """
+        return self._done(self.of(release_id), Cleared(self._act(actor)), actor.signer)
+
     def grant(self, release_id: str, wish: Wish, actor: Actor) -> Done:
         """Give somebody access, under terms that were accepted. Granting the same again changes nothing.
 
@@ -271,6 +303,7 @@ class Releases:
             PolicyRefused: The person may not grant.
         """
         standing = self.require_readable(release_id)
+        self.require_approved(release_id, standing.listed.tier)
         _require_wish(wish, self._today())
         view = self._effects.reader_view(standing.listed) if wish.hide_lineage else None
         event = Granted(

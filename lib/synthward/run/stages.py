@@ -344,6 +344,7 @@ class Publish(_AfterSeal):
         Raises:
             UsageError: The run is being repaired in another way.
             Withdrawn: The release was taken back.
+            PolicyRefused: Its publication has to be approved first.
         """
         manifest, committed = _after("validate", run.manifest), _after("charge", run.committed)
         link = _after("validate", committed.find(VALIDATED))
@@ -353,6 +354,7 @@ class Publish(_AfterSeal):
                 "counts; see `synthward history`, and run with --repair and that file"
             )
         run.env.require_standing(run.scope, run.journal.run_id, manifest.record.release_id)
+        run.env.require_approved(manifest.record.release_id, run.plan.assessment.tier)
         run.is_new = run.suppliers.publish(
             run.env.spark,
             run.places.staged,
