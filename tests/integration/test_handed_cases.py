@@ -17,7 +17,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from synthward.api import Release, Ward, open_ward
-from synthward.errors import GateFailed, SynthwardError
+from synthward.domain.spec import Categorical, load_domain
+from synthward.errors import ConfigError, GateFailed, SynthwardError
 from trial import population
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,9 +77,30 @@ OUT_OF_DOMAIN = ("08-excel-serial-date", "09-number-suffix")
 """What is no value of its column is counted as out of the domain, and the gate says so."""
 
 
-def run(spark: SparkSession, case: Path, folder: Path, wards: list[Ward]) -> Release:
-    """Runs a copy of the case: its budget opened for the people of its request, and the request approved."""
+ORDER = "    after: admitted\n    within: [0, 730]\n"
+"""What the domain of case 20 declares of `discharged`, its last attribute."""
+
+CODEBOOKS = {
+    "semicolon.csv": "semicolon.csv:1: holds ';'",
+    "noheader.csv": "noheader.csv:1: the first line",
+}
+"""Code books of case 22 that are refused, and how the message begins."""
+
+
+def run(spark: SparkSession, case: Path, folder: Path, wards: list[Ward], declared: str = "") -> Release:
+    """Runs a copy of the case: its budget opened for the people of its request, and the request approved.
+
+    Args:
+        spark: Session.
+        case: Folder of the case.
+        folder: Where the copy lies.
+        wards: Gets the copy's ward.
+        declared: Lines that are added to the copy's domain.
+    """
     shutil.copytree(case, folder, copy_function=shutil.copyfile)
+    if declared:
+        domain = folder / "domain.yaml"
+        domain.write_text(domain.read_text().rstrip("\n") + "\n" + declared)
     ward = open_ward(spark, folder / "site.yaml")
     wards.append(ward)
     request = ward.request(folder / "request.yaml")
@@ -114,3 +136,47 @@ def test_a_case_is_refused_before_the_charge(spark: SparkSession, cases: Path, t
 def test_what_is_no_value_is_out_of_the_domain(spark: SparkSession, cases: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(GateFailed, match="out of domain"):
         run(spark, cases / name, tmp_path / "site", [])
+
+
+def test_no_discharge_is_before_its_admission(spark: SparkSession, cases: Path, tmp_path: Path) -> None:
+    name = "20-discharge-before-admission"
+    wards: list[Ward] = []
+    release = run(spark, cases / name, tmp_path / "site", wards, ORDER)
+    rows = spark.sql(f"SELECT admitted, discharged FROM delta.`{release.table}`").toPandas()
+    both = rows.dropna().apply(pd.to_datetime)
+    assert len(both) > 0.9 * len(rows)
+    assert (both["discharged"] >= both["admitted"]).all()
+    assert not (rows["admitted"].isna() & rows["discharged"].notna()).any()
+    assert charges(wards) == 1
+
+
+def codebook_domain(cases: Path, folder: Path, name: str, column: str = "") -> Path:
+    """A copy of case 22 whose domain names another code book, on line 4."""
+    shutil.copytree(cases / "22-codebooks", folder, copy_function=shutil.copyfile)
+    path = folder / "domain.yaml"
+    path.write_text(
+        f"version: 1\ntitle: t\nattributes:\n  dx: {{type: categorical, codebook: {name}, {column}other: Other}}\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize("column", ["", "codebook_column: code, "])
+def test_a_byte_order_mark_is_no_part_of_a_code_book(cases: Path, tmp_path: Path, column: str) -> None:
+    domain = load_domain(codebook_domain(cases, tmp_path / "case", "bom.csv", column))
+    attribute = domain.attributes["dx"]
+    assert isinstance(attribute, Categorical)
+    assert attribute.values == ("A00", "A01")
+
+
+@pytest.mark.parametrize("name", CODEBOOKS)
+def test_an_unclear_code_book_is_refused_at_the_line_of_its_key(cases: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_domain(codebook_domain(cases, tmp_path / "case", name))
+    [problem] = refused.value.problems
+    assert CODEBOOKS[name] in problem.message
+    assert problem.line == 4
+
+
+def test_a_domain_in_another_encoding_is_refused(cases: Path) -> None:
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_domain(cases / "22-codebooks" / "u16.yaml")

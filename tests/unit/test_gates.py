@@ -19,6 +19,9 @@ from trial import TestSite, plan_of
 LIMITS = Thresholds(10, 2, Decimal("0.1"), Decimal("0.1"), None, None)
 INPUTS = GateInputs(*[None] * 5, thresholds=LIMITS)  # type: ignore[arg-type]
 
+STRUCTURE = ("columns", "domain", "lineage", "order", "presence", "row count", "types")
+"""Gates that are evidence for the control `structure_gate`."""
+
 
 def test_every_file_of_the_package_is_one_registered_gate() -> None:
     files = {path.stem for path in Path(module.__file__).parent.glob("*.py")} - {"__init__", "gate", "registry"}
@@ -36,7 +39,7 @@ def test_controls_are_named_after_the_gates_that_show_them() -> None:
         "utility_gate",
     }
     assert CONTROLS["clinical_rules"].options == (("rules", "clinical rules"),)
-    assert CONTROLS["structure_gate"].gates == ("columns", "domain", "lineage", "order", "row count", "types")
+    assert CONTROLS["structure_gate"].gates == STRUCTURE
     assert CONTROLS["utility_gate"].options == (
         ("max_mean_tvd", "distance"),
         ("max_expected", "expected distance"),
@@ -85,7 +88,7 @@ def test_a_control_that_nothing_shows_refuses_with_the_known_ones(tmp_path: Path
     assert first.startswith("audience: tier T0 demands the control 'leak_scan', and nothing in this version shows")
     assert "known are clinical_rules, out_of_domain_gate, population_gate, structure_gate, utility_gate" in first
     assert "'data_use_agreement'" in second
-    assert plan.evidence == {"structure_gate": ("columns", "domain", "lineage", "order", "row count", "types")}
+    assert plan.evidence == {"structure_gate": STRUCTURE}
 
 
 def test_a_control_whose_gate_the_request_leaves_off_refuses(tmp_path: Path) -> None:

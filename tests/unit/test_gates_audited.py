@@ -44,6 +44,7 @@ def sound() -> dict[str, Any]:
         lineage_ok=True,
         undeclared={"sex": 0},
         disordered={"discharged": 0},
+        apart={("systolic", "diastolic"): 0},
         broken={"no men": 0},
     )
     return {
@@ -77,6 +78,7 @@ FAULTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "lineage": lambda shown: vars(shown["staged"]).update(lineage_ok=False),
     "domain": lambda shown: shown["staged"].undeclared.update(sex=1),
     "order": lambda shown: shown["staged"].disordered.update(discharged=1),
+    "presence": lambda shown: shown["staged"].apart.update({("systolic", "diastolic"): 1}),
     "clinical rules": lambda shown: shown["staged"].broken.update({"no men": 1}),
     "out of domain": lambda shown: vars(shown["quality"]["sex"]).update(out_of_domain=0.14),
     "clipped": lambda shown: vars(shown["quality"]["sex"]).update(clipped=0.14),

@@ -51,10 +51,12 @@ class CodeBook:
         name: Column name.
         attribute: What is counted of it: its declaration, or the `Difference` of a date that is declared to be after
             another one. The value of a difference is the pair of the cells (its own, that of the other date).
+        missing_with: The other columns that are missing in the same rows of a release.
     """
 
     name: str
     attribute: Attribute
+    missing_with: tuple[str, ...] = ()
 
     @property
     def declared(self) -> Attribute:
@@ -241,7 +243,7 @@ def codebooks(domain: Domain) -> dict[str, CodeBook]:
     >>> books["sex"].encode(["F", "M", "X", None]).tolist()  # declared values, other, missing
     [0, 1, 2, 3]
     """
-    return {name: CodeBook(name, attribute) for name, attribute in domain.counted.items()}
+    return {name: CodeBook(name, attribute, domain.missing_with(name)) for name, attribute in domain.counted.items()}
 
 
 Q = TypeVar("Q", int, npt.NDArray[np.int64])

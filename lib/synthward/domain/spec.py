@@ -413,6 +413,13 @@ class Domain:
     version: Literal[1] = key(doc="Version of the file's format.")
     attributes: dict[str, Attribute] = key(doc="Attribute by column name; dots reach into structs.")
     title: str = key("", doc="What the extract is.", max_length=LINE)
+    missing_together: tuple[tuple[str, ...], ...] = key(
+        (),
+        later=True,
+        doc="Lists of columns that are all missing or all present: a row of the release with NULL in one column of a "
+        "list has NULL in all of them.",
+        example="[[systolic, diastolic]]",
+    )
 
     def problems(self) -> Findings:
         """Cross-field checks for the loader."""
@@ -425,6 +432,28 @@ class Domain:
         for name, attribute in self.attributes.items():
             if isinstance(attribute, Date) and attribute.after is not None and attribute.within is not None:
                 yield from self._order_problems(f"attributes.{name}", attribute, attribute.after, attribute.within)
+        yield from self._together_problems()
+
+    def _together_problems(self) -> Findings:
+        """What is wrong with the lists of `missing_together`."""
+        seen: dict[str, int] = {}
+        for index, listed in enumerate(self.missing_together):
+            path = f"missing_together[{index}]"
+            if len(listed) < 2:
+                yield path, f"name two or more columns, found {len(listed)}"
+            for name in listed:
+                attribute = self.attributes.get(name)
+                if name in seen:
+                    yield path, f"{quoted(name)} is already in list {seen[name]}; name a column once, in one list"
+                elif attribute is None:
+                    yield path, f"{quoted(name)} is not declared; name columns of `attributes`"
+                elif attribute.required:
+                    yield path, f"{quoted(name)} is `required` and never missing; remove one of the two"
+                seen.setdefault(name, index)
+            for name, attribute in self.attributes.items():
+                base = attribute.after if isinstance(attribute, Date) else None
+                if base in listed and name not in listed:
+                    yield path, f"{quoted(name)} lies after {quoted(base)} and is missing with it; name it in this list"
 
     def _order_problems(self, path: str, own: Date, after: str, within: tuple[int, int]) -> Findings:
         """What is wrong with a declared order of two dates."""
@@ -481,7 +510,19 @@ class Domain:
         lacking = {column: base for column, base in bases.items() if base is not None and base not in columns}
         if lacking:
             raise ConfigError([Problem("columns", needs_base(column, base)) for column, base in lacking.items()])
-        return replace(self, attributes={column: self.attributes[column] for column in columns})
+        together = (tuple(name for name in listed if name in columns) for listed in self.missing_together)
+        return replace(
+            self,
+            attributes={column: self.attributes[column] for column in columns},
+            missing_together=tuple(listed for listed in together if len(listed) > 1),
+        )
+
+    def missing_with(self, column: str) -> tuple[str, ...]:
+        """The other columns that are declared to be missing in the same rows as a column."""
+        for listed in self.missing_together:
+            if column in listed:
+                return tuple(name for name in listed if name != column)
+        return ()
 
     def after(self, column: str) -> str | None:
         """The column of the date that a column's date is declared to be after, None without such an order."""

@@ -29,7 +29,7 @@ def wanted_shares(book: CodeBook, value: object) -> dict[int, float]:
 
     Raises:
         ValueError: A value is not declared, a share is no number of at least 0, or they do not sum to 1; or the column
-            is a date that is derived from another one.
+            is a date that is derived from another one, or is missing together with other columns.
 
     >>> from decimal import Decimal
     >>> from synthward.domain.spec import Categorical
@@ -40,6 +40,11 @@ def wanted_shares(book: CodeBook, value: object) -> dict[int, float]:
         raise ValueError(
             f"column '{book.name}' is a date derived from '{book.attribute.base}', and only the days between them are "
             f"known; ask for values of '{book.attribute.base}', or choose among the rows afterwards"
+        )
+    if book.missing_with:
+        raise ValueError(
+            f"column '{book.name}' is missing together with {', '.join(book.missing_with)} (`missing_together`), so "
+            "that a wanted share of its values cannot be kept; choose among the rows afterwards"
         )
     listed = dict(value) if isinstance(value, Mapping) else {value: 1}
     shares: dict[int, float] = {}

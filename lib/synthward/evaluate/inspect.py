@@ -68,6 +68,7 @@ class Inspection(Cells):
         fingerprint: Content.
         disordered: Rows that break a declared order of two dates, by column of the later one.
         broken: Rows that break a clinical rule, by name of the rule.
+        apart: Rows with a value in some and not all columns that are missing together, by list of columns.
     """
 
     rows: int
@@ -76,6 +77,7 @@ class Inspection(Cells):
     fingerprint: Fingerprint
     disordered: Mapping[str, int] = field(default_factory=dict)
     broken: Mapping[str, int] = field(default_factory=dict)
+    apart: Mapping[Clique, int] = field(default_factory=dict)
 
 
 def inspect(
@@ -96,6 +98,7 @@ def inspect(
     """
     cells = count_cells(staged, books, cliques)
     derived = {name: book.attribute.base for name, book in books.items() if isinstance(book.attribute, Difference)}
+    groups = list(dict.fromkeys(_group(name, books) for name, book in books.items() if book.missing_with))
     labelled = F.col("_synthetic") & (F.col("_release_id") == lineage.release_id)
     labelled = labelled & (F.col("_model_digest") == lineage.model_digest)
     labelled = labelled & (F.col("_generated_at") == lineage.generated_at)
@@ -108,6 +111,7 @@ def inspect(
         F.sum(F.col(ROW).cast("decimal(38,0)")).alias("sum"),
         *(_without_base(name, base).alias(f"alone{place}") for place, (name, base) in enumerate(derived.items())),
         *(breach.alias(f"broken{place}") for place, breach in enumerate(breaches)),
+        *(_partly_missing(group).alias(f"apart{place}") for place, group in enumerate(groups)),
     ).collect()[0]
     rows = int(row["rows"])
     numbered = rows > 0 and row["first"] == 0 and row["last"] == rows - 1 and int(row["sum"]) == rows * (rows - 1) // 2
@@ -124,6 +128,7 @@ def inspect(
             for place, name in enumerate(derived)
         },
         broken={rule.name: int(row[f"broken{place}"]) for place, rule in enumerate(rules)},
+        apart={group: int(row[f"apart{place}"]) for place, group in enumerate(groups)},
     )
 
 
@@ -131,6 +136,17 @@ def _without_base(name: str, base: str) -> Column:
     """Number of rows that have a date and lack the date before it."""
     own, other = (F.col(quoted(column)) for column in (name, base))
     return F.coalesce(F.sum((own.isNotNull() & other.isNull()).cast("long")), F.lit(0))
+
+
+def _group(name: str, books: Mapping[str, CodeBook]) -> Clique:
+    """The list of columns that are missing together with a column, itself included, in release order."""
+    return tuple(other for other in books if other == name or other in books[name].missing_with)
+
+
+def _partly_missing(group: Clique) -> Column:
+    """Number of rows that have a value in some columns of a list and none in others."""
+    present = [F.col(quoted(name)).isNotNull().cast("int") for name in group]
+    return F.coalesce(F.sum((F.least(*present) != F.greatest(*present)).cast("long")), F.lit(0))
 
 
 def count_cells(rows: DataFrame, books: Mapping[str, CodeBook], cliques: Iterable[Clique] = ()) -> Cells:

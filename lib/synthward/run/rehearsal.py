@@ -87,7 +87,8 @@ class Script:
             keys: Key columns that get fresh ids, with their types.
             rows: Rows of the release.
         """
-        books = codebooks(domain)
+        # Each column is rehearsed by itself: values are compared one by one, whatever is missing together.
+        books = {name: replace(book, missing_with=()) for name, book in codebooks(domain).items()}
         for name, book in books.items():
             if isinstance(book.attribute, Categorical) and not book.attribute.values:
                 books[name] = CodeBook(name, replace(book.attribute, values=("1",)))

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from functools import reduce
+from operator import and_
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -66,16 +68,28 @@ def decode(book: CodeBook, place: Column, target: T.DataType) -> Column:
 
 
 def decode_all(books: Mapping[str, CodeBook], types: Mapping[str, T.DataType]) -> list[Column]:
-    """All columns by name, in the order of `books`, from `c0`, `c1`, ..."""
+    """All columns by name, in the order of `books`, from `c0`, `c1`, ...
+
+    A column with `missing_with` is NULL wherever one of those columns is. The rule is public and total: it reads drawn
+    values only, so it costs no budget.
+    """
     places = {name: F.col(f"c{place}") for place, name in enumerate(books)}
-    return [
-        (
+    values = {
+        name: (
             _date_value(book.attribute.own, F.date_from_unix_date(_day(books, places, name)), types[name])
             if isinstance(book.attribute, Difference)
             else decode(book, places[name], types[name])
-        ).alias(name)
+        )
         for name, book in books.items()
-    ]
+    }
+    return [_together(values, name, book.missing_with).alias(name) for name, book in books.items()]
+
+
+def _together(values: Mapping[str, Column], name: str, others: tuple[str, ...]) -> Column:
+    """The value of a column, NULL where another one of its list is NULL."""
+    if not others:
+        return values[name]
+    return F.when(reduce(and_, (values[other].isNotNull() for other in others)), values[name])
 
 
 def _day(books: Mapping[str, CodeBook], places: Mapping[str, Column], name: str) -> Column:

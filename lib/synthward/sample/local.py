@@ -140,7 +140,7 @@ def _decoded(plan: _worker.SamplePlan, file: ModelFile, schema: pa.Schema) -> It
 
 
 def decode_batch(books: Mapping[str, CodeBook], places: Sequence[np.ndarray], schema: pa.Schema) -> pa.RecordBatch:
-    """Decoded rows; a date that is declared to be after another one is derived from that one.
+    """Decoded rows, as on a cluster: derived dates, and columns that are missing together (`sample.decode`).
 
     Args:
         books: Code books in release order.
@@ -148,14 +148,23 @@ def decode_batch(books: Mapping[str, CodeBook], places: Sequence[np.ndarray], sc
         schema: Columns of the result.
     """
     by_name = dict(zip(books, places, strict=True))
-    columns = []
+    values: dict[str, pa.Array] = {}
     for (name, book), field in zip(books.items(), schema, strict=True):
         if isinstance(book.attribute, Difference):
             days, absent = days_of(books, by_name, name)
-            columns.append(pa.array(days.astype(np.int32), pa.int32(), mask=absent).cast(field.type))
+            values[name] = pa.array(days.astype(np.int32), pa.int32(), mask=absent).cast(field.type)
         else:
-            columns.append(decode_places(book, by_name[name], field.type))
+            values[name] = decode_places(book, by_name[name], field.type)
+    columns = [_together(values, name, book.missing_with) for name, book in books.items()]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _together(values: Mapping[str, pa.Array], name: str, others: Sequence[str]) -> pa.Array:
+    """The values of a column, NULL where another one of its list is NULL."""
+    found = values[name]
+    for other in others:
+        found = pc.if_else(pc.is_valid(values[other]), found, pa.scalar(None, found.type))
+    return found
 
 
 def _type(book: CodeBook) -> pa.DataType:
