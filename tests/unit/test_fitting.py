@@ -178,6 +178,11 @@ def test_a_label_that_the_type_cannot_hold_is_refused(
     assert words in fault
 
 
+@pytest.mark.parametrize("data_type", [T.IntegerType(), T.DoubleType(), T.DecimalType(3, 0), T.StringType()])
+def test_a_label_of_the_columns_type_that_is_no_declared_value_is_accepted(data_type: T.DataType) -> None:
+    assert faults(Categorical(values=("1", "2"), other="0"), data_type) == []
+
+
 @given(value=st.integers(-(2**40), 2**40), data_type=st.sampled_from([*BITS, T.DecimalType(5, 0), T.DoubleType()]))
 def test_whole_labels_fit_where_their_number_does(value: int, data_type: T.DataType) -> None:
     top = 2 ** (BITS[data_type] - 1) if data_type in BITS else None
