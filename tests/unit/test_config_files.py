@@ -277,7 +277,7 @@ def test_unknown_keys_are_counted_by_line_and_only_misspelt_ones_are_quoted() ->
         bind(text, Domain)
     listed = [(problem.line, problem.path, problem.message) for problem in caught.value.problems]
     assert listed == [
-        (2, "", "3 unknown keys on lines 2, 3, 4; allowed here: version, attributes, title"),
+        (2, "", "3 unknown keys on lines 2, 3, 4; allowed here: version, attributes, title, missing_together"),
         (6, "titel", "unknown key; did you mean 'title'?"),
     ]
 
