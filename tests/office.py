@@ -17,6 +17,18 @@ from synthward.store.places import TableRef, Zone
 from trial import Clock, TestSite, open_budget
 
 
+class NoReleases:
+    """A registry without releases."""
+
+    def listed(self, _: str | None = None) -> tuple[()]:
+        """See `Registry.listed`."""
+        return ()
+
+    def receipts(self) -> tuple[()]:
+        """See `Registry.receipts`."""
+        return ()
+
+
 class Office:
     """A site whose ledger and protected records are kept in memory."""
 
@@ -41,7 +53,7 @@ class Office:
         suppliers = Suppliers(
             chain=self.chain,
             ledger=self.ledger,
-            registry=lambda *_: None,  # type: ignore[arg-type, return-value]
+            registry=lambda *_: NoReleases(),  # type: ignore[arg-type, return-value]
             runs=lambda *_: None,  # type: ignore[arg-type, return-value]
         )
         made = Ward(None, load_site(self.site.file), clock=self.clock, suppliers=suppliers)  # type: ignore[arg-type]

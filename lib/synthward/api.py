@@ -24,7 +24,15 @@ from typing import TYPE_CHECKING, Any
 
 from synthward.config.instants import now
 from synthward.config.text import quoted
-from synthward.errors import BudgetError, ConfigError, LedgerCorrupt, PolicyRefused, SynthwardError, UsageError
+from synthward.errors import (
+    BudgetError,
+    ConfigError,
+    IntegrityError,
+    LedgerCorrupt,
+    PolicyRefused,
+    SynthwardError,
+    UsageError,
+)
 from synthward.governance.acts import Acts
 from synthward.governance.approvals import Approval, Verdict
 from synthward.governance.keys import Signer
@@ -894,25 +902,45 @@ class Ward:
         """The pages of the officer's site, by relative path. All records are verified for it; no data are read.
 
         Args:
-            requests: Requests that may wait for somebody. Those whose release is published are left out.
+            requests: Requests that may wait for somebody, beside the submitted ones that were not withdrawn. Those
+                whose release is published are left out.
         """
         published = [self._published(one) for one in self.published.all()]
         done = {each.record.request.digest for each in published}
-        plans = [self.plan(request) for request in requests if request.digest not in done]
+        submitted, broken = self._submitted_plans()
+        plans = {plan.file.digest: plan for plan in [*map(self.plan, requests), *submitted]}
+        waiting = [plan for digest, plan in plans.items() if digest not in done]
         asked = [
-            Asked(plan, self.verdict(plan), self.approvals(plan.file), self.account(plan))
-            for plan in sorted(plans, key=lambda plan: (plan.file.request.title, plan.file.digest))
+            Asked(plan, self.verdict(plan), self.approvals(plan.file), self.account(plan), self._changes(plan.file))
+            for plan in sorted(waiting, key=lambda plan: (plan.file.request.title, plan.file.digest))
         ]
         found = Records(
             site=self.site,
             policy=self.policy,
             asked=asked,
             scopes=self.ledger.sound_scopes()[0],
-            problems=self.verify_all(),
+            problems={**self.verify_all(), **broken},
             published=published,
             last=self._monitor.last(),
         )
         return pages(facts_of(found, self._clock()))
+
+    def _submitted_plans(self) -> tuple[list[Plan], dict[str, list[str]]]:
+        """Plans of the newest versions of the open submitted requests, and why others have none, by name."""
+        plans, problems = [], {}
+        for known in self.requests.all():
+            if known.is_open:
+                try:
+                    plans.append(self.plan(self.submitted(known.id)))
+                except (ConfigError, IntegrityError, PolicyRefused) as error:
+                    problems[f"request {known.id}"] = str(error).split("\n")
+        return plans, problems
+
+    def _changes(self, file: RequestFile) -> tuple[str, ...] | None:
+        """What a submitted version changes; None if there is no version before."""
+        made = file.submission
+        found = None if made is None else self.requests.changes(made.id, made.version)
+        return None if found is None else tuple(found)
 
     def _published(self, one: Standing) -> Published:
         name = one.listed.release_id

@@ -15,6 +15,7 @@ from office import Office
 from people import demo_key
 from store_doubles import MemoryLinks
 from synthward.api import version_of
+from synthward.cli.main import main
 from synthward.errors import ConfigError, IntegrityError, PolicyRefused, UsageError
 from synthward.governance.reasons import Reason
 from synthward.records.codec import encode
@@ -304,3 +305,39 @@ def test_unknown_requests_and_versions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="found version 2, allowed are 1 to 1"):
         ward.submitted("visits@2")
     assert [known.id for known in ward.requests.all()] == ["visits"]
+
+
+def test_the_officers_site_shows_open_requests_with_what_changed(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    ward = office.ward()
+    first = ward.submit(office.path)
+    loose = ward.request(office.path)
+    pages = ward.site_pages([loose])
+    assert len([name for name in pages if name.startswith("requests/")]) == 1
+    second = ward.submit(office.site.request(privacy={"epsilon": 70}, purpose={"text": "<b>other</b>"}))
+    [page] = [text for name, text in ward.site_pages().items() if name.startswith("requests/")]
+    assert second.request[:12] in page
+    assert first.request[:12] not in page
+    assert "What changed since the last version" in page
+    assert "~ privacy.epsilon: " in page
+    assert "<b>other</b>" not in page
+    ward.withdraw("visits")
+    assert not [name for name in ward.site_pages() if name.startswith("requests/")]
+
+
+def test_the_officers_site_shows_a_request_that_cannot_be_trusted_as_a_problem(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    ward = office.ward()
+    made = ward.submit(office.path)
+    other, _ = Bundle.pack(office.site.request(privacy={"epsilon": 70}))
+    forge(office, made, other.payload)
+    pages = ward.site_pages()
+    assert "does not fit its bundle" in pages["index.html"]
+    assert not [name for name in pages if name.startswith("requests/")]
+
+
+@pytest.mark.parametrize("named", [[], ["r.yaml", "--submitted", "visits"], ["--submitted", "visits", "--source", "x"]])
+def test_a_command_names_one_request(tmp_path: Path, named: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    site = TestSite(tmp_path)
+    assert main(["plan", "--site", str(site.file), *named]) == UsageError.exit_code
+    assert "submitted" in capsys.readouterr().err

@@ -16,7 +16,12 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     build.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder, outside of all zones")
     build.add_argument(
-        "--requests", type=Path, nargs="*", default=[], metavar="FILE", help="requests that may wait for a decision"
+        "--requests",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="requests that may wait for a decision, beside the submitted ones",
     )
     build.set_defaults(command=build_site)
 

@@ -49,12 +49,14 @@ class Asked:
         verdict: Whether the recorded decisions cover it.
         decisions: The decisions.
         account: The scope's account, or why there is none.
+        changes: What differs from the version before, of a submitted request; None if there is none.
     """
 
     plan: Plan
     verdict: Verdict
     decisions: Sequence[Approval]
     account: ScopeState | str
+    changes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ def request_fact(asked: Asked, policy: Policy) -> RequestFact:
         rows=request.output.rows,
         joint=plan.joint_forecast,
         warnings=tuple(plan.warnings),
+        changes=asked.changes,
     )
 
 
