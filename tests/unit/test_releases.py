@@ -530,7 +530,16 @@ def test_what_cannot_be_read_is_a_fault_and_no_event() -> None:
 
 def test_new_keys_of_policy_leave_old_digests_alone(tmp_path: Path) -> None:
     old = policy(tmp_path)
-    names = {"release_roles", "incident_hours", "monitoring", "risk", "quality", "max_approval_days", "max_runs"}
+    names = {
+        "release_roles",
+        "incident_hours",
+        "monitoring",
+        "stop_roles",
+        "risk",
+        "quality",
+        "max_approval_days",
+        "max_runs",
+    }
     kept = {field.name: getattr(old, field.name) for field in dataclasses.fields(old) if field.name not in names}
     assert old.digest == digest(kept)
     assert policy(tmp_path, incident_hours={"low": 24}).digest != old.digest
