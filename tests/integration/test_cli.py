@@ -83,7 +83,7 @@ def test_a_dry_run_shows_plan_cost_and_targets_and_reads_nothing(shown: Showcase
     for word in (
         "tier",
         "approvals: privacy_officer, data_steward",
-        "structure_gate: will be shown by the gates columns, domain, lineage, order, row count, types",
+        "structure_gate: will be shown by the gates columns, domain, lineage, order, presence, row count, types",
         "unit: patient",
         "epsilon",
         "left",
