@@ -264,7 +264,10 @@ def test_usage_errors_are_2(
     site = TestSite(tmp_path)
     assert main(["run", str(site.request())]) == 2
     assert "no site file: give --site FILE or set SYNTHWARD_SITE" in capsys.readouterr().err
-    for words in (["fly"], ["run"], ["budget", "open", "x", "--epsilon", "-1"], []):
+    for words in (["run"], ["run", "a.yaml", "--submitted", "a"]):
+        assert main(words) == 2
+        assert "name one request: a file, or --submitted ID" in capsys.readouterr().err
+    for words in (["fly"], ["budget", "open", "x", "--epsilon", "-1"], []):
         with pytest.raises(SystemExit) as left:
             main(words)
         assert left.value.code == 2

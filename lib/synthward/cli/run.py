@@ -322,9 +322,9 @@ def load(options: argparse.Namespace) -> RequestFile | None:
     """
     from synthward.spec.request_file import load_request
 
-    site_path(options)
     if (options.request is None) == (options.submitted is None):
         raise UsageError("name one request: a file, or --submitted ID for a submitted one")
+    site_path(options)
     if options.submitted is not None:
         if options.source is not None:
             raise UsageError("--source: the source of a submitted request was given on submission; leave it out")
