@@ -692,9 +692,8 @@ class Ward:
             text = f"tier {tier} runs submitted requests only; `synthward request submit` it, and run it by --submitted"
             reasons.append(Reason.of("not_submitted", text))
         account = self.account(plan)
-        stop = self.halts.in_force(account) if isinstance(account, ScopeState) else None
-        if stop is not None:
-            reasons.append(stopped(account.scope if isinstance(account, ScopeState) else "", stop))
+        if isinstance(account, ScopeState) and (stop := self.halts.in_force(account)) is not None:
+            reasons.append(stopped(account.scope, stop))
         return [reason for reason in reasons if reason is not None]
 
     def _released(self, outcome: Outcome) -> Release:

@@ -10,17 +10,19 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from synthward.config.text import LINE, PARAGRAPH, text_fault
+from synthward.governance.approvals import person
 from synthward.governance.dsse import Envelope, NotAnEnvelope
 from synthward.governance.identity import name_fault
 from synthward.governance.keys import Signer, seal
 from synthward.governance.policy import Policy
 from synthward.governance.reasons import Reason
-from synthward.governance.roster import PublicKey, Roster
+from synthward.governance.roster import Roster
+from synthward.governance.signed import checked, on_its_day, revoked, rolled_back
 from synthward.records.canonical import canonical_bytes, parse_canonical
 from synthward.records.codec import decode, encode
 from synthward.records.releases import (
@@ -130,7 +132,7 @@ class Acts:
             return Reason.of("self_approval", text)
         if dt.date.fromisoformat(act.at[:10]) > today:
             return Reason.of("dated_ahead", f"it is dated {act.at[:10]}, after today ({today})")
-        return None if due and not act.envelope else self._signature_fault(subject, event)
+        return None if due and not act.envelope else self._signature_fault(subject, event, today)
 
     def release_approval(self, tier: str) -> tuple[str, ...]:
         """Roles that must approve a release of a tier before it is published."""
@@ -146,16 +148,17 @@ class Acts:
         """
         people: dict[str, str] = {}
         for one in cleared:
-            person = self._person(one.act.by)
-            if one.act.role not in people and person not in people.values():
-                people[one.act.role] = person
+            who = self._person(one.act.by)
+            if one.act.role not in people and who not in people.values():
+                people[one.act.role] = who
         return tuple(role for role in self.release_approval(tier) if role not in people)
 
     def _person(self, name: str) -> str:
+        """The person behind an account; the account itself where no roster knows it."""
         found = None if self.roster is None else self.roster.resolve(name)
-        return name.strip().casefold() if found is None else found
+        return person(name) if found is None else found
 
-    def _signature_fault(self, subject: Subject, event: Event) -> Reason | None:
+    def _signature_fault(self, subject: Subject, event: Event, today: dt.date) -> Reason | None:
         """Why the signature of an act, or its absence, does not count."""
         act = act_of(event)
         assert act is not None
@@ -166,53 +169,37 @@ class Acts:
             return Reason.of("unsigned", text) if required else None
         if self.roster is None:
             return Reason.of("no_roster", "the site names no roster, so that nobody can check a signature")
-        return next(self._envelope_faults(subject, event, act.envelope, self.roster), None)
-
-    def _envelope_faults(self, subject: Subject, event: Event, text: str, roster: Roster) -> Iterator[Reason]:
-        """What is wrong with a signature, the most telling fault first."""
+        found = checked(act.envelope, PAYLOAD_TYPE, self.roster)
+        if isinstance(found, Reason):
+            return found
         try:
-            envelope = Envelope.parse(text)
-        except NotAnEnvelope as error:
-            yield Reason.of("no_envelope", f"its signature {error}")
-            return
-        if envelope.payload_type != PAYLOAD_TYPE:
-            yield Reason.of("other_purpose", "its signature is one under another kind of statement")
-        known = roster.find_key(envelope.key)
-        if known is None:
-            yield Reason.of("unknown_key", f"no person of the roster has the key {envelope.key}")
-            return
-        if not envelope.is_signed_by(known[1].public):
-            yield Reason.of("forged_signature", f"the signature is not one of key {envelope.key}")
-        try:
-            said = decode(ActStatement, parse_canonical(envelope.payload))
+            said = decode(ActStatement, parse_canonical(found.payload))
         except (ValueError, RecursionError):
-            yield Reason.of("altered_record", "the signed statement is no statement of an act")
-            return
-        if known[0] != said.person:
-            yield Reason.of("key_of_another", f"it was signed with a key of {known[0]}")
-        yield from self._statement_faults(subject, event, said)
-        if isinstance(event, LOOSENING) and known[1].revoked is not None:
-            # A thief can date a signature as he likes. What stops readers counts by its date all the same.
-            text = f"key {known[1].id} was revoked on {known[1].revoked}; do it again with another key"
-            yield Reason.of("key_revoked", text)
-        yield from _faults_of_day(said, known[1], roster)
+            return Reason.of("altered_record", "the signed statement is no statement of an act")
+        if found.owner != said.person:
+            return Reason.of("key_of_another", f"it was signed with a key of {found.owner}")
+        # What stops readers counts by its date, also if its key was revoked later.
+        stolen = revoked(found.key) if isinstance(event, LOOSENING) else None
+        day = dt.date.fromisoformat(said.at[:10])
+        return (
+            self._said_otherwise(subject, event, said)
+            or stolen
+            or rolled_back(said.edition, self.roster)
+            or on_its_day(found, said.person, said.role, day, today)
+        )
 
-    def _statement_faults(self, subject: Subject, event: Event, said: ActStatement) -> Iterator[Reason]:
-        """Where a signed statement is about something else."""
+    def _said_otherwise(self, subject: Subject, event: Event, said: ActStatement) -> Reason | None:
+        """Where a signed statement is about something else; None if it is about this act."""
         if (said.site, said.ledger) != (subject.site, subject.ledger):
-            yield Reason.of("other_site", "the signature is one for another site, or for another ledger")
+            return Reason.of("other_site", "the signature is one for another site, or for another ledger")
         if (said.release, said.manifest) != (subject.release, subject.manifest):
-            yield Reason.of("other_release", "the signature is one for another release")
+            return Reason.of("other_release", "the signature is one for another release")
         if said != self._statement(subject, event, said.edition, said.nonce) or len(said.nonce) < 32:
-            yield Reason.of("altered_record", "the record differs from what was signed")
+            return Reason.of("altered_record", "the record differs from what was signed")
+        return None
 
     def _is_one(self, name: str, other: str | None) -> bool:
-        if other is None:
-            return False
-        found = None if self.roster is None else self.roster.resolve(name)
-        return name.strip().casefold() == other.strip().casefold() or (
-            self.roster is not None and found is not None and found == self.roster.resolve(other)
-        )
+        return other is not None and (person(name) == person(other) or self._person(name) == self._person(other))
 
     def _statement(self, subject: Subject, event: Event, edition: int, nonce: str) -> ActStatement:
         act = act_of(event)
@@ -247,17 +234,6 @@ def key_id_of(event: Event) -> str | None:
         return Envelope.parse(act.envelope).key if act is not None and act.envelope else None
     except NotAnEnvelope:
         return None
-
-
-def _faults_of_day(said: ActStatement, key: PublicKey, roster: Roster) -> Iterator[Reason]:
-    """Where the person, the key or the roster could not sign on the day of the act."""
-    if said.edition > roster.edition:
-        yield Reason.of("roster_rolled_back", "it was signed under a later edition of the roster")
-    day = dt.date.fromisoformat(said.at[:10])
-    if (key.revoked is not None and day >= key.revoked) or not key.first <= day <= key.last:
-        yield Reason.of("key_expired", f"key {key.id} was not valid on {day}")
-    if not roster.holds(said.person, said.role, day):
-        yield Reason.of("role_not_held", f"{said.person} did not hold the role on {day}")
 
 
 def _with_act(event: E, **changes: str) -> E:

@@ -1,4 +1,4 @@
-"""Rules for signatures of people, whatever they sign: decisions on requests, submissions, openings, stops, evidence.
+"""Rules for signatures of people, whatever they sign: decisions, submissions, stops, acts on releases.
 
 A signature counts if a person of the roster has the key, the key could sign on that day, the person held the role on
 that day, and the signed statement is exactly the record. What differs from kind to kind is the statement alone.

@@ -1,8 +1,8 @@
 """A drill: the recall of a real release is practised on a scratch copy, and timed by the clock that policy declares.
 
 The copy has the release's row, manifest, properties and a few of its rows, in a site of its own with a ledger of its
-own. Nothing of the real site is changed. MLflow and the catalog are not told anything; what the catalog would be told
-is shown.
+own. Nothing of the real site is changed. MLflow and the catalog get nothing; the statements that the catalog would get
+are shown.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class Scratch:
             return Actor("drill", roles[duty], reason)
 
         wish = Wish(READERS, b"Terms of the drill.", "terms.txt", "drill", self.clock().date())
-        steps += _steps("grant", releases.grant(copy.release_id, wish, act("grant", "drill")).is_complete)
+        granted = releases.grant(copy.release_id, wish, act("grant", "drill")).is_complete
+        steps.append(Step("grant", granted, f"access for {READERS}, under terms"))
         releases.open_incident([copy.release_id], INCIDENT, severity, act("incident", "drill"))
         steps.append(Step("freeze", _refused(releases, copy), "readers are refused while the incident is open"))
         done = releases.recall(copy.release_id, act("recall", "drill"), incident=INCIDENT)
@@ -170,10 +171,6 @@ def _charge(ledger: Ledger, listed: Listed) -> None:
         delta_report=Decimal("1e-6"),
         opened=listed.manifest_digest,
     )
-
-
-def _steps(name: str, done: bool) -> list[Step]:
-    return [Step(name, done, f"access for {READERS}, under terms")]
 
 
 def _refused(releases: Releases, listed: Listed) -> bool:

@@ -177,9 +177,13 @@ class Releases:
 
     def _looked_up(self, listed: Listed) -> Standing:
         try:
-            return self._standing(listed, self._chain.read(listed.release_id, payloads=False))
+            return self._read(listed)
         except LedgerCorrupt as error:
             return broken(listed, str(error))
+
+    def _read(self, listed: Listed) -> Standing:
+        """A release of the registry, with its events."""
+        return self._standing(listed, self._chain.read(listed.release_id, payloads=False))
 
     def _standing(self, listed: Listed, links: Sequence[Link]) -> Standing:
         """A release with the events that count: nobody can read because of an act that does not."""
@@ -203,7 +207,7 @@ class Releases:
         found = self._registry.listed(release_id)
         if not found:
             raise UsageError(f"release '{release_id}' is unknown; `synthward release list` shows all")
-        return self._standing(found[0], self._chain.read(release_id, payloads=False))
+        return self._read(found[0])
 
     def require_readable(self, release_id: str) -> Standing:
         """The release, if its rows and its model may be given out.
@@ -227,8 +231,8 @@ class Releases:
             Withdrawn: It is frozen, expired or recalled.
         """
         again = "It is not published again under this run key; an edited request, or a new run key, is a new run"
-        if self._registry.listed(release_id):
-            refusal = self.of(release_id).refusal(self._today())
+        for listed in self._registry.listed(release_id):
+            refusal = self._read(listed).refusal(self._today())
             if refusal is not None:
                 raise Withdrawn([f"{refusal}. {again}"])
         steps = {record.commitment.step for record in self._ledger.commitments(scope, run_id)}
@@ -250,9 +254,11 @@ class Releases:
             UsageError: There is no such release.
             PolicyRefused: Approvals are missing.
         """
-        if not self._acts.release_approval(tier):
-            return
-        missing = self._acts.unapproved(tier, self.of(release_id).state.cleared)
+        if self._acts.release_approval(tier):
+            self._require_approved(tier, self.of(release_id))
+
+    def _require_approved(self, tier: str, standing: Standing) -> None:
+        missing, release_id = self._acts.unapproved(tier, standing.state.cleared), standing.listed.release_id
         if missing:
             text = (
                 f"release '{release_id}' passed its gates, and waits for approvals of its publication: "
@@ -303,7 +309,7 @@ class Releases:
             PolicyRefused: The person may not grant.
         """
         standing = self.require_readable(release_id)
-        self.require_approved(release_id, standing.listed.tier)
+        self._require_approved(standing.listed.tier, standing)
         _require_wish(wish, self._today())
         view = self._effects.reader_view(standing.listed) if wish.hide_lineage else None
         event = Granted(
