@@ -21,7 +21,7 @@ from synthward.governance.identity import name_fault
 from synthward.governance.keys import Signer, seal
 from synthward.governance.policy import Policy
 from synthward.governance.reasons import Reason
-from synthward.governance.roster import Roster
+from synthward.governance.roster import Roster, person_of
 from synthward.governance.signed import checked, on_its_day, revoked, rolled_back
 from synthward.records.canonical import canonical_bytes, parse_canonical
 from synthward.records.codec import decode, encode
@@ -101,7 +101,7 @@ class Acts:
         act, roster = act_of(event), self.roster
         assert act is not None, "the job's own records are not signed by a person"
         assert roster is not None, "a signature needs a roster"
-        made = _with_act(event, by=roster.resolve(act.by) or act.by, envelope="")
+        made = _with_act(event, by=person_of(roster, act.by), envelope="")
         statement = self._statement(subject, made, roster.edition, secrets.token_hex(16))
         text = seal(signer, PAYLOAD_TYPE, canonical_bytes(encode(statement))).text
         return _with_act(made, envelope=text)

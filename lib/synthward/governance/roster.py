@@ -248,3 +248,8 @@ def trusted_roster(path: Path, site_key: str) -> Roster:
         return bind(content.decode("utf-8-sig"), Roster, path)
     except UnicodeDecodeError as error:
         raise ConfigError([Problem("", f"not UTF-8 (byte {error.start}); save it as UTF-8", path, 1)]) from None
+
+
+def person_of(roster: Roster | None, name: str) -> str:
+    """Id of the person behind an id or an account; the name itself where no roster knows it."""
+    return (None if roster is None else roster.resolve(name)) or name

@@ -20,7 +20,7 @@ from synthward.governance.approvals import AS_ENTERED, Approval
 from synthward.governance.dsse import Envelope, NotAnEnvelope
 from synthward.governance.keys import Signer, seal
 from synthward.governance.reasons import Reason
-from synthward.governance.roster import Roster
+from synthward.governance.roster import Roster, person_of
 from synthward.governance.signed import Checked, checked, key_reason, on_its_day, revoked, rolled_back
 from synthward.records.canonical import canonical_bytes, parse_canonical
 from synthward.records.codec import decode, encode
@@ -64,7 +64,7 @@ class Signatures:
             approval: The decision; `by` may be any account of the person.
             signer: Holds the key.
         """
-        made = dataclasses.replace(approval, by=self.roster.resolve(approval.by) or approval.by, envelope="")
+        made = dataclasses.replace(approval, by=person_of(self.roster, approval.by), envelope="")
         statement = self._statement(made, self.roster.edition, secrets.token_hex(16))
         return dataclasses.replace(made, envelope=seal(signer, PAYLOAD_TYPE, canonical_bytes(encode(statement))).text)
 

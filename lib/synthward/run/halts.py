@@ -13,7 +13,7 @@ from synthward.governance.identity import name_fault
 from synthward.governance.keys import Signer
 from synthward.governance.policy import Policy
 from synthward.governance.reasons import Reason
-from synthward.governance.roster import Roster
+from synthward.governance.roster import Roster, person_of
 from synthward.governance.signed import Event, EventSignatures
 from synthward.ledger.halts import RESUME, STOP, HaltKind, HaltRecord
 from synthward.ledger.ledger import Ledger
@@ -55,8 +55,7 @@ class Halts:
         fault = name_fault(by) or text_fault(reason, PARAGRAPH, lines=False)
         if fault is not None or not by.strip() or not reason.strip():
             raise UsageError(f"name or reason {fault or 'is empty'}")
-        person = (None if self.roster is None else self.roster.resolve(by)) or by
-        halt = Halt(scope=scope, by=person, role=role, at=utc_text(self.clock()), reason=reason)
+        halt = Halt(scope=scope, by=person_of(self.roster, by), role=role, at=utc_text(self.clock()), reason=reason)
         if signer is not None:
             signatures = self._signatures()
             if signatures is None:

@@ -16,7 +16,7 @@ from synthward.errors import IntegrityError, PolicyRefused, UsageError
 from synthward.governance.identity import name_fault
 from synthward.governance.keys import Signer
 from synthward.governance.reasons import Reason
-from synthward.governance.roster import Roster
+from synthward.governance.roster import Roster, person_of
 from synthward.governance.signed import Event, EventSignatures
 from synthward.governance.submissions import IllegalMove, RequestHistory, history
 from synthward.records.codec import RecordFault, decode, encode
@@ -277,7 +277,7 @@ class Submissions:
 
     def _person(self, name: str) -> str:
         """The person behind an account; the name itself where no roster knows it."""
-        return (None if self._roster is None else self._roster.resolve(name)) or name
+        return person_of(self._roster, name)
 
     def _newest(self, known: RequestHistory) -> Submission:
         if known.newest is None:
